@@ -1,0 +1,5 @@
+"""Snapshots, readers and splits."""
+
+from weightflow.data.snapshots import Snapshots
+
+__all__ = ["Snapshots"]

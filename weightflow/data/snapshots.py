@@ -1,0 +1,132 @@
+"""Snapshots: samples of one system, observed at increasing times."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from weightflow.errors import InputError
+from weightflow.types import Kind
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshots:
+    """Clouds of samples of one system at increasing times.
+
+    Attributes:
+        times: physical times, shape (time,), strictly increasing.
+        samples: one cloud per time, each of shape (n, dim); the sizes n may differ.
+        species: one name per dimension.
+        kinds: one kind per dimension; counts are whole and not negative.
+
+    Raises:
+        InputError: on wrong shapes, non-finite values, times that do not increase, empty clouds, fractional or
+            negative counts.
+    """
+
+    times: Float[np.ndarray, "time"]
+    samples: tuple[Float[np.ndarray, "_ dim"], ...]
+    species: tuple[str, ...] = field(default=())
+    kinds: tuple[Kind, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        times = np.asarray(self.times, dtype=np.float64)
+        samples = tuple(np.asarray(cloud, dtype=np.float64) for cloud in self.samples)
+        _check_times(times, len(samples))
+        _check_clouds(times, samples)
+        dim = samples[0].shape[1]
+        object.__setattr__(self, "times", times)
+        object.__setattr__(self, "samples", samples)
+        object.__setattr__(self, "species", tuple(self.species) or tuple(f"x{i + 1}" for i in range(dim)))
+        object.__setattr__(self, "kinds", tuple(self.kinds) or (guess_kind(samples),) * dim)
+        _check_species(self.species, self.kinds, dim)
+        _check_counts(self)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def dim(self) -> int:
+        """Number of species."""
+        return self.samples[0].shape[1]
+
+    def subset(self, indices: Sequence[int]) -> "Snapshots":
+        """Keep the snapshots at `indices`, in increasing order of time."""
+        keep = sorted(int(i) for i in indices)
+        return Snapshots(self.times[keep], tuple(self.samples[i] for i in keep), self.species, self.kinds)
+
+    def pooled(self) -> Float[np.ndarray, "all dim"]:
+        """Return all samples of all times as one cloud."""
+        return np.concatenate(self.samples)
+
+    def digest(self) -> str:
+        """Return a hash of times, samples, names and kinds: equal data, equal digest."""
+        sha = hashlib.sha256()
+        for array in (self.times, *self.samples):
+            sha.update(str(array.shape).encode())
+            sha.update(np.ascontiguousarray(array).tobytes())
+        sha.update(repr((self.species, [str(kind) for kind in self.kinds])).encode())
+        return sha.hexdigest()[:16]
+
+
+def guess_kind(samples: Sequence[np.ndarray]) -> Kind:
+    """Whole numbers, none negative, are counts; everything else is continuous."""
+    whole = all(np.isfinite(cloud).all() and (cloud >= 0).all() and (cloud == np.rint(cloud)).all() for cloud in samples)
+    return Kind.COUNTS if whole else Kind.CONTINUOUS
+
+
+def _check_times(times: np.ndarray, n_clouds: int) -> None:
+    if times.ndim != 1 or len(times) != n_clouds:
+        raise InputError(
+            f"`times` has shape {times.shape} and there are {n_clouds} clouds of samples; give one time per cloud."
+        )
+    if len(times) == 0:
+        raise InputError("there is no snapshot; give at least one time with its samples.")
+    if not np.isfinite(times).all():
+        raise InputError(f"times[{int(np.argmin(np.isfinite(times)))}] is not a finite number; remove that snapshot.")
+    steps = np.diff(times)
+    if (steps <= 0).any():
+        i = int(np.argmax(steps <= 0))
+        raise InputError(
+            f"`times` must strictly increase, but times[{i}]={times[i]:g} and times[{i + 1}]={times[i + 1]:g}; "
+            "sort the snapshots or merge those two."
+        )
+
+
+def _check_clouds(times: np.ndarray, samples: tuple[np.ndarray, ...]) -> None:
+    for time, cloud in zip(times, samples, strict=True):
+        if cloud.ndim != 2 or cloud.shape[1] != samples[0].shape[-1]:
+            raise InputError(
+                f"the snapshot at t={time:g} has shape {cloud.shape}; each must be (samples, {samples[0].shape[-1]} species)."
+            )
+        if cloud.size == 0:
+            raise InputError(f"the snapshot at t={time:g} is empty; give it at least one sample or leave that time out.")
+        if not np.isfinite(cloud).all():
+            row, column = np.argwhere(~np.isfinite(cloud))[0]
+            raise InputError(
+                f"the snapshot at t={time:g} holds {cloud[row, column]} (row {row}, species {column}); "
+                "all values must be finite: fill or drop those rows."
+            )
+
+
+def _check_species(species: tuple[str, ...], kinds: tuple[Kind, ...], dim: int) -> None:
+    if len(species) != dim or len(set(species)) != dim or len(kinds) != dim:
+        raise InputError(
+            f"{len(species)} species names ({', '.join(species)}) and {len(kinds)} kinds for {dim} dimensions; "
+            "give one distinct name and one kind to each."
+        )
+
+
+def _check_counts(snapshots: Snapshots) -> None:
+    counts = [i for i, kind in enumerate(snapshots.kinds) if kind is Kind.COUNTS]
+    for time, cloud in zip(snapshots.times, snapshots.samples, strict=True):
+        bad = (cloud[:, counts] < 0) | (cloud[:, counts] != np.rint(cloud[:, counts]))
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise InputError(
+                f"species `{snapshots.species[counts[column]]}` is of kind counts but holds "
+                f"{cloud[row, counts[column]]:g} at t={time:g}; counts are whole and not negative: "
+                "correct the data or use `--kind continuous`."
+            )

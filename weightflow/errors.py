@@ -1,0 +1,16 @@
+"""What can go wrong, by whose fault."""
+
+
+class WeightFlowError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class InputError(WeightFlowError, ValueError):
+    """Something the user gave cannot be used.
+
+    The message says what was given, what must hold and what to do. Command lines print it alone and exit with code 2.
+    """
+
+
+class TrainingError(WeightFlowError):
+    """Fitting cannot go on, for example because the loss is no longer finite. The message says where and why."""

@@ -1,0 +1,48 @@
+"""Words shared by all layers: kinds of data, and the base of every set of options."""
+
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from weightflow.errors import InputError
+
+
+class Kind(StrEnum):
+    """What the values of a species are."""
+
+    COUNTS = "counts"
+    CONTINUOUS = "continuous"
+
+
+class Options(BaseModel):
+    """A frozen, validated set of options; unknown keys are refused.
+
+    Options live beside the code that they configure.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], where: str = "") -> Self:
+        """Build the options from plain values.
+
+        Raises:
+            InputError: a key is unknown or a value is not allowed; the message names the key and what is allowed.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise InputError("; ".join(_explain(cls, problem, where) for problem in error.errors())) from None
+
+
+def _explain(options: type[BaseModel], problem: Any, where: str) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join([where, *location] if where else location)
+    if problem["type"] == "extra_forbidden":
+        for part in location[:-1]:
+            nested = options.model_fields[part].annotation
+            if isinstance(nested, type) and issubclass(nested, BaseModel):
+                options = nested
+        return f"`{key}` is not known; known here: {', '.join(options.model_fields)}"
+    return f"`{key}`={problem.get('input')!r} is not allowed: {problem['msg']}"
