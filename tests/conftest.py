@@ -1,0 +1,62 @@
+"""What all tests share: shapes are checked at run time, and nothing touches the home folder or calls home."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# These must stand before the package, Ray or MLflow is imported; subprocesses inherit them.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("MPLBACKEND", "agg")
+for variable in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
+    os.environ.pop(variable, None)
+
+install_import_hook("weightflow", "beartype.beartype")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def ray_environment() -> Iterator[dict[str, str]]:
+    """The environment for processes that use Ray: a home, a token and a Ray folder of their own.
+
+    Without its own folder `ray.init()` would join whatever cluster another process of this machine has started.
+    """
+    # Ray puts sockets into this folder, whose paths may have 107 bytes: pytest's own folders are too deep.
+    home = Path(tempfile.mkdtemp(prefix="wf-"))
+    (home / ".ray").mkdir(mode=0o700)
+    token = home / ".ray" / "auth_token"
+    token.write_text(secrets.token_hex(32))
+    token.chmod(0o600)
+    yield {**os.environ, "HOME": str(home), "RAY_TMPDIR": str(home / "ray"), "OMP_NUM_THREADS": "1"}
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def ray_home(ray_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make `ray_environment` the environment of this test's own process; returns the private home."""
+    for name in ("HOME", "RAY_TMPDIR", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, ray_environment[name])
+    return Path(ray_environment["HOME"])
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Published data sets beside the checkout, which only some machines have."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the published data sets are not on this machine ({folder} is absent)")
+    return folder
