@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,14 +42,16 @@ def ray_environment() -> Iterator[dict[str, str]]:
     token = home / ".ray" / "auth_token"
     token.write_text(secrets.token_hex(32))
     token.chmod(0o600)
-    yield {**os.environ, "HOME": str(home), "RAY_TMPDIR": str(home / "ray"), "OMP_NUM_THREADS": "1"}
+    # A node runs its jobs with the `python` of its PATH; `make test` need not have the environment activated.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    yield {**os.environ, "HOME": str(home), "PATH": path, "RAY_TMPDIR": str(home), "OMP_NUM_THREADS": "1"}
     shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture
 def ray_home(ray_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make `ray_environment` the environment of this test's own process; returns the private home."""
-    for name in ("HOME", "RAY_TMPDIR", "OMP_NUM_THREADS"):
+    for name in ("HOME", "PATH", "RAY_TMPDIR", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, ray_environment[name])
     return Path(ray_environment["HOME"])
 

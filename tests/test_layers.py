@@ -1,0 +1,38 @@
+"""The layers of the package, as the contracts in pyproject.toml state them."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+IMPORT_WITHOUT = """
+import importlib, sys
+forbidden, modules = (words.split(",") for words in sys.argv[1:])
+sys.modules.update(dict.fromkeys(forbidden))  # importing a name that maps to None raises
+for module in modules:
+    importlib.import_module(module)
+"""
+
+
+def test_imports_keep_to_the_layers(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(root)
+    assert lint_imports(config_filename=str(root / "pyproject.toml"), no_cache=True) == 0
+
+
+def test_the_core_can_be_imported_where_the_optional_libraries_are_not_installed(root: Path):
+    settings = tomllib.loads((root / "pyproject.toml").read_text())
+    (core,) = [
+        c for c in settings["tool"]["importlinter"]["contracts"] if c["name"].startswith("The core runs without")
+    ]
+    command = [
+        sys.executable,
+        "-c",
+        IMPORT_WITHOUT,
+        ",".join(core["forbidden_modules"]),
+        ",".join(core["source_modules"]),
+    ]
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

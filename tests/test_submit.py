@@ -1,0 +1,317 @@
+"""Searches as jobs of a real Ray cluster: a head and a second node, with token authentication on."""
+
+import base64
+import hashlib
+import io
+import os
+import re
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from weightflow.errors import InputError
+from weightflow.search.bundle import pack, unpack
+from weightflow.search.jobs import Cluster, RemoteSearch, exit_code, for_shell
+from weightflow.search.packing import files_to_pack, pack_tree
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A folder as a search leaves it, with more than is brought back."""
+    folder = tmp_path / "head" / "night"
+    (folder / "best").mkdir(parents=True)
+    (folder / "best" / "config.json").write_text("{}")
+    (folder / "best" / "model.safetensors").write_bytes(os.urandom(100_000))
+    (folder / "scores.json").write_text('{"format": 1}')
+    (folder / "report.html").write_text("<html>ä</html>")
+    (folder / "trials").mkdir()
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class TestBundle:
+    def test_results_survive_the_way_through_a_log(self, results: Path, tmp_path: Path):
+        unpack(f"2026-01-01 INFO starting\n{pack(results)}shutting down\n", tmp_path / "runs" / "night")
+        assert contents(tmp_path / "runs" / "night") == contents(results)
+        assert not (tmp_path / "runs" / "night" / "trials").exists()
+
+    def test_a_later_copy_replaces_the_earlier_one_whole(self, results: Path, tmp_path: Path):
+        unpack(pack(results), tmp_path / "night")
+        (results / "report.html").unlink()
+        unpack(pack(results), tmp_path / "night")
+        assert contents(tmp_path / "night") == contents(results)
+        assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+    @pytest.mark.parametrize(
+        ("spoil", "message"),
+        [
+            (lambda text: text[: len(text) // 2], "no whole results"),
+            (lambda text: re.sub(r"\n[A-Za-z0-9+/]{76}\n", "\n", text, count=1), "changed on the way"),
+            (lambda text: "ModuleNotFoundError: nothing\n", "ModuleNotFoundError"),
+        ],
+        ids=["cut", "a line lost", "no results"],
+    )
+    def test_spoiled_results_are_noticed_and_leave_nothing(self, results: Path, tmp_path: Path, spoil, message: str):
+        with pytest.raises(InputError, match=message):
+            unpack(spoil(pack(results)), tmp_path / "night")
+        assert not (tmp_path / "night").exists()
+
+    def test_a_search_of_this_machine_is_not_replaced(self, results: Path):
+        before = contents(results)
+        with pytest.raises(InputError, match=r"holds more than results.*trials"):
+            unpack(pack(results), results)
+        assert contents(results) == before
+
+    def test_an_archive_cannot_write_outside_its_folder(self, tmp_path: Path):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            archive.addfile(tarfile.TarInfo("../../stray"))
+        encoded = base64.encodebytes(buffer.getvalue()).decode()
+        digest = hashlib.sha256("".join(encoded.split()).encode()).hexdigest()
+        begin, end = "-----BEGIN WEIGHTFLOW RESULTS", "-----END WEIGHTFLOW RESULTS-----"
+        with pytest.raises(tarfile.OutsideDestinationError):
+            unpack(f"{begin} sha256={digest}-----\n{encoded}{end}\n", tmp_path / "runs" / "night")
+        assert not list(tmp_path.rglob("stray"))
+
+    def test_a_folder_without_results_is_refused_in_one_line(self, tmp_path: Path, root: Path):
+        command = [sys.executable, "-m", "weightflow.search.bundle", str(tmp_path)]
+        result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        assert result.returncode == 2
+        assert re.fullmatch(rf"{tmp_path} holds none of best, .*\n", result.stderr)
+
+
+class TestPacking:
+    @pytest.fixture(params=["with git", "without git"])
+    def tree(self, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+        tree = tmp_path / "tree"
+        for name in [
+            "launch/tune.py", "weightflow/data/readers.py", "search_spaces/smoke.yaml", "new file.py",
+            "data/cells.txt", "cells.npy", "tests/cells.csv", ".venv/bin/python", "runs/night/best/config.json",
+            "mlflow.db", "mlflow.db-wal", "mlruns/0/meta.yaml", "weightflow/__pycache__/x.pyc",
+        ]:  # fmt: skip
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_text("")
+        if request.param == "with git":
+            subprocess.run(["git", "init", "--quiet", str(tree)], check=True)
+            (tree / ".gitignore").write_text("*.log\n")
+            (tree / "noise.log").write_text("")
+            subprocess.run(["git", "-C", str(tree), "add", "launch"], check=True)
+        return tree
+
+    def test_code_and_settings_travel_and_nothing_else(self, tree: Path):
+        packed = {str(path) for path in files_to_pack(tree)} - {".gitignore"}
+        assert packed == {
+            "launch/tune.py", "weightflow/data/readers.py", "search_spaces/smoke.yaml", "new file.py",
+        }  # fmt: skip
+
+    def test_equal_trees_pack_to_equal_bytes_whenever_they_were_written(self, tree: Path, tmp_path: Path):
+        pack_tree(tree, tmp_path / "first.zip")
+        os.utime(tree / "new file.py", (0, 0))
+        pack_tree(tree, tmp_path / "second.zip")
+        assert (tmp_path / "first.zip").read_bytes() == (tmp_path / "second.zip").read_bytes()
+
+    def test_a_tree_that_is_too_large_names_its_biggest_files(self, tree: Path, tmp_path: Path):
+        (tree / "video.mp4").write_bytes(os.urandom(3 * 2**20))
+        with pytest.raises(InputError, match=r"packs to 3\.0 MiB, but .* 1\.0 MiB .*: video\.mp4 \(3\.0 MiB\), "):
+            pack_tree(tree, tmp_path / "tree.zip", limit=2**20)
+
+    def test_this_checkout_is_far_below_what_a_head_takes(self, root: Path, tmp_path: Path):
+        pack_tree(root, tmp_path / "tree.zip")
+        assert (tmp_path / "tree.zip").stat().st_size < 5 * 2**20
+        assert {"weightflow/errors.py", "launch/submit.py"} <= set(zipfile.ZipFile(tmp_path / "tree.zip").namelist())
+
+
+class TestCommands:
+    def test_a_home_is_the_one_of_whoever_runs_the_command(self):
+        command = f"printf %s {for_shell('~/my runs')}"
+        result = subprocess.run(
+            ["sh", "-c", command], env={"HOME": "/head"}, capture_output=True, text=True, check=True
+        )
+        assert result.stdout == "/head/my runs"
+
+    def test_arguments_reach_tune_as_they_were_given(self):
+        search = RemoteSearch("night", "~/out", ("--data", "~/my cells.npz", "--seed", "3; rm x"))
+        echo = search.entrypoint.replace("mkdir -p", "true").replace("exec python launch/tune.py", "printf '%s\\n'")
+        result = subprocess.run(["sh", "-c", echo], env={"HOME": "/head"}, capture_output=True, text=True, check=True)
+        expected = ["--address", "auto", "--out", "/head/out", "--name", "night"]
+        assert result.stdout.splitlines() == [*expected, "--data", "/head/my cells.npz", "--seed", "3; rm x"]
+
+    @pytest.mark.parametrize(("name", "out"), [("../x", "/out"), ("a b", "/out"), ("", "/out"), ("x", "runs")])
+    def test_names_and_folders_that_cannot_work_are_refused(self, name: str, out: str):
+        with pytest.raises(InputError, match="must be"):
+            RemoteSearch(name, out)
+
+
+def submit(root: Path, environment: dict[str, str], cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(root / "launch" / "submit.py"), *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=110, check=False)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def ray_node(environment: dict[str, str], log: Path, *arguments: str) -> Generator[subprocess.Popen[bytes], None, None]:
+    """Run `ray start` in the foreground, so that exactly this node ends with the test.
+
+    `ray stop` would end every Ray of this machine.
+    """
+    ports = ["--dashboard-agent-listen-port", "--dashboard-agent-grpc-port", "--metrics-export-port"]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *arguments]
+    command += [word for port in ports for word in (port, str(free_port()))]
+    command += ["--node-ip-address", "127.0.0.1", "--min-worker-port", "0", "--max-worker-port", "0"]
+    with log.open("wb") as output:
+        node = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    try:
+        yield node
+    finally:
+        node.terminate()
+        try:
+            node.wait(20)
+        except subprocess.TimeoutExpired:
+            node.kill()
+            node.wait()
+
+
+def wait_for_port(port: int, node: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline and node.poll() is None:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"the node did not come up:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def address(ray_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The dashboard of a head with one more node."""
+    logs = tmp_path_factory.mktemp("nodes")
+    store, dashboard = free_port(), free_port()
+    with ExitStack() as nodes:
+        head = nodes.enter_context(
+            ray_node(
+                ray_environment, logs / "head", "--head", "--num-cpus", "1", "--port", str(store),
+                "--dashboard-port", str(dashboard), "--ray-client-server-port", str(free_port()),
+            )
+        )  # fmt: skip
+        wait_for_port(dashboard, head, logs / "head")
+        nodes.enter_context(
+            ray_node(ray_environment, logs / "second", "--address", f"127.0.0.1:{store}", "--num-cpus", "1")
+        )
+        yield f"http://127.0.0.1:{dashboard}"
+
+
+class TestMessages:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--", "--out", "x"], "give `--out` before the two dashes"),
+            (["--", "--data", "cells.npy"], "data does not travel"),
+            (["--", "--space=none.yaml"], "is not in the checkout"),
+            (["--name", "a", "--", "--resume", "b"], "not both"),
+            (["--status", "x", "--stop", "y"], "not several"),
+            (["--out", "runs", "--", "--seed", "1"], "must be absolute"),
+        ],
+    )
+    def test_what_cannot_work_is_said_before_the_cluster_is_asked(
+        self, root: Path, tmp_path: Path, arguments: list[str], message: str
+    ):
+        result = submit(root, dict(os.environ), tmp_path, "--address", "http://127.0.0.1:9", *arguments)
+        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+        assert message in result.stderr
+
+    @pytest.mark.parametrize("place", ["http://127.0.0.1:9", "127.0.0.1:8265", "http://nowhere.invalid:8265"])
+    def test_a_head_that_does_not_answer_is_one_line_at_once(self, root: Path, tmp_path: Path, place: str):
+        result = submit(root, dict(os.environ), tmp_path, "--address", place, "--status", "x")
+        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+        assert place in result.stderr
+
+
+JOB = """
+import sys, time
+import ray
+
+@ray.remote(num_cpus=1)
+def visit():
+    import travelled  # on a worker, which has only what was uploaded
+    time.sleep(1)
+    return ray.get_runtime_context().get_node_id(), travelled.WORD
+
+ray.init(address="auto")
+while ray.cluster_resources().get("CPU", 0) < 2:
+    time.sleep(0.1)
+nodes, words = zip(*ray.get([visit.remote(), visit.remote()]))
+print(len(set(nodes)), "nodes:", *words)
+sys.exit(7)
+"""
+
+
+@pytest.mark.ray
+class TestCluster:
+    def test_a_job_is_followed_over_both_nodes_and_its_exit_code_is_told(
+        self, address: str, ray_home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ):
+        (tmp_path / "travelled.py").write_text("WORD = 'arrived'\n")
+        (tmp_path / "job.py").write_text(JOB)
+        cluster = Cluster(address)
+        details = cluster.follow(cluster.submit(tmp_path, "python job.py"))
+        log = capfd.readouterr().out
+        assert exit_code(details) == 7, log
+        assert "2 nodes: arrived arrived" in log
+
+    def test_stopping_a_job_acts_like_an_interrupt(self, address: str, ray_home: Path, root: Path):
+        cluster = Cluster(address)
+        job = cluster.submit(
+            root, "exec python -c \"import time\ntry: time.sleep(60)\nfinally: print('closed cleanly')\""
+        )
+        while str(cluster.details(job).status) != "RUNNING":
+            time.sleep(0.2)
+        time.sleep(1)  # until the interpreter is up: the status tells only that it was started
+        assert cluster.stop(job)
+        assert not cluster.stop(job)
+        assert str(cluster.details(job).status) == "STOPPED"
+        assert "closed cleanly" in cluster.log(job)
+
+    def test_results_come_back_without_a_shared_file_system(
+        self, address: str, ray_home: Path, root: Path, results: Path, tmp_path: Path
+    ):
+        Cluster(address).fetch(root, RemoteSearch("night", str(results.parent)), tmp_path / "runs" / "night")
+        assert contents(tmp_path / "runs" / "night") == contents(results)
+
+    def test_a_search_without_results_says_so(self, address: str, ray_home: Path, root: Path, tmp_path: Path):
+        with pytest.raises(InputError, match=r"nothing to bring back: .*/none holds none of best"):
+            Cluster(address).fetch(root, RemoteSearch("none", "~"), tmp_path / "none")
+
+    def test_an_unknown_job_is_one_line(
+        self, address: str, ray_environment: dict[str, str], root: Path, tmp_path: Path
+    ):
+        result = submit(root, ray_environment, tmp_path, "--address", address, "--status", "raysubmit_none")
+        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+        assert "knows no job `raysubmit_none`" in result.stderr
+
+    @pytest.mark.parametrize("token", ["0" * 64, None], ids=["wrong", "none"])
+    def test_a_token_that_does_not_fit_is_one_line(
+        self, address: str, ray_environment: dict[str, str], root: Path, tmp_path: Path, token: str | None
+    ):
+        (tmp_path / ".ray").mkdir()
+        if token is not None:
+            (tmp_path / ".ray" / "auth_token").write_text(token)
+        environment = {**ray_environment, "HOME": str(tmp_path)}
+        result = submit(root, environment, tmp_path, "--address", address, "--status", "x")
+        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+        assert "auth_token" in result.stderr
