@@ -17,7 +17,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is impor
 
 from weightflow.errors import InputError  # noqa: E402
 from weightflow.search.bundle import refuse_to_replace  # noqa: E402
-from weightflow.search.jobs import Cluster, RemoteSearch, exit_code  # noqa: E402
+from weightflow.search.jobs import Cluster, RemoteSearch, exit_code, is_remote  # noqa: E402
 
 LOCAL_RESULTS = Path("runs")
 INTERRUPTED = 130
@@ -93,38 +93,38 @@ def _submit(cluster: Cluster, search: RemoteSearch, detach: bool) -> None:
 
 def _search(arguments: list[str], name: str | None, out: str) -> RemoteSearch:
     """Read from the arguments of tune.py what matters here; refuse what cannot work on another machine."""
-    given = _options(arguments)
     for option in ("--name", "--out", "--address"):
-        if option in given:
+        if _take(arguments, option)[0] is not None:
             raise InputError(f"give `{option}` before the two dashes; launch/submit.py passes it on.")
-    for option in ("--space", "--mlflow"):
-        _check_travels(option, given.get(option))
-    _check_data(given.get("--data"))
-    if "--resume" not in given:
-        return RemoteSearch(name or f"cluster-{datetime.now():%Y%m%d-%H%M%S}", out, tuple(arguments))
-    if name is not None:
+    resumed, arguments = _take(arguments, "--resume")
+    if resumed is not None and name is not None:
         raise InputError("give `--name` or `--resume`, not both: a search goes on under its own name.")
-    return RemoteSearch(given["--resume"], out, _without(arguments, "--resume"), resume=True)
+    mlflow, arguments = _take(arguments, "--mlflow")
+    for option, file in (("--mlflow", mlflow), ("--space", _take(arguments, "--space")[0])):
+        _check_travels(option, file)
+    _check_data(_take(arguments, "--data")[0])
+    return RemoteSearch(
+        name=resumed or name or f"cluster-{datetime.now():%Y%m%d-%H%M%S}",
+        out=out,
+        arguments=tuple(arguments),
+        mlflow=mlflow or "mlflow.yml",
+        resume=resumed is not None,
+    )
 
 
-def _options(arguments: list[str]) -> dict[str, str]:
-    """Return the value of each option, given as `--option value` or `--option=value`."""
-    values: dict[str, str] = {}
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        option, equals, value = argument.partition("=")
-        if option.startswith("--"):
-            values[option] = value if equals else following
-    return values
-
-
-def _without(arguments: list[str], option: str) -> tuple[str, ...]:
-    at = next(i for i, argument in enumerate(arguments) if argument.partition("=")[0] == option)
-    taken = 1 if "=" in arguments[at] else 2
-    return (*arguments[:at], *arguments[at + taken :])
+def _take(arguments: list[str], option: str) -> tuple[str | None, list[str]]:
+    """Return the value of `--option value` or `--option=value`, and the arguments without it."""
+    for i, argument in enumerate(arguments):
+        found, equals, value = argument.partition("=")
+        if found == option and equals:
+            return value, arguments[:i] + arguments[i + 1 :]
+        if found == option:
+            return "".join(arguments[i + 1 : i + 2]), arguments[:i] + arguments[i + 2 :]
+    return None, arguments
 
 
 def _check_travels(option: str, file: str | None) -> None:
-    if file is not None and not file.startswith(("/", "~/")) and not (ROOT / file).is_file():
+    if file is not None and not is_remote(file) and not (ROOT / file).is_file():
         raise InputError(
             f"`{option} {file}` is not in the checkout, which is what the cluster gets; put the file there and give "
             f"its path from {ROOT}, or give an absolute path on the head."
@@ -132,7 +132,7 @@ def _check_travels(option: str, file: str | None) -> None:
 
 
 def _check_data(data: str | None) -> None:
-    if data is None or data.startswith(("/", "~/")):
+    if data is None or is_remote(data):
         return
     if "/" in data or Path(data).suffix:
         raise InputError(

@@ -3,9 +3,12 @@
 import base64
 import hashlib
 import io
+import json
 import os
 import re
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -17,8 +20,9 @@ from pathlib import Path
 
 import pytest
 
+import weightflow
 from weightflow.errors import InputError
-from weightflow.search.bundle import pack, unpack
+from weightflow.search.bundle import RESULTS, pack, unpack
 from weightflow.search.jobs import Cluster, RemoteSearch, exit_code, for_shell
 from weightflow.search.packing import files_to_pack, pack_tree
 
@@ -142,10 +146,26 @@ class TestCommands:
 
     def test_arguments_reach_tune_as_they_were_given(self):
         search = RemoteSearch("night", "~/out", ("--data", "~/my cells.npz", "--seed", "3; rm x"))
-        echo = search.entrypoint.replace("mkdir -p", "true").replace("exec python launch/tune.py", "printf '%s\\n'")
+        echo = "mkdir() { :; }; cp() { :; }; python() { printf '%s\\n' \"$@\"; }; " + search.entrypoint.replace(
+            "exec ", ""
+        )
         result = subprocess.run(["sh", "-c", echo], env={"HOME": "/head"}, capture_output=True, text=True, check=True)
-        expected = ["--address", "auto", "--out", "/head/out", "--name", "night"]
-        assert result.stdout.splitlines() == [*expected, "--data", "/head/my cells.npz", "--seed", "3; rm x"]
+        assert result.stdout.splitlines() == [
+            "launch/tune.py", "--address", "auto", "--out", "/head/out", "--mlflow", "/head/out/mlflow.yml",
+            "--name", "night", "--data", "/head/my cells.npz", "--seed", "3; rm x",
+        ]  # fmt: skip
+
+    def test_stores_lie_beside_the_results_unless_the_settings_are_the_heads_own(self, tmp_path: Path):
+        (tmp_path / "mlflow.yml").write_text("experiment: mine\n")
+        for search in (
+            RemoteSearch("a", str(tmp_path / "out")),
+            RemoteSearch("b", str(tmp_path / "own"), mlflow="/x.yml"),
+        ):
+            shell = "python() { printf '%s ' \"$@\"; }; " + search.entrypoint.replace("exec ", "")
+            said = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+            assert f"--mlflow {'/x.yml' if search.name == 'b' else tmp_path / 'out' / 'mlflow.yml'} " in said
+        assert (tmp_path / "out" / "mlflow.yml").read_text() == "experiment: mine\n"
+        assert not any((tmp_path / "own").iterdir())
 
     @pytest.mark.parametrize(("name", "out"), [("../x", "/out"), ("a b", "/out"), ("", "/out"), ("x", "runs")])
     def test_names_and_folders_that_cannot_work_are_refused(self, name: str, out: str):
@@ -155,7 +175,7 @@ class TestCommands:
 
 def submit(root: Path, environment: dict[str, str], cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(root / "launch" / "submit.py"), *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=110, check=False)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
 
 
 def free_port() -> int:
@@ -242,6 +262,8 @@ class TestMessages:
         assert place in result.stderr
 
 
+TUNE = Path(__file__).parent.parent / "launch" / "tune.py"
+
 JOB = """
 import sys, time
 import ray
@@ -274,28 +296,62 @@ class TestCluster:
         assert exit_code(details) == 7, log
         assert "2 nodes: arrived arrived" in log
 
-    def test_stopping_a_job_acts_like_an_interrupt(self, address: str, ray_home: Path, root: Path):
+    def test_ctrl_c_stops_following_but_not_the_job_and_stopping_acts_like_ctrl_c(
+        self, address: str, ray_home: Path, root: Path, tmp_path: Path
+    ):
+        (tmp_path / "job.py").write_text("import time\ntry: print('up'); time.sleep(60)\nfinally: print('closed')")
         cluster = Cluster(address)
-        job = cluster.submit(
-            root, "exec python -c \"import time\ntry: time.sleep(60)\nfinally: print('closed cleanly')\""
-        )
-        while str(cluster.details(job).status) != "RUNNING":
-            time.sleep(0.2)
-        time.sleep(1)  # until the interpreter is up: the status tells only that it was started
+        job = cluster.submit(tmp_path, "exec python job.py", RemoteSearch("long", str(tmp_path)))
+        command = [sys.executable, str(root / "launch" / "submit.py"), "--address", address, "--follow", job]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
+            assert following.stdout is not None
+            assert any(line == "up\n" for line in following.stdout)
+            following.send_signal(signal.SIGINT)
+            said = following.stdout.read()
+        assert following.returncode == 130
+        assert f"--stop {job}" in said
+        assert str(cluster.details(job).status) == "RUNNING"
+
         assert cluster.stop(job)
         assert not cluster.stop(job)
         assert str(cluster.details(job).status) == "STOPPED"
-        assert "closed cleanly" in cluster.log(job)
+        assert cluster.log(job).count("closed\n") == 1
 
     def test_results_come_back_without_a_shared_file_system(
         self, address: str, ray_home: Path, root: Path, results: Path, tmp_path: Path
     ):
-        Cluster(address).fetch(root, RemoteSearch("night", str(results.parent)), tmp_path / "runs" / "night")
+        job = Cluster(address).submit(root, "true", RemoteSearch("night", str(results.parent)))
+        followed = submit(root, dict(os.environ), tmp_path, "--address", address, "--follow", job)
+        assert followed.returncode == 0, followed.stderr
+        assert f"{job} succeeded, exit code 0" in followed.stdout
         assert contents(tmp_path / "runs" / "night") == contents(results)
+        status = submit(root, dict(os.environ), tmp_path, "--address", address, "--status", job)
+        assert re.match(rf"{job} succeeded since .*, exit code 0\nresults on the head: {results}\n", status.stdout)
 
     def test_a_search_without_results_says_so(self, address: str, ray_home: Path, root: Path, tmp_path: Path):
         with pytest.raises(InputError, match=r"nothing to bring back: .*/none holds none of best"):
             Cluster(address).fetch(root, RemoteSearch("none", "~"), tmp_path / "none")
+
+    @pytest.mark.skipif(not TUNE.exists(), reason="launch/tune.py is not written yet")
+    @pytest.mark.timeout(300)
+    def test_a_search_submitted_from_another_folder_leaves_results_here_and_runs_there(
+        self, address: str, ray_environment: dict[str, str], root: Path, tmp_path: Path
+    ):
+        here, there = tmp_path / "here", tmp_path / "there"
+        here.mkdir()
+        search = ["--space", "search_spaces/smoke.yaml", "--trials", "2", "--seed", "0"]
+        result = submit(
+            root, ray_environment, here, "--address", address, "--name", "small", "--out", str(there), "--", *search
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        brought = here / "runs" / "small"
+        assert {path.name for path in brought.iterdir()} == set(RESULTS)
+        assert contents(brought / "best") == contents(there / "small" / "best")
+        assert json.loads((brought / "scores.json").read_text())["format"] == 1
+        assert weightflow.load(brought / "best").sample([0.0, 1.0], 5, seed=0).shape[:2] == (2, 5)
+        with sqlite3.connect(there / "mlflow.db") as store:
+            (runs,) = store.execute("select count(*) from runs").fetchone()
+        assert runs >= 3, "one of the search, one of each trial"
 
     def test_an_unknown_job_is_one_line(
         self, address: str, ray_environment: dict[str, str], root: Path, tmp_path: Path

@@ -5,6 +5,7 @@ find its results, the folder on the cluster and the name, travels as the job's m
 """
 
 import asyncio
+import os
 import re
 import shlex
 import socket
@@ -45,6 +46,8 @@ class RemoteSearch:
         name: the search's name, its folder under `out` and under the local results.
         out: folder on the head that outlives the job: absolute, or beginning with `~`, the head's own home.
         arguments: further arguments of `launch/tune.py`.
+        mlflow: settings for MLflow, a file of the checkout or an absolute path on the head. The stores that it gives
+            as relative paths lie in `out` as well: the file is copied there, and its paths are relative to it.
         resume: go on with the search of that name instead of starting it.
 
     Raises:
@@ -54,12 +57,13 @@ class RemoteSearch:
     name: str
     out: str
     arguments: tuple[str, ...] = ()
+    mlflow: str = "mlflow.yml"
     resume: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise InputError(f"`--name {self.name}` must be letters, digits, dots, dashes and underscores.")
-        if not (self.out.startswith(("/", "~/")) or self.out == "~"):
+        if not is_remote(self.out):
             raise InputError(
                 f"`--out {self.out}` must be absolute or begin with ~/, the head's home: the job itself runs in a "
                 "temporary folder."
@@ -73,15 +77,22 @@ class RemoteSearch:
     @property
     def entrypoint(self) -> str:
         """The shell command that runs the search on the head."""
-        out = for_shell(self.out)
+        out, given = for_shell(self.out), for_shell(self.mlflow)
+        settings = given if is_remote(self.mlflow) else f"{out}/mlflow.yml"
+        prepare = f"mkdir -p {out}" if is_remote(self.mlflow) else f"mkdir -p {out} && cp {given} {settings}"
         verb = "--resume" if self.resume else "--name"
-        tune = f"python launch/tune.py --address auto --out {out} {verb} {self.name}"
-        return " ".join([f"mkdir -p {out} && exec {tune}", *map(for_shell, self.arguments)])
+        tune = f"python launch/tune.py --address auto --out {out} --mlflow {settings} {verb} {self.name}"
+        return " ".join([prepare, "&& exec", tune, *map(for_shell, self.arguments)])
 
     @property
     def bundling(self) -> str:
         """The shell command that prints the results."""
         return f"exec python -m weightflow.search.bundle {for_shell(self.folder)}"
+
+
+def is_remote(path: str) -> bool:
+    """Tell whether `path` means the same wherever a job runs: it is absolute, or begins in the home of the head."""
+    return path == "~" or path.startswith(("/", "~/"))
 
 
 def for_shell(path: str) -> str:
@@ -112,11 +123,12 @@ class Cluster:
     def submit(self, root: Path, entrypoint: str, search: RemoteSearch | None = None) -> str:
         """Upload the working tree at `root`, start `entrypoint` in it, and return the job's identifier."""
         metadata = {} if search is None else {"weightflow_name": search.name, "weightflow_out": search.out}
-        with tempfile.TemporaryDirectory() as scratch, self._plain_errors():
+        with tempfile.TemporaryDirectory() as scratch:
             archive = Path(scratch, "weightflow.zip")
             pack_tree(root, archive)
-            environment = {"working_dir": str(archive), "env_vars": dict(_JOB_ENVIRONMENT)}
-            return self._client.submit_job(entrypoint=entrypoint, runtime_env=environment, metadata=metadata)
+            environment = {"working_dir": str(archive), "env_vars": {**_JOB_ENVIRONMENT, **_tracking()}}
+            with self._plain_errors():
+                return self._client.submit_job(entrypoint=entrypoint, runtime_env=environment, metadata=metadata)
 
     def details(self, job: str) -> JobDetails:
         """Return what the cluster knows of `job`."""
@@ -188,15 +200,20 @@ class Cluster:
         """Turn what Ray's client raises into one line that says what to do."""
         try:
             yield
-        except InputError:
-            raise
         except AuthenticationError:
             raise InputError(
                 f"{self.address} refuses the token of this machine; copy ~/.ray/auth_token from the head to the same "
                 "place here, or put its path into RAY_AUTH_TOKEN_PATH."
             ) from None
         except (RuntimeError, OSError) as error:
-            raise InputError(f"{self.address} failed: {str(error).strip().splitlines()[0]}") from None
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(f"{self.address} failed: {reason}") from None
+
+
+def _tracking() -> dict[str, str]:
+    """Return the variable that names a tracking server, unless it names a store of this machine."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return {"MLFLOW_TRACKING_URI": uri} if urlsplit(uri).scheme in {"http", "https"} else {}
 
 
 def exit_code(details: JobDetails) -> int:
