@@ -5,6 +5,8 @@ changes nothing in another. Nothing here touches the global random state.
 """
 
 import hashlib
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -24,3 +26,14 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
 def torch_generator(seed: int, *purpose: str | int, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a torch generator for one purpose, on `device`."""
     return torch.Generator(device).manual_seed(derive_seed(seed, *purpose))
+
+
+@contextmanager
+def seeded(seed: int, *purpose: str | int) -> Generator[None, None, None]:
+    """Seed torch's global generators inside a `with` block and restore them after it.
+
+    Layers draw their first weights, and dropout its masks, from the global generator; nothing else may use this.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(seed, *purpose))
+        yield

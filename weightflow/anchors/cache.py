@@ -1,0 +1,57 @@
+"""A content-addressed store of arrays on disk.
+
+The key is a hash of everything that the arrays depend on; a changed input is another file, never a stale hit. Files
+are written under a temporary name and moved into place, so that a reader sees a whole file or none.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ArrayCache:
+    """Arrays by key, in one folder."""
+
+    folder: Path
+
+    def get_or_make(
+        self, purpose: str, depends_on: Mapping[str, Any], make: Callable[[], dict[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """Return the stored arrays, or make and store them."""
+        key = hashlib.sha256(json.dumps({"format": FORMAT_VERSION, **depends_on}, sort_keys=True).encode()).hexdigest()
+        path = self.folder / f"{purpose}-{key[:24]}.safetensors"
+        found = self._read(path)
+        if found is not None:
+            return found
+        arrays = make()
+        self._write(path, arrays, depends_on)
+        return arrays
+
+    def _read(self, path: Path) -> dict[str, np.ndarray] | None:
+        try:
+            return load_file(path) if path.is_file() else None
+        except SafetensorError:  # a damaged file is no error: it is made again and replaced
+            return None
+
+    def _write(self, path: Path, arrays: dict[str, np.ndarray], depends_on: Mapping[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
+        os.close(handle)
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+            temporary,
+            metadata={"depends_on": json.dumps(depends_on, sort_keys=True)},
+        )
+        os.replace(temporary, path)

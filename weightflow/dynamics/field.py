@@ -1,0 +1,113 @@
+"""Vector fields in weight space: dtheta/dt = f(theta, t), or dtheta/dt = g(theta, t) dz/dt.
+
+Both are functions of (parameters, clock, weights), so that the parameters of several fields of one shape can be stacked.
+Weights come in and speeds go out in units of the reference path, which keeps every number of order one.
+"""
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from weightflow.backbones import TokenLayout
+from weightflow.dynamics.attention import GraphAttention
+from weightflow.dynamics.options import DynamicsKind, DynamicsOptions
+from weightflow.path import ControlPath
+from weightflow.rng import seeded
+
+FIRST_OUTPUT_SCALE = 0.02  # a new field is nearly still: its first rollouts stay near the start
+
+
+@runtime_checkable
+class VectorField(Protocol):
+    """Speed of the weights by the clock."""
+
+    def __call__(
+        self, t: Float[Tensor, "batch"], tokens: Float[Tensor, "batch token width"]
+    ) -> Float[Tensor, "batch token width"]:
+        """Evaluate at one clock time for each set of weights."""
+        ...
+
+
+class Units(nn.Module):
+    """Centre, size and speed of the path that a field is taught on."""
+
+    centre: Tensor
+    size: Tensor
+    speed: Tensor
+
+    def __init__(self, centre: Float[Tensor, "token width"], size: Float[Tensor, ""], speed: Float[Tensor, ""]) -> None:
+        super().__init__()
+        self.register_buffer("centre", centre)
+        self.register_buffer("size", size)
+        self.register_buffer("speed", speed)
+
+    @classmethod
+    def of(cls, tokens: Float[Tensor, "mark token width"], velocity: Float[Tensor, "mark token width"]) -> "Units":
+        """Measure a path."""
+        centre = tokens.mean(0)
+        size = (tokens - centre).pow(2).mean().sqrt().clamp(min=1e-6)
+        return cls(centre, size, velocity.pow(2).mean().sqrt().clamp(min=1e-6))
+
+
+class ODEField(nn.Module):
+    """f(theta, t)."""
+
+    def __init__(self, attention: GraphAttention, units: Units) -> None:
+        super().__init__()
+        self.attention = attention
+        self.units = units
+
+    def forward(
+        self, t: Float[Tensor, "batch"], tokens: Float[Tensor, "batch token width"]
+    ) -> Float[Tensor, "batch token width"]:
+        """Evaluate dtheta/dt."""
+        units = self.units
+        return self.attention(t, (tokens - units.centre) / units.size)[..., 0] * units.speed
+
+    def until(self, end: float) -> "ODEField":
+        """Return the field for clock times up to `end`: itself, it is defined everywhere."""
+        return self
+
+
+class CDEField(nn.Module):
+    """g(theta, t) dz/dt: with the control held still, the weights stand still."""
+
+    def __init__(self, attention: GraphAttention, units: Units, control: ControlPath) -> None:
+        super().__init__()
+        self.attention = attention
+        self.units = units
+        self.control = control
+
+    def forward(
+        self, t: Float[Tensor, "batch"], tokens: Float[Tensor, "batch token width"]
+    ) -> Float[Tensor, "batch token width"]:
+        """Evaluate dtheta/dt."""
+        units = self.units
+        g = self.attention(t, (tokens - units.centre) / units.size) * units.speed
+        return torch.einsum("btwz,bz->btw", g, self.control.derivative(t))
+
+    def until(self, end: float) -> "CDEField":
+        """Return the same field, its control continued in a straight line up to clock time `end`."""
+        return CDEField(self.attention, self.units, self.control.extended(end))
+
+
+def build_field(
+    layout: TokenLayout, options: DynamicsOptions, units: Units, control: ControlPath | None, seed: int
+) -> ODEField | CDEField:
+    """Build the field that `options.kind` names, with first weights drawn from `seed`; a CDE needs its control path."""
+    channels = control.dim if control else 1
+    with seeded(seed, "field"):
+        attention = GraphAttention(
+            layout, options.hidden, options.depth, options.heads, options.dropout, channels, options.time
+        )
+        for head in attention.outputs:
+            if isinstance(head, nn.Linear):
+                nn.init.normal_(head.weight, std=FIRST_OUTPUT_SCALE)
+                nn.init.zeros_(head.bias)
+    if options.kind is DynamicsKind.ODE:
+        return ODEField(attention, units)
+    if control is None:
+        raise ValueError("a neural CDE needs a control path")
+    return CDEField(attention, units, control)

@@ -1,0 +1,69 @@
+"""Weights as a function of the clock: what a model is made of."""
+
+import math
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from weightflow.dynamics.field import CDEField, ODEField
+from weightflow.dynamics.options import DynamicsOptions
+from weightflow.dynamics.solver import Solution, solve
+
+
+@runtime_checkable
+class WeightPath(Protocol):
+    """theta(t)."""
+
+    def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
+        """Return the weights at clock times, in any order, from 0 on; beyond 1 they are forecasts."""
+        ...
+
+
+class Rollout(nn.Module):
+    """The solution of a vector field that starts at clock 0."""
+
+    start: Tensor
+
+    def __init__(self, start: Float[Tensor, "token width"], field: ODEField | CDEField, options: DynamicsOptions) -> None:
+        super().__init__()
+        self.register_buffer("start", start)
+        self.field = field
+        self.options = options
+
+    def solution(self, end: float = 1.0) -> Solution:
+        """Solve from 0 to `end`, with the same step length whatever the end."""
+        options = self.options
+        field = self.field.until(end)
+        zero = self.start.new_zeros(1)
+        return solve(
+            field, self.start[None], zero, zero + end, round(end * options.steps), options.solver, options.tolerance
+        )
+
+    def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
+        """Return the weights at clock times; the answer at one time does not depend on the others."""
+        steps = self.options.steps
+        end = max(1.0, math.ceil(float(t.max()) * steps - 1e-6) / steps)
+        return self.solution(end).at(t[None])[0]
+
+
+class Table(nn.Module):
+    """A tabulated path, joined by straight lines: the anchors alone, or the teacher; no differential equation.
+
+    Beyond the last mark the last stretch goes on.
+    """
+
+    marks: Tensor
+    tokens: Tensor
+
+    def __init__(self, marks: Float[Tensor, "mark"], tokens: Float[Tensor, "mark token width"]) -> None:
+        super().__init__()
+        self.register_buffer("marks", marks)
+        self.register_buffer("tokens", tokens)
+
+    def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
+        """Interpolate linearly."""
+        k = (torch.searchsorted(self.marks, t, right=True) - 1).clamp(0, len(self.marks) - 2)
+        s = ((t - self.marks[k]) / (self.marks[k + 1] - self.marks[k]))[:, None, None]
+        return torch.lerp(self.tokens[k], self.tokens[k + 1], s)

@@ -1,0 +1,205 @@
+"""One experiment: from snapshots and a configuration to a trained model.
+
+`prepare` does once what depends on the data alone (anchors, teachers); `run_trial` trains one phi on it. A search shares
+the first among its trials; a single fit does both.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from weightflow.anchors import AnchorOptions, Anchors, fit_anchors, fit_base
+from weightflow.backbones import GRUBackbone, GRUOptions
+from weightflow.bridge import Bridge
+from weightflow.data import Snapshots
+from weightflow.dynamics import DynamicsKind, DynamicsOptions, Rollout, Table, Units, build_field
+from weightflow.errors import InputError
+from weightflow.model import WeightFlow
+from weightflow.path import Clock, ControlPath, ReferencePath, project
+from weightflow.rng import derive_seed
+from weightflow.training import (
+    AnchorDistance,
+    BridgeOptions,
+    Collocation,
+    EpochReport,
+    Likelihood,
+    Objective,
+    RolloutObjective,
+    TeacherOptions,
+    TrainingOptions,
+    fit_teacher,
+    train,
+)
+from weightflow.types import Kind, Options
+
+
+class ExperimentConfig(Options):
+    """Everything that a fit depends on beside the data and the seed."""
+
+    backbone: GRUOptions = GRUOptions()
+    anchors: AnchorOptions = AnchorOptions()
+    teacher: TeacherOptions = TeacherOptions()
+    bridge: BridgeOptions = BridgeOptions()
+    dynamics: DynamicsOptions = DynamicsOptions()
+    training: TrainingOptions = TrainingOptions()
+
+
+def flat_keys() -> tuple[str, ...]:
+    """Return the dotted names of all configuration values, such as `dynamics.hidden`."""
+    groups = ExperimentConfig().model_dump()
+    return tuple(f"{group}.{key}" for group, values in groups.items() for key in values)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What depends on the data alone, as plain arrays.
+
+    Attributes:
+        snapshots: the snapshots that are fitted.
+        backbone: the pure function that the weights belong to.
+        anchors: weights at each of those snapshots.
+        teachers: by bridge width, physical times and the teacher's weights there.
+    """
+
+    snapshots: Snapshots
+    backbone: GRUBackbone
+    anchors: Anchors
+    teachers: dict[float, tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point token width"]]]
+
+    def teacher(self, width: float) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point token width"]]:
+        """Return the teacher of the bridge width nearest to `width`."""
+        return self.teachers[min(self.teachers, key=lambda known: abs(known - width))]
+
+
+def build_backbone(snapshots: Snapshots, options: GRUOptions) -> GRUBackbone:
+    """Build the backbone for these data.
+
+    Raises:
+        InputError: a species is not of kind counts.
+    """
+    other = [name for name, kind in zip(snapshots.species, snapshots.kinds, strict=True) if kind is not Kind.COUNTS]
+    if other:
+        raise InputError(
+            f"species {', '.join(other)} hold continuous values, and this version models counts only; "
+            "give whole numbers (`--kind counts` checks them)."
+        )
+    return GRUBackbone(snapshots.dim, int(snapshots.pooled().max()) + 1, options.hidden)
+
+
+def prepare(
+    snapshots: Snapshots,
+    config: ExperimentConfig,
+    seed: int,
+    widths: Sequence[float] | None = None,
+    device: torch.device | str = "cpu",
+) -> Prepared:
+    """Fit anchors and teachers in this process."""
+    backbone = build_backbone(snapshots, config.backbone)
+    base = fit_base(backbone, snapshots, config.anchors, seed, device)
+    anchors = fit_anchors(backbone, snapshots, range(len(snapshots)), base, config.anchors, seed, device)
+    teachers = {
+        width: teach(backbone, snapshots, base, width, config, seed, device)
+        for width in (widths or [config.bridge.width])
+    }
+    return Prepared(snapshots, backbone, anchors, teachers)
+
+
+def teach(
+    backbone: GRUBackbone,
+    snapshots: Snapshots,
+    base: Float[np.ndarray, "token width"],
+    width: float,
+    config: ExperimentConfig,
+    seed: int,
+    device: torch.device | str = "cpu",
+) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point token width"]]:
+    """Fit the teacher of one bridge width."""
+    bridge = Bridge.between(snapshots, width, derive_seed(seed, "bridge"))
+    return fit_teacher(backbone, bridge, base, config.teacher, seed, device)
+
+
+class Trial:
+    """The training of one phi: iterate over its epochs, then take the model."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        config: ExperimentConfig,
+        seed: int,
+        device: torch.device | str = "cpu",
+        record: dict[str, Any] | None = None,
+    ) -> None:
+        self.prepared = prepared
+        self.config = config
+        self.seed = seed
+        self.device = device
+        self.record = {"config": config.model_dump(mode="json"), "seed": seed, **(record or {})}
+        self.reference = self._reference()
+        self.units = Units.of(
+            torch.as_tensor(self.reference.tokens, device=device), torch.as_tensor(self.reference.velocity, device=device)
+        )
+        self.rollout = self._rollout().to(device)
+
+    def epochs(self) -> Iterator[EpochReport]:
+        """Train, and report after each epoch."""
+        mask = self.prepared.backbone.layout.mask
+        collocation = Collocation(self.reference, self.units, mask, self.device)
+        return train(self.rollout, collocation, self._objective(), self.config.training, self.seed)
+
+    def model(self) -> WeightFlow:
+        """Return the model as it stands."""
+        return _model(self.prepared, self.rollout, self.reference.clock, self.record)
+
+    def _reference(self) -> ReferencePath:
+        stretch = self.config.dynamics.stretch
+        if self.config.training.objective is Objective.ANCHOR:
+            return ReferencePath.through(self.prepared.anchors, stretch)
+        return ReferencePath.of_table(*self.prepared.teacher(self.config.bridge.width), stretch)
+
+    def _rollout(self) -> Rollout:
+        options = self.config.dynamics
+        layout = self.prepared.backbone.layout
+        field = build_field(layout, options, self.units, self._control(), self.seed)
+        return Rollout(torch.as_tensor(self.reference.tokens[0]), field, options)
+
+    def _control(self) -> ControlPath | None:
+        options = self.config.dynamics
+        if options.kind is not DynamicsKind.CDE:
+            return None
+        anchors = self.prepared.anchors
+        values = project(anchors.tokens, options.z_dim, options.projection, self.seed)
+        marks = self.reference.clock(anchors.times)
+        return ControlPath(torch.as_tensor(marks, dtype=torch.float32), torch.as_tensor(values))
+
+    def _objective(self) -> RolloutObjective:
+        clock, options = self.reference.clock, self.config.training
+        if options.objective is Objective.ANCHOR:
+            return AnchorDistance(self.prepared.anchors, clock, options, self.device)
+        bridge = Bridge.between(self.prepared.snapshots, self.config.bridge.width, derive_seed(self.seed, "bridge"))
+        return Likelihood(self.prepared.backbone, bridge, clock, options)
+
+
+def line_model(prepared: Prepared) -> WeightFlow:
+    """Return the baseline without phi: straight lines in weight space between the anchors."""
+    anchors = prepared.anchors
+    clock = Clock.uniform(float(anchors.times[0]), float(anchors.times[-1]))
+    marks = torch.as_tensor(clock(anchors.times), dtype=torch.float32)
+    return _model(prepared, Table(marks, torch.as_tensor(anchors.tokens)), clock, {})
+
+
+def teacher_model(prepared: Prepared, width: float) -> WeightFlow:
+    """Return the baseline without a differential equation: the teacher path itself."""
+    times, tokens = prepared.teacher(width)
+    clock = Clock.uniform(float(times[0]), float(times[-1]))
+    return _model(
+        prepared, Table(torch.as_tensor(clock(times), dtype=torch.float32), torch.as_tensor(tokens)), clock, {}
+    )
+
+
+def _model(prepared: Prepared, path: Rollout | Table, clock: Clock, record: dict[str, Any]) -> WeightFlow:
+    snapshots = prepared.snapshots
+    return WeightFlow(prepared.backbone, path, clock, snapshots.species, snapshots.kinds, record)

@@ -1,0 +1,218 @@
+"""The learned distribution: samples, log-density and weights at any time, in the data's own units."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from weightflow.backbones import GRUBackbone
+from weightflow.dynamics import DynamicsOptions, Rollout, Table, Units, build_field
+from weightflow.errors import InputError
+from weightflow.path import Clock, ControlPath
+from weightflow.rng import torch_generator
+from weightflow.types import Kind
+
+FORMAT = 1
+MAX_SPANS = 10  # forecasts further than this many fitted spans are refused: nothing supports them
+MAX_STATES = 20_000  # marginals are summed exactly over at most this many prefixes
+MAX_VALUES = 20_000_000  # numbers held at once while sampling
+
+
+@dataclass(frozen=True, eq=False)
+class WeightFlow:
+    """p(x, t): a backbone whose weights follow a path.
+
+    Attributes:
+        backbone: the pure function that turns weights into a density.
+        path: weights by the clock (a rollout of phi, or a table).
+        clock: physical time to clock.
+        species: names of the dimensions.
+        kinds: kinds of the dimensions.
+        record: how the model was made (configuration, seed, versions, data), as plain values.
+    """
+
+    backbone: GRUBackbone
+    path: Rollout | Table
+    clock: Clock
+    species: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """First and last fitted time."""
+        return float(self.clock.times[0]), float(self.clock.times[-1])
+
+    def weights(self, times: ArrayLike) -> Float[Tensor, "time token width"]:
+        """Return the backbone's weights at physical `times`, in any order.
+
+        Raises:
+            InputError: a time is before the first fitted one, or more than ten fitted spans after the last.
+        """
+        wanted = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        first, last = self.span
+        limit = last + MAX_SPANS * (last - first)
+        if wanted.size == 0 or not np.isfinite(wanted).all() or wanted.min() < first or wanted.max() > limit:
+            raise InputError(
+                f"`times` must be finite and lie in [{first:g}, {limit:g}] (fitted: [{first:g}, {last:g}]), but got "
+                f"{_describe(wanted)}; ask for times in that range."
+            )
+        clock = torch.as_tensor(np.clip(self.clock(wanted), 0.0, None), dtype=torch.float32)
+        with torch.no_grad():
+            return self.path.weights(clock.to(self._device)).cpu()
+
+    def sample(self, times: ArrayLike, n: int, seed: int = 0) -> Float[Tensor, "time draw dim"]:
+        """Draw `n` samples at each of `times`.
+
+        Raises:
+            InputError: `n` is not positive, or as for `weights`.
+        """
+        if n < 1:
+            raise InputError(f"`n`={n} samples were asked for; ask for at least one.")
+        tokens = self.weights(times)
+        generator = torch_generator(seed, "sample")
+        chunk = max(1, MAX_VALUES // (len(tokens) * self.backbone.states))
+        sizes = [min(chunk, n - done) for done in range(0, n, chunk)]
+        with torch.no_grad():
+            return torch.cat([self.backbone.sample(tokens, size, generator) for size in sizes], 1)
+
+    def log_prob(self, x: ArrayLike, t: ArrayLike) -> Float[Tensor, "*shape"]:
+        """Evaluate the normalised log-density, in nats.
+
+        Args:
+            x: samples, shape (draw, dim), or (time, draw, dim) with one cloud for each time.
+            t: one time, or (time,) of them.
+
+        Returns:
+            shape (draw,) for one time and (time, draw) for several.
+
+        Raises:
+            InputError: shapes do not fit, or as for `weights`.
+        """
+        samples = torch.as_tensor(np.asarray(x), dtype=torch.float32)
+        times = np.asarray(t, dtype=np.float64)
+        if times.ndim > 1 or samples.ndim not in (2, 3) or samples.shape[-1] != len(self.species):
+            raise InputError(
+                f"`x` has shape {tuple(samples.shape)} and `t` {times.shape}; give x of shape (draw, {len(self.species)}) "
+                f"or (time, draw, {len(self.species)}) and one time or (time,)."
+            )
+        tokens = self.weights(times)
+        clouds = samples if samples.ndim == 3 else samples.expand(len(tokens), -1, -1)
+        if len(clouds) != len(tokens):
+            raise InputError(f"`x` holds {len(clouds)} clouds for {len(tokens)} times; give one cloud for each time.")
+        with torch.no_grad():
+            log_prob = self.backbone.log_prob(tokens, clouds)
+        return log_prob[0] if times.ndim == 0 and samples.ndim == 2 else log_prob
+
+    def marginals(self, times: ArrayLike, draws: int = 10_000, seed: int = 0) -> Float[Tensor, "time dim state"]:
+        """Return the probability of each count of each species.
+
+        They are exact where the states of all species but the last can be listed (at most 20,000), and averages of the
+        exact conditionals over `draws` samples elsewhere.
+        """
+        tokens = self.weights(times)
+        backbone = self.backbone
+        with torch.no_grad():
+            if backbone.states ** (backbone.dim - 1) <= MAX_STATES:
+                return torch.cat([_exact_marginals(backbone, one[None]) for one in tokens])
+            samples = self.sample(times, draws, seed)
+            weights = samples.new_full(samples.shape[:2], 1.0 / draws)
+            parts = zip(tokens.split(1), samples.split(1), weights.split(1), strict=True)
+            return torch.cat([backbone.marginals(one, cloud, weight) for one, cloud, weight in parts])
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write `model.safetensors` and `config.json` into `folder`; each file appears whole or not at all."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        tensors = {f"path.{name}": tensor.contiguous() for name, tensor in self.path.state_dict().items()}
+        tensors |= {"clock.times": torch.as_tensor(self.clock.times), "clock.marks": torch.as_tensor(self.clock.marks)}
+        config = {
+            "format": FORMAT,
+            "species": list(self.species),
+            "kinds": [kind.value for kind in self.kinds],
+            "backbone": {"dim": self.backbone.dim, "states": self.backbone.states, "hidden": self.backbone.hidden},
+            "dynamics": self.path.options.model_dump(mode="json") if isinstance(self.path, Rollout) else None,
+            "record": self.record,
+        }
+        save_file(tensors, target / "model.safetensors.tmp")
+        (target / "config.json.tmp").write_text(json.dumps(config, indent=2) + "\n")
+        for name in ("model.safetensors", "config.json"):
+            os.replace(target / f"{name}.tmp", target / name)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Read a model directory.
+
+        Raises:
+            InputError: the folder is no model directory, is damaged, or is of another format.
+        """
+        source = Path(folder)
+        config = _read_config(source)
+        try:
+            tensors = load_file(source / "model.safetensors")
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"`{source / 'model.safetensors'}` cannot be read ({error}); fetch or fit it again.") from None
+        clock = Clock(tensors.pop("clock.times").numpy(), tensors.pop("clock.marks").numpy())
+        backbone = GRUBackbone(**config["backbone"])
+        state = {name.removeprefix("path."): tensor for name, tensor in tensors.items()}
+        path = _build_path(backbone, config["dynamics"], state)
+        kinds = tuple(Kind(kind) for kind in config["kinds"])
+        return cls(backbone, path, clock, tuple(config["species"]), kinds, config["record"])
+
+    @property
+    def _device(self) -> torch.device:
+        return next(iter(self.path.state_dict().values())).device
+
+
+def _build_path(backbone: GRUBackbone, dynamics: dict[str, Any] | None, state: dict[str, Tensor]) -> Rollout | Table:
+    if dynamics is None:
+        return Table(state["marks"], state["tokens"])
+    options = DynamicsOptions.parse(dynamics, "dynamics")
+    units = Units(state["field.units.centre"], state["field.units.size"], state["field.units.speed"])
+    values = state.get("field.control.values")
+    control = None if values is None else ControlPath(state["field.control.marks"], values)
+    path: nn.Module = Rollout(state["start"], build_field(backbone.layout, options, units, control, seed=0), options)
+    path.load_state_dict(state)
+    return path.eval()
+
+
+def _read_config(source: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((source / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"`{source}` is no model directory ({error}); give a folder that holds `config.json` and `model.safetensors`, "
+            "such as `runs/NAME/best`."
+        ) from None
+    if config.get("format") != FORMAT:
+        raise InputError(f"`{source}` has format {config.get('format')} and this version reads {FORMAT}; fit it again.")
+    return config
+
+
+def _exact_marginals(backbone: GRUBackbone, tokens: Float[Tensor, "1 token width"]) -> Float[Tensor, "1 dim state"]:
+    values = torch.arange(backbone.states, dtype=torch.float32)
+    prefixes = torch.cartesian_prod(*[values] * (backbone.dim - 1)).reshape(-1, backbone.dim - 1)
+    if backbone.dim == 1:
+        prefixes = values.new_zeros(1, 0)
+    grid = torch.cat([prefixes, prefixes.new_zeros(len(prefixes), 1)], 1)[None]
+    return backbone.marginals(tokens, grid, backbone.log_prob(tokens, grid, species=backbone.dim - 1).exp())
+
+
+def _describe(times: Float[np.ndarray, "query"]) -> str:
+    if times.size == 0:
+        return "none"
+    return f"{len(times)} of them from {times.min():g} to {times.max():g}"
+
+
+def load(folder: str | os.PathLike[str]) -> WeightFlow:
+    """Read a model directory; see `WeightFlow.load`."""
+    return WeightFlow.load(folder)

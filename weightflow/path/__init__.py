@@ -1,0 +1,7 @@
+"""The clock, and paths through weight space and its projections."""
+
+from weightflow.path.clock import Clock
+from weightflow.path.control import ControlPath, Projection, project
+from weightflow.path.reference import ReferencePath
+
+__all__ = ["Clock", "ControlPath", "Projection", "ReferencePath", "project"]

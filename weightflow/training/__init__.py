@@ -1,0 +1,21 @@
+"""Objectives, the teacher, and the loop."""
+
+from weightflow.training.collocation import Collocation
+from weightflow.training.loop import EpochReport, train
+from weightflow.training.objectives import AnchorDistance, Likelihood, RolloutObjective
+from weightflow.training.options import BridgeOptions, Objective, TeacherOptions, TrainingOptions
+from weightflow.training.teacher import fit_teacher
+
+__all__ = [
+    "AnchorDistance",
+    "BridgeOptions",
+    "Collocation",
+    "EpochReport",
+    "Likelihood",
+    "Objective",
+    "RolloutObjective",
+    "TeacherOptions",
+    "TrainingOptions",
+    "fit_teacher",
+    "train",
+]
