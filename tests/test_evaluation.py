@@ -1,0 +1,282 @@
+"""Baselines move samples as they say, scores can be trusted, and verdicts follow from the numbers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from weightflow.bridge import Bridge
+from weightflow.data import Protocol, Snapshots, Split
+from weightflow.errors import InputError, WeightFlowError
+from weightflow.evaluation import (
+    BridgeSamples,
+    McCann,
+    Mixture,
+    Nearest,
+    Sampler,
+    Scores,
+    baselines,
+    evaluate,
+    summary,
+    verdict,
+)
+from weightflow.evaluation.floor import check_scorable
+from weightflow.evaluation.verdict import figure
+from weightflow.metrics import METRICS
+from weightflow.types import Kind
+
+TIMES = np.array([0.0, 2.0, 4.0])
+
+
+class Poisson:
+    """The true system of these tests: two independent counts whose rates grow with time."""
+
+    def sample(self, times: np.ndarray, n: int, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        return rng.poisson(5 + np.multiply.outer(times, [2.0, 1.0])[:, None], (len(times), n, 2)).astype(float)
+
+
+def poisson_snapshots(times: np.ndarray, n: int, seed: int) -> Snapshots:
+    return Snapshots(times, tuple(Poisson().sample(times, n, seed)))
+
+
+def poisson_split(floor: bool, n: int = 400) -> Split:
+    seen, test = poisson_snapshots(TIMES, n, 1), poisson_snapshots(np.arange(0.5, 4.1, 0.5), n, 2)
+    reference = poisson_snapshots(test.times, n, 3) if floor else None
+    held_out = seen.subset([1]), seen.subset([2])
+    return Split(Protocol.INTERPOLATION, seen, seen.subset([0]), *held_out, test, reference)
+
+
+def line(kind: Kind = Kind.CONTINUOUS) -> Snapshots:
+    """Two particles, at 1 and 10, that move by 2 and by 20 in each unit of time."""
+    clouds = tuple(np.array([[1.0 + 2 * t], [10.0 + 20 * t]]) for t in (0.0, 1.0))
+    return Snapshots(np.array([0.0, 1.0]), clouds, kinds=(kind,))
+
+
+def scores(**means: float) -> Scores:
+    methods = {method: {"paper_jsd": (value, value)} for method, value in means.items()}
+    return Scores("interpolation", 100, "fresh samples of the simulator, 100 against 100", (1.0, 2.0), methods)
+
+
+@pytest.mark.parametrize("baseline", [Nearest(line()), Mixture(line()), *baselines(line()).values(), Poisson()])
+def test_baselines_are_samplers(baseline):
+    assert isinstance(baseline, Sampler)
+
+
+def test_nearest_and_mixture_take_samples_of_the_neighbours_and_stand_still_afterwards():
+    times = np.array([0.0, 0.3, 0.8, 1.0, 9.0])
+    nearest = Nearest(line()).sample(times, 2, 0)
+    np.testing.assert_array_equal(np.sort(nearest[:, :, 0]), [[1, 10], [1, 10], [3, 30], [3, 30], [3, 30]])
+    mixture = Mixture(line()).sample(times, 1000, 0)
+    np.testing.assert_allclose(np.isin(mixture, [3, 30]).mean(axis=(1, 2)), [0, 0.3, 0.8, 1, 1], atol=0.002)
+
+
+def test_mccann_moves_coupled_particles_on_straight_lines_and_lets_them_drift_on():
+    times = np.array([0.0, 0.5, 1.0, 3.0])
+    samples = baselines(line())["mccann"].sample(times, 2, 0)
+    np.testing.assert_allclose(np.sort(samples[:, :, 0]), [[1, 10], [2, 20], [3, 30], [7, 70]])
+
+
+def test_a_bridge_is_wider_than_mccann_inside_and_equal_to_it_beyond():
+    both = baselines(line())
+    inside = {name: both[name].sample(np.array([0.5]), 2000, 0).var() for name in ("mccann", "bridge")}
+    displacement_variance = np.var([2.0, 20.0])
+    assert inside["bridge"] == pytest.approx(inside["mccann"] + displacement_variance / 4, rel=0.1)
+    beyond = [both[name].sample(np.array([2.5]), 50, 4) for name in ("mccann", "bridge")]
+    np.testing.assert_array_equal(*beyond)
+
+
+@pytest.mark.parametrize("name", ["nearest", "mixture", "mccann", "bridge"])
+def test_counts_stay_counts_between_and_beyond(name):
+    falling = Snapshots(np.array([0.0, 1.0]), (np.array([[9.0], [3.0]]), np.array([[4.0], [0.0]])))
+    samples = baselines(falling)[name].sample(np.linspace(0, 5, 26), 100, 0)
+    assert (samples >= 0).all()
+    assert (samples == np.rint(samples)).all()
+
+
+def test_drifting_counts_are_rounded_without_bias_and_may_pass_the_largest_seen():
+    rising = Snapshots(np.array([0.0, 2.0]), (np.zeros((5, 1)), np.full((5, 1), 3.0)))
+    samples = baselines(rising)["mccann"].sample(np.array([3.0]), 4000, 0)
+    assert samples.mean() == pytest.approx(4.5, abs=0.05)
+    assert samples.max() == 5
+
+
+def test_the_width_of_a_bridge_baseline_is_its_own():
+    bridge = Bridge.between(line(), width=7.0)
+    assert (McCann(bridge).bridge.width, BridgeSamples(bridge).bridge.width) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("name", ["nearest", "mixture", "mccann", "bridge"])
+def test_times_before_the_first_snapshot_are_refused(name):
+    with pytest.raises(InputError, match=r"t=-1, before the first seen snapshot at t=0"):
+        baselines(line())[name].sample(np.array([-1.0, 0.5]), 3, 0)
+
+
+def test_a_bridge_over_one_snapshot_is_refused():
+    with pytest.raises(InputError, match="two snapshots at least"):
+        baselines(line().subset([0]))
+
+
+def test_the_true_sampler_sits_at_the_floor_and_baselines_above_it():
+    split = poisson_split(floor=True)
+    result = evaluate({"model": Poisson(), **baselines(split.seen)}, split, draws=400, seed=0)
+    assert list(result.methods) == ["model", "nearest", "mixture", "mccann", "bridge", "floor"]
+    assert result.metrics == tuple(METRICS)
+    for metric in result.metrics:
+        above = np.subtract(result.by_time("model", metric), result.by_time("floor", metric))
+        assert abs(above.mean()) < 3.5 * above.std(ddof=1) / np.sqrt(len(above))
+        assert result.mean("nearest", metric) > result.mean("model", metric)
+
+
+def test_the_same_seed_gives_the_same_scores_and_another_seed_others():
+    split = poisson_split(floor=False)
+    first, again, other = (evaluate({"model": Poisson()}, split, 100, seed, ["species_w1"]) for seed in (0, 0, 1))
+    assert first == again
+    assert first.by_time("model", "species_w1") != other.by_time("model", "species_w1")
+
+
+def test_sizes_are_equal_and_the_floors_label_tells_them():
+    fresh = evaluate({"model": Poisson()}, poisson_split(floor=True), 150, 0, ["species_w1"])
+    assert fresh.floor == "fresh samples of the simulator, 150 against 150"
+    halves = evaluate({"model": Poisson()}, poisson_split(floor=False, n=81), 150, 0, ["species_w1"])
+    assert halves.floor.startswith("split halves of the test samples, 40 against 40 (models: 81 against 81)")
+    # Distances between samples of one distribution fall with the root of their size: 40 against 81.
+    assert 1.1 < halves.mean("floor", "species_w1") / halves.mean("model", "species_w1") < 2.0
+
+
+def test_under_the_papers_protocol_the_nearest_snapshot_scores_zero_at_seen_times():
+    data = poisson_snapshots(np.array([0.0, 1.0, 2.0]), 60, 0)
+    seen = data.subset([0, 2])
+    split = Split(Protocol.PAPER, seen, seen, seen, seen, data, None)
+    by_time = evaluate({"nearest": Nearest(seen)}, split, 60, 0, ["paper_w1", "joint_w1"]).by_time(
+        "nearest", "paper_w1"
+    )
+    assert by_time[0] == by_time[2] == 0.0
+    assert by_time[1] > 0
+
+
+def test_progress_is_told_before_each_method():
+    told = []
+    samplers = {"model": Poisson(), "other": Poisson()}
+    evaluate(samplers, poisson_split(floor=True), 50, 0, ["species_w1"], progress=lambda *args: told.append(args))
+    assert told == [("model", 0, 3), ("other", 1, 3), ("floor", 2, 3)]
+
+
+class Broken:
+    """A sampler that returns something wrong."""
+
+    def __init__(self, value: float, dim: int) -> None:
+        self.value, self.dim = value, dim
+
+    def sample(self, times: np.ndarray, n: int, seed: int) -> np.ndarray:
+        samples = np.ones((len(times), n, self.dim))
+        samples[-1] = self.value
+        return samples
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [(Broken(np.nan, 2), "`model` returned samples that are not finite at t=4"), (Broken(1, 3), r"shape \(8, 50, 2\)")],
+)
+def test_what_a_broken_sampler_returned_is_said(sampler, message):
+    with pytest.raises(WeightFlowError, match=message):
+        evaluate({"model": sampler}, poisson_split(floor=True), 50, 0)
+
+
+def test_the_name_of_the_floor_is_taken():
+    with pytest.raises(InputError, match="call that sampler something else"):
+        evaluate({"floor": Poisson()}, poisson_split(floor=True), 50, 0)
+
+
+def test_a_test_snapshot_too_small_to_be_scored_is_refused():
+    with pytest.raises(InputError, match=r"test snapshot at t=0\.5 has 3 samples"):
+        check_scorable(poisson_split(floor=False, n=3))
+
+
+def test_scores_survive_their_file(tmp_path):
+    split = poisson_split(floor=True)
+    result = evaluate({"model": Poisson()}, split, 50, 0)
+    assert Scores.from_json(result.to_json()) == result
+    path = tmp_path / "run" / "scores.json"
+    result.write(path)
+    result.write(path)
+    assert [file.name for file in path.parent.iterdir()] == ["scores.json"]
+    values = json.loads(path.read_text())
+    assert list(values) == ["format", "protocol", "draws", "floor", "times", "methods"]
+    entry = values["methods"]["model"]["joint_w1"]
+    assert entry["mean"] == pytest.approx(np.mean(entry["by_time"]))
+    assert values["protocol"] == "interpolation"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 2}', '{"format": 1, "methods": 3}'])
+def test_a_file_that_holds_no_scores_is_refused(text):
+    with pytest.raises(InputError, match="format"):
+        Scores.from_json(text)
+
+
+def test_asking_for_a_score_that_is_not_there_names_those_that_are():
+    with pytest.raises(InputError, match="methods are model, floor, metrics paper_jsd"):
+        scores(model=1.0, floor=0.5).by_time("mccann", "paper_jsd")
+
+
+@pytest.mark.parametrize(
+    ("means", "expected"),
+    [
+        (
+            {"model": 0.0080, "mccann": 0.0056, "nearest": 0.025, "floor": 0.004},
+            "The model's mean paper_jsd, 0.0080, is above McCann's 0.0056: on this metric a simple baseline is better. "
+            "It is 2.00 times the sampling floor of 0.0040.",
+        ),
+        (
+            {"model": 0.0050, "mccann": 0.0056, "nearest": 0.025, "floor": 0.005},
+            "The model's mean paper_jsd, 0.0050, is below McCann's 0.0056: on this metric it beats every baseline. "
+            "It is at or below the sampling floor of 0.0050.",
+        ),
+        (
+            {"model": 0.0050, "mccann": 0.0056, "bridge": 0.0043, "floor": 0.004},
+            "The model's mean paper_jsd, 0.0050, is below McCann's 0.0056 and above the bridge's 0.0043: "
+            "on this metric a simple baseline is better. It is 1.25 times the sampling floor of 0.0040.",
+        ),
+        (
+            {"model": 0.02501, "nearest": 0.025, "floor": -0.001},
+            "The model's mean paper_jsd, 0.0250, is level with the nearest snapshot's 0.0250: "
+            "on this metric a simple baseline is as good. It is 0.0260 above the sampling floor of -0.0010.",
+        ),
+    ],
+)
+def test_the_verdict_follows_from_the_numbers(means, expected):
+    assert verdict(scores(**means), "paper_jsd") == expected
+
+
+def test_the_summary_counts_metrics():
+    methods = {
+        "model": {"species_w1": (1.0,), "joint_w1": (2.0,)},
+        "mccann": {"species_w1": (1.5,), "joint_w1": (3.0,)},
+        "nearest": {"species_w1": (0.5,), "joint_w1": (9.0,)},
+        "floor": {"species_w1": (0.1,), "joint_w1": (0.1,)},
+    }
+    assert summary(Scores("forecast", 9, "", (1.0,), methods)) == (
+        "The model is better than every simple baseline on 1 of 2 metrics. "
+        "It beats optimal-transport (McCann) interpolation on every metric."
+    )
+    assert summary(scores(model=2.0, mccann=1.0, floor=0.5)) == (
+        "The model is better than the best simple baseline on no metric. "
+        "It beats optimal-transport (McCann) interpolation on no metric."
+    )
+    with pytest.raises(InputError, match="no `model`"):
+        summary(scores(mccann=1.0, floor=0.5))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0435, "0.0435"),
+        (-1e-9, "0.00000"),
+        (0.00012, "0.00012"),
+        (1.59, "1.590"),
+        (123.456, "123.5"),
+        (4e4, "40,000"),
+    ],
+)
+def test_scores_are_written_with_about_four_digits(value, text):
+    assert figure(value) == text

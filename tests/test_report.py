@@ -1,0 +1,261 @@
+"""The report is one file that says everything, whatever the search has left behind."""
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import matplotlib as mpl
+import numpy as np
+import optuna
+import pytest
+
+from weightflow.data import Protocol, Snapshots, Split
+from weightflow.errors import InputError
+from weightflow.evaluation import baselines, evaluate
+from weightflow.report import Model, Report, pictures, write_report
+from weightflow.report.picture import Picture
+from weightflow.report.plots.importances import importances
+from weightflow.report.theme import DARK, LIGHT
+from weightflow.trials import TrialRecord, TrialState
+
+SECTIONS = ("verdict", "facts", "scores", "distributions", "path", "search", "configuration", "next")
+PICTURES = ("errors", "marginals", "ranges", "weights", "history", "importances")
+PNG = b"\x89PNG\r\n\x1a\n"
+# A spiral of weights: the best-known curve that needs two components.
+TURN = np.random.default_rng(0).standard_normal((2, 5, 3))
+
+
+class Mover:
+    """A cloud that moves to the right while it spreads; its weights turn."""
+
+    def __init__(self, dim: int, counts: bool) -> None:
+        self.dim, self.counts = dim, counts
+
+    def sample(self, times: np.ndarray, n: int, seed: int) -> np.ndarray:
+        noise = np.random.default_rng(seed).standard_normal((len(times), n, self.dim))
+        x = 8 + 2 * times[:, None, None] + np.sqrt(1 + times)[:, None, None] * noise
+        return np.clip(np.rint(x), 0, None) if self.counts else x
+
+    def weights(self, times: np.ndarray) -> np.ndarray:
+        return np.tensordot(np.stack([np.cos(times), np.sin(times)], axis=1), TURN, 1)
+
+
+def make_report(
+    every: int = 5, n_times: int = 21, dim: int = 2, counts: bool = True, protocol: Protocol = Protocol.INTERPOLATION
+) -> Report:
+    model = Mover(dim, counts)
+    times = np.linspace(0, 4, n_times)
+    data = Snapshots(times, tuple(model.sample(times, 60, 1)))
+    seen = data.subset(range(0, n_times, every))
+    unseen = data.subset([i for i in range(n_times) if i % every])
+    split = Split(protocol, seen, seen.subset([0]), seen.subset([1]), seen.subset([-1 % len(seen)]), unseen, None)
+    return Report(
+        scores=evaluate({"model": model, **baselines(seen)}, split, 60, 0),
+        split=split,
+        model=model,
+        anchors_times=seen.times,
+        anchors_tokens=model.weights(seen.times),
+        study=make_study(12),
+        trials=make_trials(),
+        facts={"data": "moving cloud <&>", "seed": "0"},
+        best_config={"dynamics.kind": "ode", "training.learning_rate": 0.00123456, "dynamics.time": True},
+        next_commands=("make ui", "python -m weightflow forecast --model best"),
+        title="Search of a moving cloud",
+    )
+
+
+def make_study(n: int, constant: bool = False) -> optuna.Study:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    distributions = {"width": optuna.distributions.FloatDistribution(0, 1)}
+    for i in range(n):
+        width = (7 * i % n) / n
+        value = 1.0 if constant else width**2
+        study.add_trial(optuna.trial.create_trial(params={"width": width}, distributions=distributions, value=value))
+    return study
+
+
+def make_trials() -> tuple[TrialRecord, ...]:
+    states = [TrialState.FINISHED, TrialState.PRUNED, TrialState.FAILED, TrialState.FINISHED, TrialState.FINISHED]
+    scores = [3.5, 4.0, None, 3.25, 900.0]
+    return tuple(
+        TrialRecord(
+            number=i,
+            trial_id=f"t{i}",
+            state=state,
+            params={"width": 0.1 * i, "kind": "ode"},
+            score=score,
+            epochs=3,
+            seconds=1.25,
+            reason="the loss is not finite at epoch 2" if score is None else "",
+        )
+        for i, (state, score) in enumerate(zip(states, scores, strict=True))
+    )
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return make_report()
+
+
+@pytest.fixture(scope="module")
+def page(report, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("report") / "deep" / "report.html"
+    write_report(path, report)
+    assert [file.name for file in path.parent.iterdir()] == ["report.html"]
+    return path.read_text(encoding="utf-8")
+
+
+class Outline(HTMLParser):
+    """Collects ids, links and images, and checks that tags are closed in order."""
+
+    VOID = frozenset({"meta", "source", "img", "wbr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.ids += [values["id"]] if values.get("id") else []
+        self.links += [value for key, value in attrs if key in ("src", "srcset", "href", "action") and value]
+        self.images += [values] if tag == "img" else []
+        self.open += [] if tag in self.VOID else [tag]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def outline(text: str) -> Outline:
+    parser = Outline()
+    parser.feed(text)
+    assert not parser.open
+    return parser
+
+
+def test_the_page_has_every_section_and_every_picture(page):
+    ids = outline(page).ids
+    assert set(SECTIONS) <= set(ids)
+    assert set(PICTURES) <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_page_refers_to_nothing_outside_itself(page):
+    links = outline(page).links
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in links)
+    assert not re.search(r"url\(|@import|<script|<link|https?:", page)
+    assert {link[1:] for link in links if link.startswith("#")} <= set(outline(page).ids)
+
+
+def test_every_picture_has_words_for_those_who_cannot_see_it_and_a_dark_twin(page):
+    images = outline(page).images
+    assert len(images) == len(PICTURES)
+    assert all(len(image["alt"] or "") > 40 for image in images)
+    assert page.count("(prefers-color-scheme: dark)") == len(PICTURES) + 1
+
+
+def test_facts_verdicts_scores_trials_configuration_and_commands_are_told(page, report):
+    words = re.sub(r"\s+", " ", page)
+    assert "moving cloud &lt;&amp;&gt;" in words
+    assert words.count("The model&#39;s mean ") == len(report.scores.metrics)
+    for text in (
+        "the loss is not finite at epoch 2",
+        "0.001235",
+        "make ui",
+        "split halves",
+        "sampling floor",
+        "3.2500",
+    ):
+        assert text in words
+    assert words.count("(best)") == len(report.scores.metrics) + 1  # one for each metric, and the best trial
+
+
+def test_pictures_are_pngs_and_the_same_twice(report, tmp_path):
+    drawn = pictures(report)
+    assert tuple(drawn) == PICTURES
+    assert all(png.startswith(PNG) for png in drawn.values())
+    assert write_report(tmp_path / "report.html", report) == drawn
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_alone(report):
+    before = dict(mpl.rcParams)
+    pictures(report)
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_lines_and_words_stand_out_from_the_background(theme):
+    for name in ("model", "mccann", "bridge", "mixture", "nearest"):
+        assert contrast(theme.colour(name), theme.background) > 2.9
+    assert contrast(theme.ink, theme.background) > 12
+    assert contrast(theme.muted, theme.background) > 4.5
+
+
+def contrast(first: str, second: str) -> float:
+    """The contrast ratio of the Web Content Accessibility Guidelines."""
+    channels = np.array([[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in (first, second)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    dark, light = np.sort(linear @ [0.2126, 0.7152, 0.0722])
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        {"every": 2, "n_times": 3, "counts": False},  # one scored time
+        {"every": 3, "n_times": 4, "dim": 8},  # more species than are shown, no heat map
+        {"dim": 1, "counts": False, "protocol": Protocol.FORECAST},
+        {"protocol": Protocol.PAPER},
+    ],
+)
+def test_unusual_data_are_drawn_without_a_warning(unusual, tmp_path):
+    drawn = write_report(tmp_path / "report.html", make_report(**unusual))
+    assert set(drawn) >= set(PICTURES) - {"marginals"}
+    outline((tmp_path / "report.html").read_text())
+
+
+def test_a_model_trained_without_a_search_is_reported_in_words(report, tmp_path):
+    alone = dataclasses.replace(report, study=None, trials=(), best_config={})
+    drawn = write_report(tmp_path / "report.html", alone)
+    assert {"history", "importances"} & set(drawn) == set()
+    text = (tmp_path / "report.html").read_text()
+    assert "There was no search: one model was trained." in text
+    assert "There are no trials." in text
+
+
+@pytest.mark.parametrize(
+    ("study", "words"),
+    [
+        (make_study(3), "3 trials were completed"),
+        (make_study(12, constant=True), "same score"),
+        (None, "There was no search"),
+    ],
+)
+def test_why_importances_cannot_be_told_is_said(report, study, words):
+    picture = importances(dataclasses.replace(report, study=study))
+    assert picture.draw is None
+    assert words in picture.caption
+
+
+def test_words_alone_cannot_be_drawn():
+    with pytest.raises(ValueError, match="only words"):
+        Picture("importances", "Importances", "There are none.").png(LIGHT)
+
+
+def test_a_still_path_of_weights_is_drawn(report):
+    class Still(Mover):
+        def weights(self, times):
+            return np.ones((len(times), 5, 3))
+
+    still = Still(2, counts=True)
+    anchors = still.weights(report.anchors_times)
+    assert "weights" in pictures(dataclasses.replace(report, model=still, anchors_tokens=anchors))
+
+
+def test_the_contract_of_a_model_is_checked_at_run_time(report):
+    assert isinstance(report.model, Model)
+    assert not isinstance(baselines(report.split.seen)["mccann"], Model)
+    with pytest.raises(InputError, match="give each its time"):
+        dataclasses.replace(report, anchors_times=report.anchors_times[1:], anchors_tokens=report.anchors_tokens)

@@ -1,0 +1,22 @@
+"""Scores of samplers against held-out data, beside baselines and the sampling floor."""
+
+from weightflow.evaluation.baselines import BridgeSamples, McCann, Mixture, Nearest, baselines
+from weightflow.evaluation.floor import Floor
+from weightflow.evaluation.sampler import Sampler
+from weightflow.evaluation.score import evaluate
+from weightflow.evaluation.scores import Scores
+from weightflow.evaluation.verdict import summary, verdict
+
+__all__ = [
+    "BridgeSamples",
+    "Floor",
+    "McCann",
+    "Mixture",
+    "Nearest",
+    "Sampler",
+    "Scores",
+    "baselines",
+    "evaluate",
+    "summary",
+    "verdict",
+]

@@ -1,0 +1,37 @@
+"""What can be scored."""
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from weightflow.errors import WeightFlowError
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Anything that draws samples at given times: a model, a baseline, a simulator."""
+
+    def sample(self, times: Float[np.ndarray, "time"], n: int, seed: int) -> Any:
+        """Return `n` samples at each of `times`, an array or a CPU tensor of shape (time, n, dim)."""
+        ...
+
+
+def draw(
+    name: str, sampler: Sampler, times: Float[np.ndarray, "time"], n: int, dim: int, seed: int
+) -> Float[np.ndarray, "time n dim"]:
+    """Sample and check what came back.
+
+    Raises:
+        WeightFlowError: the samples have another shape or are not all finite; the message says whose and where.
+    """
+    samples = np.asarray(sampler.sample(times, n, seed), dtype=np.float64)
+    if samples.shape != (len(times), n, dim):
+        raise WeightFlowError(
+            f"`{name}` returned samples of shape {samples.shape}, but {n} draws of {dim} species at {len(times)} times "
+            f"must have shape {(len(times), n, dim)}."
+        )
+    finite = np.isfinite(samples).all(axis=(1, 2))
+    if not finite.all():
+        raise WeightFlowError(f"`{name}` returned samples that are not finite at t={times[np.argmin(finite)]:g}.")
+    return samples

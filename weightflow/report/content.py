@@ -1,0 +1,68 @@
+"""Everything that a report tells about."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+from optuna.study import Study
+
+from weightflow.data import Split
+from weightflow.errors import InputError
+from weightflow.evaluation import Sampler, Scores
+from weightflow.trials import TrialRecord
+from weightflow.types import Kind
+
+
+@runtime_checkable
+class Model(Sampler, Protocol):
+    """A sampler that can show its weights."""
+
+    def weights(self, times: Float[np.ndarray, "time"]) -> Any:
+        """Return the weights at each of `times`, an array or a CPU tensor of shape (time, token, width)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What a search has left behind.
+
+    Attributes:
+        scores: of the model, the baselines and the floor.
+        split: what was seen and what was scored.
+        model: the one that was scored as `model`.
+        anchors_times: times of the anchors, which are marked on the path of the weights.
+        anchors_tokens: weights of the anchors, one set for each of these times.
+        study: Optuna's, for the importances; None if there was no search.
+        trials: in order of their numbers.
+        facts: what was run, with what, for how long: shown as they are, in this order.
+        best_config: dotted key -> value.
+        next_commands: to be typed next, each on a line of its own.
+        title: heading of the page.
+        seed: of the samples that are drawn for pictures.
+    """
+
+    scores: Scores
+    split: Split
+    model: Model
+    anchors_times: Float[np.ndarray, "anchor"]
+    anchors_tokens: Float[np.ndarray, "_ token width"]
+    study: Study | None
+    trials: tuple[TrialRecord, ...]
+    facts: Mapping[str, str]
+    best_config: Mapping[str, Any]
+    next_commands: tuple[str, ...]
+    title: str = "WeightFlow report"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.anchors_times) != len(self.anchors_tokens):
+            raise InputError(
+                f"there are {len(self.anchors_times)} times for {len(self.anchors_tokens)} anchors; give each its time."
+            )
+
+    @property
+    def unit(self) -> str:
+        """What distances between samples are measured in."""
+        return "counts" if set(self.split.test.kinds) == {Kind.COUNTS} else "data units"

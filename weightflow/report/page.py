@@ -1,0 +1,121 @@
+"""The page: one HTML file that needs nothing else."""
+
+import os
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from weightflow.data import Protocol
+from weightflow.evaluation import summary, verdict
+from weightflow.evaluation.verdict import standing
+from weightflow.report.content import Report
+from weightflow.report.picture import Picture
+from weightflow.report.plots.errors import errors
+from weightflow.report.plots.history import history
+from weightflow.report.plots.importances import importances
+from weightflow.report.plots.marginals import marginals
+from weightflow.report.plots.observed import observe
+from weightflow.report.plots.ranges import ranges
+from weightflow.report.plots.weights import weights
+from weightflow.report.tables import plain, score_columns, score_rows, trial_rows
+from weightflow.report.theme import DARK, LIGHT, Theme
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture as the template needs it; the data are empty where there are only words."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    light: str
+    dark: str
+
+
+def pictures(report: Report) -> dict[str, bytes]:
+    """Return the report's pictures for a light page: name -> PNG."""
+    return {picture.name: picture.png(LIGHT) for picture in _pictures(report) if picture.draw is not None}
+
+
+def write_report(path: str | os.PathLike[str], report: Report) -> dict[str, bytes]:
+    """Write the page, in one step, and return its pictures for a light page as `pictures` does."""
+    drawn = _pictures(report)
+    light = _render(drawn, LIGHT)
+    _write(Path(path), _page(report, drawn, light, _render(drawn, DARK)))
+    return light
+
+
+def _pictures(report: Report) -> tuple[Picture, ...]:
+    observed = observe(report)
+    return (
+        errors(report),
+        marginals(observed),
+        ranges(observed),
+        weights(report),
+        history(report),
+        importances(report),
+    )
+
+
+def _render(drawn: tuple[Picture, ...], theme: Theme) -> dict[str, bytes]:
+    return {picture.name: picture.png(theme) for picture in drawn if picture.draw is not None}
+
+
+def _page(report: Report, drawn: tuple[Picture, ...], light: dict[str, bytes], dark: dict[str, bytes]) -> str:
+    environment = Environment(
+        loader=PackageLoader("weightflow.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = {
+        p.name: Shown(p.name, p.title, p.caption, p.alt, _data(light.get(p.name)), _data(dark.get(p.name)))
+        for p in drawn
+    }
+    return environment.get_template("report.html.j2").render(
+        title=report.title,
+        headline=summary(report.scores),
+        caveats=_caveats(report),
+        verdicts=[
+            (metric, standing(report.scores, metric), verdict(report.scores, metric))
+            for metric in report.scores.metrics
+        ],
+        facts=report.facts,
+        scores=report.scores,
+        columns=score_columns(report.scores, report.unit),
+        rows=score_rows(report.scores),
+        pictures=shown,
+        trials=trial_rows(report.trials),
+        config={key: plain(value) for key, value in report.best_config.items()},
+        commands=report.next_commands,
+    )
+
+
+def _caveats(report: Report) -> list[str]:
+    """What a reader must know to read the scores rightly."""
+    notes = [f"Sampling floor (what a perfect model would score, by chance alone): {report.scores.floor}."]
+    if report.scores.protocol == Protocol.PAPER:
+        notes.append(
+            "Under the paper's protocol the scored trajectories are those that were fitted: baselines that rearrange "
+            "them can fall below the floor. For a fair ranking use the protocol interpolation or forecast."
+        )
+    if report.scores.protocol == Protocol.FORECAST:
+        notes.append(
+            "All scored times lie beyond the last seen snapshot: McCann and bridge samples both drift on there."
+        )
+    return notes
+
+
+def _data(png: bytes | None) -> str:
+    return "" if png is None else f"data:image/png;base64,{b64encode(png).decode()}"
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

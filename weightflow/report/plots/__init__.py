@@ -1,0 +1,1 @@
+"""One picture per file: each turns a report into a `Picture`."""

@@ -1,0 +1,83 @@
+"""Scores of the trials in the order of their start."""
+
+from functools import partial
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from weightflow.report.content import Report
+from weightflow.report.picture import Picture
+from weightflow.report.theme import Theme
+from weightflow.trials import TrialRecord, TrialState
+
+TITLE = "Optimisation history"
+
+
+def history(report: Report) -> Picture:
+    """Show every trial's score and the best one so far.
+
+    Drawn from the trial records and not by Optuna's own plot, which knows no difference between a trial that was
+    stopped early and one that finished.
+    """
+    scored = tuple(trial for trial in report.trials if trial.score is not None and np.isfinite(trial.score))
+    if not scored:
+        why = "No trial has a score." if report.trials else "There was no search: one model was trained."
+        return Picture("history", TITLE, why)
+    return Picture(
+        "history",
+        TITLE,
+        "The score of each trial (held-out negative log-likelihood, lower is better). Hollow: stopped early, so that "
+        "the score is that of its last epoch. Triangles at the upper edge: worse than the axis shows. Crosses at the "
+        "lower edge: failed. The line is the best finished trial so far.",
+        alt=f"Scatter plot of the scores of {len(scored)} trials by number, with the best so far as a line.",
+        draw=partial(_draw, report.trials, scored),
+    )
+
+
+def _draw(trials: tuple[TrialRecord, ...], scored: tuple[TrialRecord, ...], theme: Theme) -> Figure:
+    figure = Figure(figsize=(11, 3.5), layout="constrained")
+    axis = figure.subplots()
+    top = _set_limits(axis, np.array([trial.score for trial in scored]))
+    finished = [trial for trial in scored if trial.state is TrialState.FINISHED]
+    stopped = [trial for trial in scored if trial.state is not TrialState.FINISHED]
+    for chosen, fill, label in ((finished, theme.colour("mccann"), "finished"), (stopped, "none", "stopped early")):
+        inside = [trial for trial in chosen if trial.score <= top]
+        axis.plot(
+            [trial.number for trial in inside],
+            [trial.score for trial in inside],
+            "o",
+            color=theme.colour("mccann"),
+            markerfacecolor=fill,
+            ms=6,
+            label=f"{label} ({len(chosen)})",
+        )
+    if finished:
+        best = np.minimum.accumulate([trial.score for trial in finished])
+        numbers = [trial.number for trial in finished]
+        axis.step(numbers, best, where="post", color=theme.colour("model"), linewidth=2, label="best so far")
+    failed = [trial for trial in trials if trial.state is TrialState.FAILED]
+    _at_edge(axis, [trial.number for trial in scored if trial.score > top], 0.985, "^", theme.muted, "worse than shown")
+    _at_edge(axis, [trial.number for trial in failed], 0.0, "x", theme.ink, f"failed ({len(failed)})")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_xlabel("trial")
+    axis.set_ylabel("score")
+    figure.legend(loc="outside upper left", ncols=5, fontsize=9.5)
+    return figure
+
+
+def _set_limits(axis: Axes, scores: np.ndarray) -> float:
+    """Let the axis end a little above the bulk of the scores: one diverging trial would flatten all others."""
+    low, middle = float(scores.min()), float(np.quantile(scores, 0.75))
+    top = float(scores[scores <= middle + 3 * (middle - low)].max())
+    margin = 0.08 * (top - low) or 0.05 * abs(low) or 1.0
+    axis.set_ylim(low - margin, top + margin)
+    return top
+
+
+def _at_edge(axis: Axes, numbers: list[int], height: float, marker: str, colour: str, label: str) -> None:
+    if numbers:
+        where = axis.get_xaxis_transform()
+        heights = [height] * len(numbers)
+        axis.plot(numbers, heights, marker, color=colour, ms=6, transform=where, clip_on=False, label=label)

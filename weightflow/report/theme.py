@@ -1,0 +1,109 @@
+"""Colours for a light and a dark page.
+
+The hues are those of Okabe and Ito, which stay apart for colour-blind readers; lines differ in dashes as well.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.colors import LinearSegmentedColormap
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a method is drawn."""
+
+    label: str
+    dashes: str | tuple[int, tuple[float, ...]]
+    width: float
+
+
+STYLES = {
+    "model": Style("model", "-", 2.2),
+    "mccann": Style("McCann interpolation", "-", 1.3),
+    "bridge": Style("bridge samples", (0, (5.0, 2.0)), 1.3),
+    "mixture": Style("mixture of neighbours", (0, (3.0, 1.5, 1.0, 1.5)), 1.3),
+    "nearest": Style("nearest snapshot", (0, (1.0, 1.2)), 1.5),
+    "weights_line": Style("straight line in weights", (0, (7.0, 2.0, 1.0, 2.0, 1.0, 2.0)), 1.3),
+    "floor": Style("sampling floor", "-", 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of pictures on one kind of page."""
+
+    background: str
+    ink: str
+    muted: str
+    grid: str
+    methods: dict[str, str]
+    density: tuple[str, ...]
+
+    def colour(self, method: str) -> str:
+        """Colour of a method's line."""
+        return self.methods.get(method, self.muted)
+
+    def density_map(self) -> LinearSegmentedColormap:
+        """Colour map from the page's background (never) to the strongest tone (often)."""
+        return LinearSegmentedColormap.from_list("density", list(self.density))
+
+    def settings(self) -> dict[Any, Any]:
+        """Matplotlib's settings, to be put in force while a picture is drawn."""
+        return {
+            "font.size": 10,
+            "axes.titlesize": 10.5,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "axes.linewidth": 0.8,
+            "grid.linewidth": 0.6,
+            "legend.frameon": False,
+            "figure.facecolor": self.background,
+            "axes.facecolor": self.background,
+            "savefig.facecolor": self.background,
+            "text.color": self.ink,
+            "axes.labelcolor": self.muted,
+            "axes.titlecolor": self.ink,
+            "axes.edgecolor": self.grid,
+            "grid.color": self.grid,
+            "xtick.color": self.muted,
+            "ytick.color": self.muted,
+        }
+
+
+LIGHT = Theme(
+    background="#ffffff",
+    ink="#1c2430",
+    muted="#5b6675",
+    grid="#e3e8ee",
+    methods={
+        "model": "#d55e00",
+        "mccann": "#0072b2",
+        "bridge": "#009e73",
+        "mixture": "#b0568f",
+        "nearest": "#b58900",
+        "weights_line": "#56b4e9",
+        "floor": "#c3cbd5",
+    },
+    density=("#ffffff", "#d3e4f3", "#7fb3d9", "#2f7ab9", "#0b3c74"),
+)
+DARK = Theme(
+    background="#171c24",
+    ink="#e8edf3",
+    muted="#a3afbd",
+    grid="#2c3440",
+    methods={
+        "model": "#ff8a3d",
+        "mccann": "#56b4e9",
+        "bridge": "#2fc79a",
+        "mixture": "#e39ccb",
+        "nearest": "#e6b93c",
+        "weights_line": "#8fa8ff",
+        "floor": "#4b5665",
+    },
+    density=("#171c24", "#173a5e", "#2a78b5", "#7cc0ee", "#eaf6ff"),
+)
