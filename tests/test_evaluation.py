@@ -55,7 +55,7 @@ def line(kind: Kind = Kind.CONTINUOUS) -> Snapshots:
 
 def scores(**means: float) -> Scores:
     methods = {method: {"paper_jsd": (value, value)} for method, value in means.items()}
-    return Scores("interpolation", 100, "fresh samples of the simulator, 100 against 100", (1.0, 2.0), methods)
+    return Scores("interpolation", 100, "independent samples of the true system, 100 against 100", (1.0, 2.0), methods)
 
 
 @pytest.mark.parametrize("baseline", [Nearest(line()), Mixture(line()), *baselines(line()).values(), Poisson()])
@@ -137,7 +137,7 @@ def test_the_same_seed_gives_the_same_scores_and_another_seed_others():
 
 def test_sizes_are_equal_and_the_floors_label_tells_them():
     fresh = evaluate({"model": Poisson()}, poisson_split(floor=True), 150, 0, ["species_w1"])
-    assert fresh.floor == "fresh samples of the simulator, 150 against 150"
+    assert fresh.floor == "independent samples of the true system, 150 against 150"
     halves = evaluate({"model": Poisson()}, poisson_split(floor=False, n=81), 150, 0, ["species_w1"])
     assert halves.floor.startswith("split halves of the test samples, 40 against 40 (models: 81 against 81)")
     # Distances between samples of one distribution fall with the root of their size: 40 against 81.

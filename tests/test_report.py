@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import optuna
 import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution
 
 from weightflow.data import Protocol, Snapshots, Split
 from weightflow.errors import InputError
@@ -15,6 +16,7 @@ from weightflow.evaluation import baselines, evaluate
 from weightflow.report import Model, Report, pictures, write_report
 from weightflow.report.picture import Picture
 from weightflow.report.plots.importances import importances
+from weightflow.report.plots.weights import weights
 from weightflow.report.theme import DARK, LIGHT
 from weightflow.trials import TrialRecord, TrialState
 
@@ -66,7 +68,7 @@ def make_report(
 
 def make_study(n: int, constant: bool = False) -> optuna.Study:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    distributions = {"width": optuna.distributions.FloatDistribution(0, 1)}
+    distributions: dict[str, BaseDistribution] = {"width": FloatDistribution(0, 1)}
     for i in range(n):
         width = (7 * i % n) / n
         value = 1.0 if constant else width**2
@@ -98,11 +100,16 @@ def report() -> Report:
 
 
 @pytest.fixture(scope="module")
-def page(report, tmp_path_factory) -> str:
+def written(report, tmp_path_factory) -> tuple[str, dict[str, bytes]]:
     path = tmp_path_factory.mktemp("report") / "deep" / "report.html"
-    write_report(path, report)
+    drawn = write_report(path, report)
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]
-    return path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8"), drawn
+
+
+@pytest.fixture
+def page(written) -> str:
+    return written[0]
 
 
 class Outline(HTMLParser):
@@ -119,7 +126,7 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         values = dict(attrs)
-        self.ids += [values["id"]] if values.get("id") else []
+        self.ids += [value for key, value in attrs if key == "id" and value]
         self.links += [value for key, value in attrs if key in ("src", "srcset", "href", "action") and value]
         self.images += [values] if tag == "img" else []
         self.open += [] if tag in self.VOID else [tag]
@@ -172,17 +179,13 @@ def test_facts_verdicts_scores_trials_configuration_and_commands_are_told(page, 
     assert words.count("(best)") == len(report.scores.metrics) + 1  # one for each metric, and the best trial
 
 
-def test_pictures_are_pngs_and_the_same_twice(report, tmp_path):
+def test_pictures_are_pngs_the_same_twice_and_leave_the_settings_of_matplotlib_alone(report, written):
+    before = dict(mpl.rcParams)
     drawn = pictures(report)
+    assert dict(mpl.rcParams) == before
     assert tuple(drawn) == PICTURES
     assert all(png.startswith(PNG) for png in drawn.values())
-    assert write_report(tmp_path / "report.html", report) == drawn
-
-
-def test_drawing_leaves_the_settings_of_matplotlib_alone(report):
-    before = dict(mpl.rcParams)
-    pictures(report)
-    assert dict(mpl.rcParams) == before
+    assert drawn == written[1]
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
@@ -251,7 +254,8 @@ def test_a_still_path_of_weights_is_drawn(report):
 
     still = Still(2, counts=True)
     anchors = still.weights(report.anchors_times)
-    assert "weights" in pictures(dataclasses.replace(report, model=still, anchors_tokens=anchors))
+    picture = weights(dataclasses.replace(report, model=still, anchors_tokens=anchors))
+    assert picture.png(LIGHT).startswith(PNG)
 
 
 def test_the_contract_of_a_model_is_checked_at_run_time(report):

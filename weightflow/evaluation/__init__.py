@@ -2,6 +2,7 @@
 
 from weightflow.evaluation.baselines import BridgeSamples, McCann, Mixture, Nearest, baselines
 from weightflow.evaluation.floor import Floor
+from weightflow.evaluation.held_out import HeldOut, held_out_score
 from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate
 from weightflow.evaluation.scores import Scores
@@ -10,6 +11,7 @@ from weightflow.evaluation.verdict import summary, verdict
 __all__ = [
     "BridgeSamples",
     "Floor",
+    "HeldOut",
     "McCann",
     "Mixture",
     "Nearest",
@@ -17,6 +19,7 @@ __all__ = [
     "Scores",
     "baselines",
     "evaluate",
+    "held_out_score",
     "summary",
     "verdict",
 ]

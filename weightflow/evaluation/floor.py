@@ -62,7 +62,7 @@ def _fresh(floor: Snapshots, test: Snapshots, data: Sequence[np.ndarray], seed: 
         raise WeightFlowError("the floor's samples are not at the test times; split both by the same times.")
     pairs = zip(floor.samples, data, strict=True)
     first = tuple(_at_most(cloud, len(y), seed, "floor", i) for i, (cloud, y) in enumerate(pairs))
-    return Floor(f"fresh samples of the simulator, {_sizes(first)} against {_sizes(data)}", first, tuple(data))
+    return Floor(f"independent samples of the true system, {_sizes(first)} against {_sizes(data)}", first, tuple(data))
 
 
 def _halves(data: Sequence[np.ndarray], seed: int) -> Floor:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from weightflow.evaluation import Scores
 from weightflow.evaluation.scores import FLOOR
 from weightflow.evaluation.verdict import figure
@@ -76,8 +78,8 @@ def score_rows(scores: Scores) -> tuple[Row, ...]:
 
 def trial_rows(trials: tuple[TrialRecord, ...]) -> tuple[TrialRow, ...]:
     """Return a row for each trial; parameters that are the same everywhere are left out."""
-    finished = [trial for trial in trials if trial.state is TrialState.FINISHED and trial.score is not None]
-    best = min(finished, key=lambda trial: trial.score, default=None)
+    finished = [trial for trial in trials if trial.state is TrialState.FINISHED]
+    best = min(finished, key=lambda trial: np.inf if trial.score is None else trial.score, default=None)
     varied = _varied(trials)
     return tuple(
         TrialRow(

@@ -21,7 +21,7 @@ def history(report: Report) -> Picture:
     Drawn from the trial records and not by Optuna's own plot, which knows no difference between a trial that was
     stopped early and one that finished.
     """
-    scored = tuple(trial for trial in report.trials if trial.score is not None and np.isfinite(trial.score))
+    scored = [(trial, trial.score) for trial in report.trials if trial.score is not None and np.isfinite(trial.score)]
     if not scored:
         why = "No trial has a score." if report.trials else "There was no search: one model was trained."
         return Picture("history", TITLE, why)
@@ -36,30 +36,22 @@ def history(report: Report) -> Picture:
     )
 
 
-def _draw(trials: tuple[TrialRecord, ...], scored: tuple[TrialRecord, ...], theme: Theme) -> Figure:
+def _draw(trials: tuple[TrialRecord, ...], scored: list[tuple[TrialRecord, float]], theme: Theme) -> Figure:
     figure = Figure(figsize=(11, 3.5), layout="constrained")
     axis = figure.subplots()
-    top = _set_limits(axis, np.array([trial.score for trial in scored]))
-    finished = [trial for trial in scored if trial.state is TrialState.FINISHED]
-    stopped = [trial for trial in scored if trial.state is not TrialState.FINISHED]
-    for chosen, fill, label in ((finished, theme.colour("mccann"), "finished"), (stopped, "none", "stopped early")):
-        inside = [trial for trial in chosen if trial.score <= top]
-        axis.plot(
-            [trial.number for trial in inside],
-            [trial.score for trial in inside],
-            "o",
-            color=theme.colour("mccann"),
-            markerfacecolor=fill,
-            ms=6,
-            label=f"{label} ({len(chosen)})",
-        )
-    if finished:
-        best = np.minimum.accumulate([trial.score for trial in finished])
-        numbers = [trial.number for trial in finished]
-        axis.step(numbers, best, where="post", color=theme.colour("model"), linewidth=2, label="best so far")
-    failed = [trial for trial in trials if trial.state is TrialState.FAILED]
-    _at_edge(axis, [trial.number for trial in scored if trial.score > top], 0.985, "^", theme.muted, "worse than shown")
-    _at_edge(axis, [trial.number for trial in failed], 0.0, "x", theme.ink, f"failed ({len(failed)})")
+    numbers = np.array([trial.number for trial, _ in scored])
+    scores = np.array([score for _, score in scored])
+    finished = np.array([trial.state is TrialState.FINISHED for trial, _ in scored])
+    failed = [trial.number for trial in trials if trial.state is TrialState.FAILED]
+    top = _set_limits(axis, scores)
+    colour = theme.colour("mccann")
+    for chosen, fill, word in ((finished, colour, "finished"), (~finished, "none", "stopped early")):
+        inside, label = chosen & (scores <= top), f"{word} ({chosen.sum()})"
+        axis.plot(numbers[inside], scores[inside], "o", color=colour, markerfacecolor=fill, ms=6, label=label)
+    best = np.minimum.accumulate(scores[finished])
+    axis.step(numbers[finished], best, where="post", color=theme.colour("model"), linewidth=2, label="best so far")
+    _at_edge(axis, numbers[scores > top].tolist(), 0.985, "^", theme.muted, "worse than shown")
+    _at_edge(axis, failed, 0.0, "x", theme.ink, f"failed ({len(failed)})")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("trial")
     axis.set_ylabel("score")
