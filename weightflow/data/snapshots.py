@@ -73,7 +73,9 @@ class Snapshots:
 
 def guess_kind(samples: Sequence[np.ndarray]) -> Kind:
     """Whole numbers, none negative, are counts; everything else is continuous."""
-    whole = all(np.isfinite(cloud).all() and (cloud >= 0).all() and (cloud == np.rint(cloud)).all() for cloud in samples)
+    whole = all(
+        np.isfinite(cloud).all() and (cloud >= 0).all() and (cloud == np.rint(cloud)).all() for cloud in samples
+    )
     return Kind.COUNTS if whole else Kind.CONTINUOUS
 
 
@@ -99,10 +101,13 @@ def _check_clouds(times: np.ndarray, samples: tuple[np.ndarray, ...]) -> None:
     for time, cloud in zip(times, samples, strict=True):
         if cloud.ndim != 2 or cloud.shape[1] != samples[0].shape[-1]:
             raise InputError(
-                f"the snapshot at t={time:g} has shape {cloud.shape}; each must be (samples, {samples[0].shape[-1]} species)."
+                f"the snapshot at t={time:g} has shape {cloud.shape}; each must be "
+                f"(samples, {samples[0].shape[-1]} species)."
             )
         if cloud.size == 0:
-            raise InputError(f"the snapshot at t={time:g} is empty; give it at least one sample or leave that time out.")
+            raise InputError(
+                f"the snapshot at t={time:g} is empty; give it at least one sample or leave that time out."
+            )
         if not np.isfinite(cloud).all():
             row, column = np.argwhere(~np.isfinite(cloud))[0]
             raise InputError(

@@ -1,0 +1,5 @@
+"""`python -m weightflow`."""
+
+from weightflow.cli import app, run
+
+run(app)

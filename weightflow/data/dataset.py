@@ -1,0 +1,50 @@
+"""A data set: what was observed, which of it may be fitted, and what else is known of the same system."""
+
+from dataclasses import dataclass
+
+from weightflow.data.snapshots import Snapshots
+from weightflow.errors import InputError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Observations of one system.
+
+    Attributes:
+        name: for file names and tables.
+        snapshots: every observed time, of the trajectories or cells that may be fitted.
+        seen: indices of the times that may be fitted.
+        paired: whether row i is the same trajectory at every time (an array), or other cells (a table).
+        fresh: other samples at the same times that are never fitted; None where there are none.
+        reference: a third, independent sample of the true system, as a perfect model would draw it (simulator only).
+    """
+
+    name: str
+    snapshots: Snapshots
+    seen: tuple[int, ...]
+    paired: bool
+    fresh: Snapshots | None = None
+    reference: Snapshots | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.snapshots) < 2:
+            raise InputError(
+                f"`{self.name}` holds one single snapshot (t={self.snapshots.times[0]:g}); a distribution over time "
+                "needs at least two: add times."
+            )
+        if len(self.seen) < 2:
+            raise InputError(
+                f"only {len(self.seen)} of the {len(self.snapshots)} times of `{self.name}` would be seen; at least "
+                "two are needed: lower `--every`."
+            )
+
+
+def every_nth(n_times: int, every: int | None) -> tuple[int, ...]:
+    """Return the seen indices: every tenth by default, or every second where there are fewer than 31 times.
+
+    Raises:
+        InputError: `every` is not positive.
+    """
+    if every is not None and every < 1:
+        raise InputError(f"`--every {every}` was given; it must be 1 (all times are seen) or more.")
+    return tuple(range(0, n_times, every or (10 if n_times >= 31 else 2)))

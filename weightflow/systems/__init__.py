@@ -1,0 +1,7 @@
+"""Reaction networks that the package ships, their exact simulation, and data sets by name or path."""
+
+from weightflow.systems.ensembles import load_dataset
+from weightflow.systems.library import BUILT_IN, System, find_system
+from weightflow.systems.simulate import Simulator, simulate
+
+__all__ = ["BUILT_IN", "Simulator", "System", "find_system", "load_dataset", "simulate"]

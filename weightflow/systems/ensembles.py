@@ -1,0 +1,74 @@
+"""Data sets of built-in systems, and the one place where a name or a path becomes data."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from weightflow.data import Dataset, Snapshots, every_nth, read
+from weightflow.errors import InputError
+from weightflow.rng import derive_seed
+from weightflow.systems.library import BUILT_IN, built_in
+from weightflow.systems.simulate import Simulator
+from weightflow.types import Kind
+
+TRAJECTORIES = 1000
+
+
+def load_dataset(
+    source: str,
+    seed: int,
+    step: float | None = None,
+    every: int | None = None,
+    kind: Kind | None = None,
+    time_column: str | None = None,
+) -> Dataset:
+    """Simulate a built-in system or read a file.
+
+    A built-in system comes with three independent ensembles of 1,000 trajectories: one to fit, a fresh one to score on,
+    and one that stands for a perfect model.
+
+    Args:
+        source: a built-in name, or a path.
+        seed: of the simulation; a file does not depend on it.
+        step: see `weightflow.data.read`, as for the others.
+        every: which times are seen.
+        kind: kind of all species.
+        time_column: where a table's times are.
+
+    Raises:
+        InputError: there is no such system and no such file, or as for `weightflow.data.read`.
+    """
+    if source in BUILT_IN:
+        if (step, kind, time_column) != (None, None, None):
+            raise InputError(
+                f"`{source}` is built in and knows its times and kinds; leave out the time step, the kind and the time "
+                "column, which are for files."
+            )
+        return _simulated(source, seed, every)
+    if not Path(source).exists():
+        raise InputError(
+            f"`{source}` is neither a built-in system ({', '.join(BUILT_IN)}) nor an existing file; check the name or the "
+            "path."
+        )
+    return read(Path(source), step=step, every=every, kind=kind, time_column=time_column)
+
+
+def _simulated(name: str, seed: int, every: int | None) -> Dataset:
+    system = built_in(name)
+    simulator = Simulator(system)
+    seen = every_nth(len(system.times), every)
+    training, fresh, reference = (
+        _snapshots(simulator.run(TRAJECTORIES, derive_seed(seed, name, part)), system.times, simulator.species)
+        for part in ("training", "fresh", "reference")
+    )
+    return Dataset(name, training, seen, paired=True, fresh=fresh, reference=reference)
+
+
+def _snapshots(
+    trajectories: Float[np.ndarray, "trajectory time species"],
+    times: Float[np.ndarray, "time"],
+    species: tuple[str, ...],
+) -> Snapshots:
+    clouds = tuple(np.ascontiguousarray(trajectories[:, i]) for i in range(len(times)))
+    return Snapshots(times, clouds, species, (Kind.COUNTS,) * len(species))

@@ -1,0 +1,154 @@
+"""Exact stochastic simulation of reaction networks, by libRoadRunner's Gillespie integrator."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from weightflow.errors import InputError
+from weightflow.rng import derive_seed
+from weightflow.systems.library import System, find_system
+
+# The integrator looks at the rates again only after a reaction and at a recorded time. Where rates depend on time
+# they would stand still in between, so such models are also recorded, and looked at, this often within the time span.
+REFRESHES = 1000
+TIME_SYMBOL = "http://www.sbml.org/sbml/symbols/time"
+
+
+def simulate(
+    model: str | Path, trajectories: int, seed: int, times: ArrayLike | None = None
+) -> tuple[Float[np.ndarray, "trajectory time species"], tuple[str, ...]]:
+    """Simulate independent trajectories of a built-in system, or of the user's own Antimony or SBML file.
+
+    Args:
+        model: a built-in name, or the path of an Antimony (.ant, .txt) or SBML (.xml, .sbml) file.
+        trajectories: how many; each starts at time 0 in the model's initial state.
+        seed: the same seed gives the same trajectories.
+        times: when the state is recorded, from 0 on and increasing; None: the system's own times.
+
+    Returns:
+        numbers of molecules, and the names of the species.
+
+    Raises:
+        InputError: as for `Simulator` and its `run`, or the model cannot be found.
+    """
+    simulator = Simulator(find_system(model))
+    return simulator.run(trajectories, seed, times), simulator.species
+
+
+class Simulator:
+    """A compiled reaction network.
+
+    Every species must hold whole numbers of molecules. A reaction that goes both ways must be written as two
+    reactions: of a net rate only the difference would be simulated.
+
+    Attributes:
+        species: names of the species, in the order of the model's text.
+
+    Raises:
+        InputError: libRoadRunner is not installed, or the text is not a valid model of reactions.
+    """
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        sbml = system.text if system.sbml else _sbml_of(system)
+        self._runner = _compile(sbml, system.name)
+        self._needs_refresh = TIME_SYMBOL in sbml
+        self.species = tuple(str(name) for name in self._runner.model.getFloatingSpeciesIds())
+        self._runner.timeCourseSelections = list(self.species)  # amounts, not concentrations
+
+    def run(
+        self, trajectories: int, seed: int, times: ArrayLike | None = None
+    ) -> Float[np.ndarray, "trajectory time species"]:
+        """Simulate independent runs, recorded at `times`.
+
+        All come from one stream of random numbers: more trajectories of one seed begin with the same ones.
+
+        Raises:
+            InputError: no trajectory or no time is asked for, the times are negative or do not increase, or a species
+                becomes negative or fractional.
+        """
+        wanted = self._times(times)
+        if trajectories < 1:
+            raise InputError(f"{trajectories} trajectories were asked for; ask for at least one.")
+        grid = self._recorded(wanted)
+        kept = np.searchsorted(grid, wanted)
+        # One seed for the whole ensemble: a reset starts the next trajectory, not the generator, which takes 32 bits.
+        self._runner.getIntegrator().setValue("seed", derive_seed(seed, "simulate") % 2**32)
+        samples = np.empty((trajectories, len(wanted), len(self.species)))
+        for i in range(trajectories):
+            self._runner.reset()
+            samples[i] = np.asarray(self._runner.simulate(times=grid.tolist()))[kept]
+        return self._checked(samples, wanted)
+
+    def _times(self, times: ArrayLike | None) -> Float[np.ndarray, "time"]:
+        if times is None and not len(self.system.times):
+            raise InputError(
+                f"`{self.system.name}` is your own model: say at which times it is observed, such as `--times 0:50:0.5`."
+            )
+        wanted = np.asarray(self.system.times if times is None else times, dtype=np.float64)
+        if wanted.ndim != 1 or not len(wanted) or not np.isfinite(wanted).all() or (np.diff(wanted) <= 0).any():
+            raise InputError("simulated times must be finite and strictly increase, one at least, such as 0:50:0.5.")
+        if wanted[0] < 0:
+            raise InputError(
+                f"simulated times start at {wanted[0]:g}, but a simulation starts at 0; give times from 0 on."
+            )
+        return wanted
+
+    def _recorded(self, wanted: Float[np.ndarray, "time"]) -> Float[np.ndarray, "more"]:
+        """Add time 0, where every run starts, and the times at which the rates are looked at again."""
+        stop = wanted[-1] or 1.0  # the integrator wants two times at least
+        return np.union1d(wanted, np.linspace(0.0, stop, REFRESHES + 1 if self._needs_refresh else 2))
+
+    def _checked(
+        self, samples: Float[np.ndarray, "trajectory time species"], times: Float[np.ndarray, "time"]
+    ) -> Float[np.ndarray, "trajectory time species"]:
+        bad = (samples < 0) | (samples != np.rint(samples))
+        if bad.any():
+            run, time, species = np.argwhere(bad)[0]
+            raise InputError(
+                f"species `{self.species[species]}` of model `{self.system.name}` is {samples[run, time, species]:g} at "
+                f"t={times[time]:g}, but a number of molecules is whole and not negative; start it at a whole amount, and "
+                "let the rate of each reaction vanish when what it consumes is used up."
+            )
+        return samples
+
+
+def _sbml_of(system: System) -> str:
+    antimony = _library("antimony")
+    antimony.clearPreviousLoads()
+    if antimony.loadAntimonyString(system.text) < 0:
+        raise InputError(f"model `{system.name}` is not valid Antimony: {' '.join(antimony.getLastError().split())}")
+    return str(antimony.getSBMLString(antimony.getMainModuleName()))
+
+
+def _compile(sbml: str, name: str) -> Any:
+    try:
+        runner = _library("roadrunner").RoadRunner(sbml)
+        runner.setIntegrator("gillespie")
+    except RuntimeError as error:
+        raise InputError(f"model `{name}` cannot be compiled: {' '.join(str(error).split())}") from None
+    if not runner.model.getNumFloatingSpecies() or not runner.model.getNumReactions():
+        raise InputError(
+            f"model `{name}` has no species that reactions change; write at least one species and reaction."
+        )
+    if runner.model.getNumRateRules():
+        raise InputError(
+            f"model `{name}` has rate rules ({', '.join(runner.model.getRateRuleIds())}), which the Gillespie algorithm "
+            "cannot follow; write them as reactions or as functions of `time`."
+        )
+    runner.getIntegrator().setValue("variable_step_size", False)  # record at the times that are asked for
+    return runner
+
+
+def _library(name: str) -> Any:
+    """Import antimony or roadrunner, which are optional; no other place does."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise InputError(
+            f"simulating needs the library `{name}`, which is not installed; run: pip install 'weightflow[simulate]'."
+        ) from None
