@@ -14,3 +14,7 @@ class InputError(WeightFlowError, ValueError):
 
 class TrainingError(WeightFlowError):
     """Fitting cannot go on, for example because the loss is no longer finite. The message says where and why."""
+
+
+class SearchError(WeightFlowError):
+    """A search ended without a result. The message gives the most common reason."""

@@ -188,7 +188,7 @@ def line_model(prepared: Prepared) -> WeightFlow:
     anchors = prepared.anchors
     clock = Clock.uniform(float(anchors.times[0]), float(anchors.times[-1]))
     marks = torch.as_tensor(clock(anchors.times), dtype=torch.float32)
-    return _model(prepared, Table(marks, torch.as_tensor(anchors.tokens)), clock, {})
+    return _model(prepared, Table(marks, torch.tensor(anchors.tokens)), clock, {})
 
 
 def teacher_model(prepared: Prepared, width: float) -> WeightFlow:
@@ -196,7 +196,7 @@ def teacher_model(prepared: Prepared, width: float) -> WeightFlow:
     times, tokens = prepared.teacher(width)
     clock = Clock.uniform(float(times[0]), float(times[-1]))
     return _model(
-        prepared, Table(torch.as_tensor(clock(times), dtype=torch.float32), torch.as_tensor(tokens)), clock, {}
+        prepared, Table(torch.as_tensor(clock(times), dtype=torch.float32), torch.tensor(tokens)), clock, {}
     )
 
 

@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -134,7 +134,7 @@ class WeightFlow:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         tensors = {f"path.{name}": tensor.contiguous() for name, tensor in self.path.state_dict().items()}
-        tensors |= {"clock.times": torch.as_tensor(self.clock.times), "clock.marks": torch.as_tensor(self.clock.marks)}
+        tensors |= {"clock.times": torch.tensor(self.clock.times), "clock.marks": torch.tensor(self.clock.marks)}
         config = {
             "format": FORMAT,
             "species": list(self.species),
@@ -149,7 +149,7 @@ class WeightFlow:
             os.replace(target / f"{name}.tmp", target / name)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
+    def load(cls, folder: str | os.PathLike[str]) -> "WeightFlow":
         """Read a model directory.
 
         Raises:

@@ -1,7 +1,7 @@
 """Words shared by all layers: kinds of data, and the base of every set of options."""
 
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,6 +15,9 @@ class Kind(StrEnum):
     CONTINUOUS = "continuous"
 
 
+SomeOptions = TypeVar("SomeOptions", bound=BaseModel)
+
+
 class Options(BaseModel):
     """A frozen, validated set of options; unknown keys are refused.
 
@@ -24,7 +27,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
-    def parse(cls, values: dict[str, Any], where: str = "") -> Self:
+    def parse(cls: type[SomeOptions], values: dict[str, Any], where: str = "") -> SomeOptions:
         """Build the options from plain values.
 
         Raises:

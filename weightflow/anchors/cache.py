@@ -30,14 +30,21 @@ class ArrayCache:
         self, purpose: str, depends_on: Mapping[str, Any], make: Callable[[], dict[str, np.ndarray]]
     ) -> dict[str, np.ndarray]:
         """Return the stored arrays, or make and store them."""
-        key = hashlib.sha256(json.dumps({"format": FORMAT_VERSION, **depends_on}, sort_keys=True).encode()).hexdigest()
-        path = self.folder / f"{purpose}-{key[:24]}.safetensors"
+        path = self._path(purpose, depends_on)
         found = self._read(path)
         if found is not None:
             return found
         arrays = make()
         self._write(path, arrays, depends_on)
         return arrays
+
+    def holds(self, purpose: str, depends_on: Mapping[str, Any]) -> bool:
+        """Whether the arrays are stored and whole."""
+        return self._read(self._path(purpose, depends_on)) is not None
+
+    def _path(self, purpose: str, depends_on: Mapping[str, Any]) -> Path:
+        text = json.dumps({"format": FORMAT_VERSION, **depends_on}, sort_keys=True)
+        return self.folder / f"{purpose}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.safetensors"
 
     def _read(self, path: Path) -> dict[str, np.ndarray] | None:
         try:

@@ -37,11 +37,11 @@ class AnchorOptions(Options):
     """How the anchors are fitted."""
 
     alignment: Alignment = Alignment.POOLED
-    base_steps: int = Field(400, ge=1, description="steps of the pooled base, or of the first anchor of a chain")
-    steps: int = Field(300, ge=1, description="steps of each anchor after that")
-    base_batch: int = Field(512, ge=1)
-    batch: int = Field(128, ge=1)
-    learning_rate: float = Field(2e-2, gt=0)
+    base_steps: int = Field(default=400, ge=1, description="steps of the pooled base, or of the first anchor of a chain")
+    steps: int = Field(default=300, ge=1, description="steps of each anchor after that")
+    base_batch: int = Field(default=512, ge=1)
+    batch: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=2e-2, gt=0)
 
 
 def fit_base(

@@ -32,18 +32,18 @@ class Solver(StrEnum):
 class DynamicsOptions(Options):
     """Architecture of the vector field, and how it is integrated."""
 
-    kind: DynamicsKind = Field(DynamicsKind.ODE, description="neural ODE, or neural CDE driven by a control path")
-    hidden: int = Field(32, ge=1, description="size of a token inside the graph attention")
-    depth: int = Field(1, ge=1, description="number of attention layers")
-    heads: int = Field(2, ge=1, description="attention heads; must divide `hidden`")
-    dropout: float = Field(0.0, ge=0, lt=1)
-    time: bool = Field(True, description="whether the field sees the clock; an autonomous field does not")
-    z_dim: int = Field(1, ge=1, description="channels of the control path (CDE)")
-    projection: Projection = Field(Projection.PCA, description="how anchors become the control path (CDE)")
+    kind: DynamicsKind = Field(default=DynamicsKind.ODE, description="neural ODE, or neural CDE driven by a control path")
+    hidden: int = Field(default=32, ge=1, description="size of a token inside the graph attention")
+    depth: int = Field(default=1, ge=1, description="number of attention layers")
+    heads: int = Field(default=2, ge=1, description="attention heads; must divide `hidden`")
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    time: bool = Field(default=True, description="whether the field sees the clock; an autonomous field does not")
+    z_dim: int = Field(default=1, ge=1, description="channels of the control path (CDE)")
+    projection: Projection = Field(default=Projection.PCA, description="how anchors become the control path (CDE)")
     solver: Solver = Solver.RK4
-    steps: int = Field(20, ge=1, description="marks of the solution over the fitted span")
-    tolerance: float = Field(1e-3, gt=0, description="relative tolerance of an adaptive solver")
-    stretch: float = Field(0.5, ge=0, lt=1, description="how far the clock runs by path length instead of time")
+    steps: int = Field(default=20, ge=1, description="marks of the solution over the fitted span")
+    tolerance: float = Field(default=1e-3, gt=0, description="relative tolerance of an adaptive solver")
+    stretch: float = Field(default=0.5, ge=0, lt=1, description="how far the clock runs by path length instead of time")
 
     @model_validator(mode="after")
     def _heads_divide_hidden(self) -> "DynamicsOptions":

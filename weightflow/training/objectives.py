@@ -58,7 +58,7 @@ class AnchorDistance:
         self.options = options
         self.window = min(options.window, len(anchors.times) - 1)
         self.marks = torch.as_tensor(clock(anchors.times), dtype=torch.float32, device=device)
-        self.tokens = torch.as_tensor(anchors.tokens, device=device)
+        self.tokens = torch.tensor(anchors.tokens, device=device)
 
     def loss(self, rollout: Rollout, rng: np.random.Generator) -> Float[Tensor, ""]:
         """Evaluate on every window."""

@@ -17,35 +17,35 @@ class Objective(StrEnum):
 class BridgeOptions(Options):
     """Samples between snapshots."""
 
-    width: float = Field(1.0, ge=0, description="covariance of the bridge: 0 McCann, 1 free diffusion")
+    width: float = Field(default=1.0, ge=0, description="covariance of the bridge: 0 McCann, 1 free diffusion")
 
 
 class TeacherOptions(Options):
     """How the teacher path is fitted, the direct path theta(t) that trials learn their field from."""
 
-    steps: int = Field(1200, ge=1)
-    draws: int = Field(128, ge=1, description="samples at each time in each step")
-    random_times: int = Field(6, ge=1, description="times between snapshots in each step")
-    learning_rate: float = Field(5e-3, gt=0)
-    length: float = Field(3e-3, ge=0, description="price of a unit of path length in weight space")
-    width: int = Field(128, ge=1, description="hidden units")
+    steps: int = Field(default=1200, ge=1)
+    draws: int = Field(default=128, ge=1, description="samples at each time in each step")
+    random_times: int = Field(default=6, ge=1, description="times between snapshots in each step")
+    learning_rate: float = Field(default=5e-3, gt=0)
+    length: float = Field(default=3e-3, ge=0, description="price of a unit of path length in weight space")
+    width: int = Field(default=128, ge=1, description="hidden units")
 
 
 class TrainingOptions(Options):
     """How phi is trained: epochs of collocation on the reference path, then epochs of rollouts."""
 
     objective: Objective = Objective.LIKELIHOOD
-    epochs: int = Field(12, ge=2)
-    warm_share: float = Field(0.67, ge=0, lt=1, description="share of the epochs that are collocation")
-    collocation_steps: int = Field(75, ge=1, description="steps in an epoch of collocation")
-    collocation_batch: int = Field(32, ge=1)
-    rollout_steps: int = Field(15, ge=1, description="steps in an epoch of rollouts")
-    learning_rate: float = Field(3e-3, gt=0, description="highest rate of collocation; rollouts take a tenth")
-    pull_back: float = Field(5.0, ge=0, description="rate at which the field leads back to the reference path")
-    energy: float = Field(1e-6, ge=0, description="price of path energy in rollouts")
-    draws: int = Field(128, ge=1, description="samples at each time of a likelihood rollout")
-    random_times: int = Field(8, ge=0, description="times between snapshots in a likelihood rollout")
-    window: int = Field(4, ge=1, description="anchor intervals in a window (objective `anchor`)")
+    epochs: int = Field(default=12, ge=2)
+    warm_share: float = Field(default=0.67, ge=0, lt=1, description="share of the epochs that are collocation")
+    collocation_steps: int = Field(default=75, ge=1, description="steps in an epoch of collocation")
+    collocation_batch: int = Field(default=32, ge=1)
+    rollout_steps: int = Field(default=15, ge=1, description="steps in an epoch of rollouts")
+    learning_rate: float = Field(default=3e-3, gt=0, description="highest rate of collocation; rollouts take a tenth")
+    pull_back: float = Field(default=5.0, ge=0, description="rate at which the field leads back to the reference path")
+    energy: float = Field(default=1e-6, ge=0, description="price of path energy in rollouts")
+    draws: int = Field(default=128, ge=1, description="samples at each time of a likelihood rollout")
+    random_times: int = Field(default=8, ge=0, description="times between snapshots in a likelihood rollout")
+    window: int = Field(default=4, ge=1, description="anchor intervals in a window (objective `anchor`)")
 
     @property
     def warm_epochs(self) -> int:

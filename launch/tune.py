@@ -1,0 +1,103 @@
+"""Search, train, score and track a model of a stochastic system: see `python launch/tune.py --help`."""
+
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # a fresh checkout, or one unpacked by a cluster, runs without being installed
+
+import typer
+from rich.console import Console
+
+from weightflow.cli import run
+from weightflow.data import Protocol
+from weightflow.errors import InputError
+from weightflow.experiment import flat_keys
+from weightflow.search.cluster import connected
+from weightflow.search.space import Space
+from weightflow.search.study import Outcome, Search, run_search
+from weightflow.search.summary import print_outcome
+from weightflow.systems import load_dataset
+from weightflow.tracking import TrackingConfig
+from weightflow.types import Kind
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", context_settings={"help_option_names": ["-h", "--help"]})
+INTERRUPTED = 130
+
+
+@app.command()
+def tune(
+    data: Annotated[str, typer.Option(help="A built-in system (epidemic), or a .npy, .npz or .csv file.")] = "epidemic",
+    space: Annotated[Path, typer.Option(help="Search space, a YAML file.")] = ROOT / "search_spaces" / "default.yaml",
+    gpus: Annotated[int | None, typer.Option(help="GPUs to use; all that Ray sees by default.")] = None,
+    cpus: Annotated[int | None, typer.Option(help="CPUs to use; all that Ray sees by default.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials at most.")] = 32,
+    time_budget: Annotated[
+        str, typer.Option(help="Time for anchors and trials, such as 90s, 30m or 2h; the final fit comes after it.")
+    ] = "6m",
+    protocol: Annotated[
+        Protocol, typer.Option(help="How the model is judged: between seen times, after them, or as in the paper.")
+    ] = Protocol.INTERPOLATION,
+    name: Annotated[str | None, typer.Option(help="Name of the search; data and time by default.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster: auto or HOST:PORT. Starts Ray here by default.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Results go to OUT/NAME.")] = Path("runs"),
+    mlflow: Annotated[Path, typer.Option(help="Where runs are tracked.")] = ROOT / "mlflow.yml",
+    step: Annotated[float | None, typer.Option(help="Time step of .npy trajectories (1 by default).")] = None,
+    every: Annotated[
+        int | None, typer.Option(help="Every n-th time is seen: 10 by default, 2 for fewer than 31 times.")
+    ] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Kind of the values; whole numbers are counts by default.")] = None,
+) -> None:
+    """Search for the best model of your snapshots, fit it, score it beside baselines, and report.
+
+    With no argument it searches on the built-in epidemic with all that the machine has.
+
+    **Examples**
+
+    `python launch/tune.py --time-budget 30m`
+
+    `python launch/tune.py --data counts.csv --protocol forecast --gpus 4 --name my-cells`
+    """
+    console = Console()
+    tracking = TrackingConfig.read(mlflow)
+    search = Search(
+        dataset=load_dataset(data, seed, step, every, kind),
+        protocol=protocol,
+        space=Space.read(space, flat_keys()),
+        tracking=tracking,
+        name=_name(name, data),
+        out=out.expanduser(),
+        trials=trials,
+        time_budget=_seconds(time_budget),
+        seed=seed,
+    )
+    with connected(address, cpus, gpus) as resources:
+        outcome: Outcome = run_search(search, resources, console)
+    print_outcome(console, outcome)
+    if outcome.scores is None:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _name(name: str | None, data: str) -> str:
+    chosen = name or f"{Path(data).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if not re.fullmatch(r"[\w][\w.-]*", chosen):
+        raise InputError(f"`--name {chosen}` cannot be a folder's name; use letters, digits, '.', '_' and '-'.")
+    return chosen
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if seconds <= 0:
+        raise InputError(f"`--time-budget {text}` cannot be read; write a time above 0 such as 90s, 30m or 2h.")
+    return seconds
+
+
+if __name__ == "__main__":
+    run(app)

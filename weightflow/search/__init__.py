@@ -1,0 +1,1 @@
+"""The Ray-distributed hyperparameter search."""

@@ -1,0 +1,60 @@
+"""Starting or joining Ray. Nothing calls home, services listen on this machine, and tokens are required."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+# trials are short: their state is worth a write each second, so that a killed search loses nothing
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1")
+# the trials are shown by our own table
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# Ctrl-C is ours: see weightflow.search.ending
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+
+import ray
+
+from weightflow.errors import InputError
+from weightflow.search.resources import Resources
+
+
+@contextmanager
+def connected(address: str | None, cpus: int | None, gpus: int | None) -> Generator[Resources, None, None]:
+    """Start Ray on this machine, or join the cluster at `address`, for the time of a `with` block.
+
+    Raises:
+        InputError: no cluster answers, or it has less than was asked for.
+    """
+    joins = bool(address or os.environ.get("RAY_ADDRESS"))
+    how = _join(address) if joins else _start(cpus)
+    try:
+        ray.init(log_to_driver=False, logging_level="error", **how)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"Ray could not be {'reached at `' + str(address) + '`' if joins else 'started'}: {first_line}"
+        ) from None
+    try:
+        seen = ray.cluster_resources()
+        yield Resources.choose(seen.get("CPU", 0), seen.get("GPU", 0), cpus, gpus)
+    finally:
+        ray.shutdown()
+
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def _start(cpus: int | None) -> dict[str, Any]:
+    """Ray on this machine; its workers inherit the path to a checkout that is not installed."""
+    paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    return {"num_cpus": cpus, "include_dashboard": False}
+
+
+def _join(address: str | None) -> dict[str, Any]:
+    """A running cluster; a submitted job has brought its working tree, everybody else sends the package."""
+    submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    return {"address": address, "runtime_env": None if submitted else {"py_modules": [str(PACKAGE)]}}

@@ -1,0 +1,309 @@
+"""The whole search: anchors, trials, the final fit, scores, report."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import ray
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+from rich.console import Console
+
+from weightflow.anchors import ArrayCache
+from weightflow.data import Dataset, Protocol, Split, split
+from weightflow.errors import InputError, SearchError
+from weightflow.evaluation import Scores, baselines, evaluate, summary, verdict
+from weightflow.experiment import ExperimentConfig, Prepared, line_model, teacher_model
+from weightflow.model import WeightFlow
+from weightflow.report import Report, write_report
+from weightflow.search.board import Board, Watcher
+from weightflow.search.ending import Ending, interrupted, interruptible
+from weightflow.search.pool import prepare_in_parallel
+from weightflow.search.resources import Resources
+from weightflow.search.sampler import TruthfulOptunaSearch
+from weightflow.search.space import Space, nest
+from weightflow.search.table import LiveTable
+from weightflow.search.trainable import fit_whole, train_trial
+from weightflow.tracking import RunFacts, SearchRun, TrackingConfig, environment_facts
+from weightflow.trials import TrialRecord, TrialState
+
+DRAWS = 1000
+SHARED_GROUPS = ("backbone", "anchors", "teacher")  # made once for all trials, so they cannot differ between them
+TRAINABLE = "weightflow"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the user asked for."""
+
+    dataset: Dataset
+    protocol: Protocol
+    space: Space
+    tracking: TrackingConfig
+    name: str
+    out: Path
+    trials: int
+    time_budget: float
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this search is left."""
+        return self.out.resolve() / self.name
+
+    @property
+    def shared_config(self) -> ExperimentConfig:
+        """The configuration of what all trials share.
+
+        Raises:
+            InputError: the space searches what all trials share.
+        """
+        for key in self.space.parameters:
+            if key.split(".")[0] in SHARED_GROUPS:
+                raise InputError(
+                    f"`{key}` is made once and shared by all trials, so it cannot be searched; put it under `fixed`."
+                )
+        return ExperimentConfig.parse(nest(self.space.fixed))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search has left.
+
+    Attributes:
+        folder: of the search.
+        best: the trial that won.
+        scores: on the test part; None where the search was interrupted.
+        trials: all of them.
+        next_commands: what a user may want to type now.
+    """
+
+    folder: Path
+    best: TrialRecord | None
+    scores: Scores | None
+    trials: tuple[TrialRecord, ...]
+    next_commands: tuple[str, ...] = ()
+
+
+def run_search(search: Search, resources: Resources, console: Console) -> Outcome:
+    """Run a search to its end.
+
+    Raises:
+        InputError: the data, the space and the protocol do not go together, or the folder is taken.
+        SearchError: no trial finished.
+    """
+    began = time.time()
+    deadline = began + search.time_budget
+    parts = split(search.dataset, search.protocol, search.seed)
+    shared = search.shared_config
+    _claim(search.folder)
+    say: Callable[[str], None] = lambda text: console.print(f"[dim]{text}[/dim]", highlight=False)
+    say(f"{search.name}: {_describe(search, parts)}; {resources}; {search.folder}")
+    cache = ArrayCache(search.out.resolve() / ".cache")
+    run = SearchRun.open(search.tracking, search.folder, _run_facts(search, parts))
+    try:
+        with interruptible():
+            widths = [float(width) for width in search.space.values("bridge.width", shared.bridge.width)]
+            prepared = prepare_in_parallel(parts.fit, shared, search.seed, widths, resources, cache, say)
+            with LiveTable(console, search.trials, shared.training.epochs, deadline) as table:
+                board, study = _run_trials(search, parts, prepared, resources, deadline, [run, table])
+            if interrupted():
+                run.finish(None, None, [], {}, {}, "KILLED")
+                return Outcome(search.folder, board.best(), None, board.list())
+            return _finish(search, parts, board, study, resources, cache, run, say, began)
+    except BaseException:
+        run.finish(None, None, [], {}, {}, "FAILED")
+        raise
+
+
+def _claim(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise InputError(f"`{folder}` exists already; choose another `--name`, or remove that folder.") from None
+    except OSError as error:
+        raise InputError(f"`{folder}` cannot be made ({error.strerror}); choose a folder that can with `--out`.") from None
+
+
+def _run_trials(
+    search: Search,
+    parts: Split,
+    prepared: Prepared,
+    resources: Resources,
+    deadline: float,
+    watchers: list[Watcher],
+) -> tuple[Board, optuna.study.Study]:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    epochs = search.shared_config.training.epochs
+    searcher = TruthfulOptunaSearch(search.space, search.seed, epochs)
+    board = Board(watchers, epochs)
+    tuner = tune.Tuner(
+        tune.with_resources(
+            tune.with_parameters(train_trial, prepared=prepared, split=parts, seed=search.seed), resources.per_trial
+        ),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=ASHAScheduler(
+                time_attr="epoch", metric="score", mode="min", max_t=epochs, grace_period=max(1, epochs // 3),
+                reduction_factor=2,
+            ),
+            num_samples=search.trials,
+            max_concurrent_trials=resources.concurrent_trials,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(search.folder),
+            stop=Ending(deadline),
+            callbacks=[board],
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+    board.stop_running()
+    return board, searcher.study
+
+
+def _finish(
+    search: Search,
+    parts: Split,
+    board: Board,
+    study: optuna.study.Study,
+    resources: Resources,
+    cache: ArrayCache,
+    run: SearchRun,
+    say: Callable[[str], None],
+    began: float,
+) -> Outcome:
+    best = board.best()
+    if best is None:
+        raise SearchError(_why_none_finished(board.list()))
+    config = ExperimentConfig.parse(nest({**search.space.fixed, **best.params}))
+    say(f"trial {best.number} is best with score {best.score:.4f}; fitting it again on all {len(parts.seen)} seen snapshots")
+    prepared = prepare_in_parallel(
+        parts.seen, config, search.seed, [config.bridge.width], resources, cache, say
+    )
+    record = {"trial": best.number, "score": best.score, "data": parts.seen.digest(), **environment_facts()}
+    model = _fit_again(prepared, config, search.seed, record, resources)
+    model.save(search.folder / "best")
+    say("scoring on the test part")
+    scores = _score(model, prepared, config, parts, search.seed)
+    scores.write(search.folder / "scores.json")
+    pictures = write_report(
+        search.folder / "report.html", _report(search, parts, scores, model, prepared, config, study, board, best, began)
+    )
+    metrics = {f"test_{metric}": scores.mean("model", metric) for metric in scores.metrics}
+    files = [search.folder / "scores.json", search.folder / "report.html"]
+    run.finish(best, search.folder / "best", files, pictures, metrics, "FINISHED")
+    return Outcome(search.folder, best, scores, board.list(), next_commands(search.folder, parts))
+
+
+def _fit_again(
+    prepared: Prepared, config: ExperimentConfig, seed: int, record: dict[str, Any], resources: Resources
+) -> WeightFlow:
+    fit = ray.remote(num_cpus=1, num_gpus=1 if resources.gpus else 0, max_retries=2)(fit_whole)
+    return ray.get(fit.remote(prepared, config, seed, record))
+
+
+def _score(
+    model: WeightFlow, prepared: Prepared, config: ExperimentConfig, parts: Split, seed: int
+) -> Scores:
+    samplers = {
+        "model": model,
+        **baselines(parts.seen, seed),
+        "weights_line": line_model(prepared),
+        "direct": teacher_model(prepared, config.bridge.width),
+    }
+    return evaluate(samplers, parts, DRAWS, seed)
+
+
+def _report(
+    search: Search,
+    parts: Split,
+    scores: Scores,
+    model: WeightFlow,
+    prepared: Prepared,
+    config: ExperimentConfig,
+    study: optuna.study.Study,
+    board: Board,
+    best: TrialRecord,
+    began: float,
+) -> Report:
+    times, tokens = prepared.teacher(config.bridge.width)
+    nearest = [int(np.argmin(np.abs(times - time))) for time in parts.seen.times]
+    states = Counter(record.state.value for record in board.list())
+    facts = {
+        "Data": f"{search.dataset.name}, {len(parts.seen)} seen snapshots, species {', '.join(parts.seen.species)}",
+        "Protocol": search.protocol.value,
+        "Trials": ", ".join(f"{count} {state}" for state, count in states.items()),
+        "Time": f"{(time.time() - began) / 60:.1f} minutes up to this report",
+        "Score": f"{best.score:.4f} nats per sample, held-out: half interior (t = {_list(parts.interior.times)}), "
+        f"half last snapshots (t = {_list(parts.last.times)})",
+        "Seed": str(search.seed),
+        "Data hash": search.dataset.snapshots.digest(),
+        **{key.replace("_", " "): value for key, value in environment_facts().items()},
+    }
+    return Report(
+        scores=scores,
+        split=parts,
+        model=model,
+        anchors_times=parts.seen.times,
+        anchors_tokens=tokens[nearest],
+        study=study,
+        trials=board.list(),
+        facts=facts,
+        best_config={**search.space.fixed, **best.params},
+        next_commands=next_commands(search.folder, parts),
+        title=f"WeightFlow: {search.name}",
+        seed=search.seed,
+    )
+
+
+def next_commands(folder: Path, parts: Split) -> tuple[str, ...]:
+    """Return what a user may want to type after a search."""
+    times = np.unique(np.concatenate([parts.seen.times, parts.test.times]))
+    grid = f"{times[0]:g}:{times[-1]:g}:{np.diff(times).min():g}"
+    best = os.path.relpath(folder / "best")
+    return (
+        f"python -m weightflow forecast --model {best} --times {grid} --out samples.npy",
+        "make ui",
+    )
+
+
+def _run_facts(search: Search, parts: Split) -> RunFacts:
+    return RunFacts(
+        name=search.name,
+        data_name=search.dataset.name,
+        data_hash=search.dataset.snapshots.digest(),
+        protocol=search.protocol.value,
+        seed=search.seed,
+        space_digest=search.space.digest(),
+        facts=environment_facts(),
+        description=f"{_describe(search, parts)}. {search.space.description}",
+    )
+
+
+def _describe(search: Search, parts: Split) -> str:
+    return (
+        f"{search.dataset.name}, protocol {search.protocol}: {len(parts.seen)} seen snapshots, trials fitted to "
+        f"{len(parts.fit)}, score = half the negative log-likelihood of {len(parts.interior)} interior and half that of "
+        f"{len(parts.last)} last held-out snapshots"
+    )
+
+
+def _why_none_finished(trials: tuple[TrialRecord, ...]) -> str:
+    failed = Counter(record.reason for record in trials if record.state is TrialState.FAILED)
+    if failed:
+        reason, count = failed.most_common(1)[0]
+        return f"no trial finished: {sum(failed.values())} of {len(trials)} failed, most often ({count}) with {reason}"
+    return f"no trial of {len(trials)} finished within the time budget; give more time with `--time-budget`."
+
+
+def _list(times: np.ndarray) -> str:
+    return ", ".join(f"{time:g}" for time in times)

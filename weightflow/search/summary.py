@@ -1,0 +1,38 @@
+"""What a search says at its end."""
+
+from rich.console import Console
+from rich.table import Table
+
+from weightflow.evaluation import summary
+from weightflow.search.study import Outcome
+from weightflow.trials import TrialState
+
+
+def print_outcome(console: Console, outcome: Outcome) -> None:
+    """Print the scores, where everything lies, and what to type next."""
+    if outcome.scores is None:
+        _print_interrupted(console, outcome)
+        return
+    scores = outcome.scores
+    shown = [metric for metric in ("paper_w1", "paper_jsd", "species_w1", "sliced_w1") if metric in scores.metrics]
+    table = Table(title=f"Test scores, mean over {len(scores.times)} times (lower is better)", title_justify="left")
+    table.add_column("")
+    for metric in shown:
+        table.add_column(metric, justify="right")
+    for method in scores.methods:
+        style = "bold" if method == "model" else "dim" if method == "floor" else ""
+        table.add_row(method, *(f"{scores.mean(method, metric):.4f}" for metric in shown), style=style)
+    console.print(table)
+    console.print(summary(scores), highlight=False)
+    console.print("\nNext:", highlight=False)
+    for command in (f"open {outcome.folder / 'report.html'}", *outcome.next_commands):
+        console.print(f"  {command}", highlight=False, soft_wrap=True)
+
+
+def _print_interrupted(console: Console, outcome: Outcome) -> None:
+    finished = sum(record.state is TrialState.FINISHED for record in outcome.trials)
+    console.print(f"Stopped. {finished} finished trial(s) are kept in {outcome.folder}.", highlight=False, soft_wrap=True)
+    if outcome.best is not None and outcome.best.score is not None:
+        console.print(f"The best so far is trial {outcome.best.number}, score {outcome.best.score:.4f}:", highlight=False)
+        for key, value in outcome.best.params.items():
+            console.print(f"  {key}: {value}", highlight=False)
