@@ -1,0 +1,28 @@
+"""What MLflow remembers of a search: one run for the search, one nested run for each trial. Only the driver writes.
+
+Importing this package sets, where the user has not, environment variables that MLflow reads when it is imported:
+nothing calls home, a server that does not answer is given up on soon, and the terminal is left to the search.
+"""
+
+import logging
+import os
+
+for _name, _value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's own 7 retries of 120 s each would take a quarter of an hour
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+from weightflow.tracking.config import TrackingConfig  # noqa: E402
+from weightflow.tracking.facts import RunFacts, environment_facts  # noqa: E402
+from weightflow.tracking.search_run import SearchRun  # noqa: E402
+
+# What goes wrong reaches the user once and in words (see `Link`), not as the tracebacks and retries of these.
+for _name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+__all__ = ["RunFacts", "SearchRun", "TrackingConfig", "environment_facts"]

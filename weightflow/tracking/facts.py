@@ -1,0 +1,77 @@
+"""What a run depends on, beside its parameters."""
+
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import weightflow
+
+GIT_COMMIT = "git_commit"
+DIRTY = " + uncommitted changes"
+UNKNOWN = "unknown"
+_PACKAGES = ("torch", "ray", "optuna", "mlflow")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is known of a search before its first trial.
+
+    Attributes:
+        name: of the search.
+        data_name: of the data set.
+        data_hash: digest of the data.
+        protocol: what is held out.
+        seed: the one that the user gave.
+        space_digest: digest of the search space.
+        facts: further facts by name, such as versions.
+        description: a few sentences, shown on top of the run.
+    """
+
+    name: str
+    data_name: str
+    data_hash: str
+    protocol: str
+    seed: int
+    space_digest: str
+    facts: dict[str, str]
+    description: str
+
+
+def environment_facts() -> dict[str, str]:
+    """Return the versions of what computes, and the git commit of this package's source."""
+    return {
+        "python": platform.python_version(),
+        "weightflow": weightflow.__version__,
+        **{package: _version(package) for package in _PACKAGES},
+        GIT_COMMIT: git_commit(Path(weightflow.__file__).parent),
+    }
+
+
+def git_commit(package: Path) -> str:
+    """Return the commit of the checkout that `package` belongs to; one that merely surrounds it does not count."""
+    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return UNKNOWN
+    commit = _git(package, "rev-parse", "HEAD")
+    changes = _git(package, "status", "--porcelain", "--", ".")
+    if commit is None or changes is None:
+        return UNKNOWN
+    return commit + (DIRTY if changes else "")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return UNKNOWN
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,139 @@
+"""What a search leaves beside numbers: files, pictures, and the model in the registry."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+import weightflow
+from weightflow.model import WeightFlow, load
+from weightflow.tracking.trial_run import now
+from weightflow.types import Kind
+
+SERVED_WITH = (
+    "jaxtyping",
+    "numpy",
+    "pandas",
+    "POT",
+    "pydantic",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "torchcde",
+    "torchdiffeq",
+)
+"""What a model needs in order to be loaded; named here because MLflow would otherwise guess by importing everything."""
+
+_PACKAGE = Path(weightflow.__file__).parent
+_SERVED_MODEL = Path(__file__).parent / "served_model.py"
+_USE = (
+    "Samples of the distribution at any time. Input: a column `time`, in the units of the data. Parameters: `draws` "
+    "and `seed`. Output: one row for each time and draw."
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the best trial has led to.
+
+    Attributes:
+        model_dir: its model directory.
+        files: scores and report.
+        pictures: PNG by name.
+        metrics: of the test part.
+    """
+
+    model_dir: Path | None
+    files: Sequence[Path]
+    pictures: dict[str, bytes]
+    metrics: dict[str, float]
+
+
+def log_files(client: MlflowClient, run_id: str, files: Sequence[Path]) -> None:
+    """Attach files to a run."""
+    for file in files:
+        client.log_artifact(run_id, str(file))
+
+
+def log_pictures(client: MlflowClient, run_id: str, pictures: dict[str, bytes]) -> None:
+    """Attach pictures to a run, under `pictures/`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, content in pictures.items():
+            Path(scratch, name).with_suffix(".png").write_bytes(content)
+        client.log_artifacts(run_id, scratch, "pictures")
+
+
+def log_metrics(
+    client: MlflowClient, run_id: str, metrics: dict[str, float], step: int = 0, model_id: str | None = None
+) -> None:
+    """Write metrics of one step to a run, and to a model of it."""
+    at = now()
+    points = [Metric(key, float(value), at, step, model_id, run_id=run_id) for key, value in metrics.items()]
+    client.log_batch(run_id, metrics=points)
+
+
+def log_model(client: MlflowClient, run_id: str, model_dir: Path, name: str, params: dict[str, str]) -> LoggedModel:
+    """Log a model directory as a pyfunc, with the source of this package: it is not on any index.
+
+    `mlflow.pyfunc.log_model` does the same for the process-wide tracking URI and active run, which are not ours.
+    """
+    model = load(model_dir)
+    example = pd.DataFrame({"time": model.span})
+    run = client.get_run(run_id)
+    logged = client.create_logged_model(run.info.experiment_id, name, run_id, params=params, model_type="weightflow")
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch, "model")
+        mlflow.pyfunc.save_model(
+            str(target),
+            python_model=str(_SERVED_MODEL),
+            artifacts={"model": str(model_dir)},
+            code_paths=[str(_PACKAGE)],
+            signature=_signature(model),
+            input_example=(example, {"draws": 10, "seed": 0}),
+            pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in SERVED_WITH],
+            mlflow_model=Model(logged.artifact_location, run_id, model_uuid=logged.model_id, model_id=logged.model_id),
+        )
+        client.log_model_artifacts(logged.model_id, str(target))
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return logged
+
+
+def register_model(client: MlflowClient, logged: LoggedModel, name: str, description: str, tags: dict[str, str]) -> str:
+    """Make a logged model the next version of a registered one; returns the version."""
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        client.create_registered_model(name, description=_USE)
+    return str(
+        client.create_model_version(
+            name,
+            logged.artifact_location,
+            logged.source_run_id,
+            tags,
+            description=description,
+            model_id=logged.model_id,
+        ).version
+    )
+
+
+def _signature(model: WeightFlow) -> ModelSignature:
+    values = {Kind.COUNTS: DataType.long, Kind.CONTINUOUS: DataType.double}
+    species = [ColSpec(values[kind], name) for name, kind in zip(model.species, model.kinds, strict=True)]
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.double, "time")]),
+        outputs=Schema([ColSpec(DataType.double, "time"), ColSpec(DataType.long, "draw"), *species]),
+        params=ParamSchema([ParamSpec("draws", DataType.long, 1000), ParamSpec("seed", DataType.long, 0)]),
+    )

@@ -1,0 +1,55 @@
+"""Opening the store of runs and the experiment, before any run is written."""
+
+from pathlib import Path
+
+import sqlalchemy
+from mlflow import MlflowClient
+
+from weightflow.errors import InputError
+from weightflow.tracking.config import URI_VARIABLE, TrackingConfig
+from weightflow.tracking.link import first_line
+
+
+def open_store(config: TrackingConfig) -> tuple[MlflowClient, str]:
+    """Return a client and the experiment's id; a missing store or experiment is made.
+
+    Raises:
+        InputError: the store cannot be opened.
+    """
+    try:
+        _check_database(config.tracking_uri)
+        client = MlflowClient(config.tracking_uri, config.tracking_uri)
+        return client, _experiment(client, config)
+    # See `Link.attempt`: what a store raises is not known beforehand.
+    except Exception as error:
+        raise InputError(
+            f"the MLflow store {config.shown_uri} cannot be used: {first_line(error)}; start it, or name another as "
+            f"`tracking_uri` in mlflow.yml or in {URI_VARIABLE}, such as sqlite:///mlflow.db."
+        ) from error
+
+
+def _experiment(client: MlflowClient, config: TrackingConfig) -> str:
+    found = client.get_experiment_by_name(config.experiment)
+    if found is None:
+        return client.create_experiment(config.experiment, config.artifact_location)
+    if found.lifecycle_stage != "active":
+        raise InputError(
+            f"its experiment `{config.experiment}` is deleted (to get it back: mlflow experiments restore "
+            f"--experiment-id {found.experiment_id})"
+        )
+    return found.experiment_id
+
+
+def _check_database(uri: str) -> None:
+    """Fail at once where SQLite cannot: MLflow would try again for minutes."""
+    if not uri.startswith("sqlite:"):
+        return
+    file = sqlalchemy.make_url(uri).database
+    if file and not file.startswith((":memory:", "file:")):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text("PRAGMA schema_version")).fetchone()
+    finally:
+        engine.dispose()
