@@ -82,12 +82,15 @@ def _read_npy(path: Path, step: float, _time_column: str | None) -> Content:
     except (ValueError, OSError, EOFError) as error:
         raise InputError(f"`{path}` cannot be read as a plain .npy array ({error}); save it with numpy.save.") from None
     if not isinstance(array, np.ndarray):
+        array.close()
         raise InputError(f"`{path}` is an archive of several arrays, not one array; rename it to .npz.")
     clouds = _trajectories(path, array)
     return step * np.arange(len(clouds)), clouds, (), True
 
 
 def _read_npz(path: Path, _step: float, time_column: str | None) -> Content:
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"`{path}` is not an archive of arrays, or is cut off; save it with numpy.savez.")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -115,7 +118,9 @@ def _read_csv(path: Path, _step: float, time_column: str | None) -> Content:
     try:
         table = pd.read_csv(path)
     except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise InputError(f"`{path}` cannot be read as CSV ({error}); give a header and one row per sample.") from None
+        raise InputError(
+            f"`{path}` cannot be read as CSV ({' '.join(str(error).split())}); give a header and one row per sample."
+        ) from None
     columns = [str(column) for column in table.columns]
     if time_column is not None and time_column not in columns:
         raise InputError(f"`{path}` has no column `{time_column}`; its columns are {', '.join(columns)}.")
@@ -140,18 +145,20 @@ READERS: dict[str, Callable[[Path, float, str | None], Content]] = {
 
 def _check_table(path: Path, table: pd.DataFrame) -> None:
     names = [str(column) for column in table.columns]
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what has no name for names of rows
+        raise InputError(f"`{path}` has more values in a row than its {len(names)} column names; name every column.")
     if all(_is_number(name) for name in names):
         raise InputError(f"`{path}` begins with numbers ({', '.join(names)}); its first line must name the columns.")
     if names[0].startswith("Unnamed:"):
         raise InputError(
             f"the first column of `{path}` has no name; name it, or save without row numbers (index=False)."
         )
-    for name, column in zip(names, table.items(), strict=True):
-        bad = pd.to_numeric(column[1], errors="coerce").isna().to_numpy()
+    for name, (_, column) in zip(names, table.items(), strict=True):
+        bad = pd.to_numeric(column, errors="coerce").isna().to_numpy()
         if bad.any():
             row = int(np.argmax(bad))
             raise InputError(
-                f"`{path}` holds {column[1].iloc[row]!r} in column `{name}`, row {row + 1} of the data; all values must "
+                f"`{path}` holds `{column.iloc[row]}` in column `{name}`, row {row + 1} of the data; all values must "
                 "be numbers: fill or drop such rows and columns."
             )
 

@@ -48,8 +48,8 @@ def load_dataset(
         return _simulated(source, seed, every)
     if not Path(source).exists():
         raise InputError(
-            f"`{source}` is neither a built-in system ({', '.join(BUILT_IN)}) nor an existing file; check the name or the "
-            "path."
+            f"`{source}` is neither a built-in system ({', '.join(BUILT_IN)}) nor an existing file; check the name "
+            "or the path."
         )
     return read(Path(source), step=step, every=every, kind=kind, time_column=time_column)
 

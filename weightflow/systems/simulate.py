@@ -42,8 +42,7 @@ def simulate(
 class Simulator:
     """A compiled reaction network.
 
-    Every species must hold whole numbers of molecules. A reaction that goes both ways must be written as two
-    reactions: of a net rate only the difference would be simulated.
+    Every species must hold whole numbers of molecules, and rates must not be negative.
 
     Attributes:
         species: names of the species, in the order of the model's text.
@@ -58,7 +57,9 @@ class Simulator:
         self._runner = _compile(sbml, system.name)
         self._needs_refresh = TIME_SYMBOL in sbml
         self.species = tuple(str(name) for name in self._runner.model.getFloatingSpeciesIds())
-        self._runner.timeCourseSelections = list(self.species)  # amounts, not concentrations
+        self._reactions = tuple(str(name) for name in self._runner.model.getReactionIds())
+        # The bare name of a species stands for its amount, and of a reaction for its rate.
+        self._runner.timeCourseSelections = [*self.species, *self._reactions]
 
     def run(
         self, trajectories: int, seed: int, times: ArrayLike | None = None
@@ -68,8 +69,8 @@ class Simulator:
         All come from one stream of random numbers: more trajectories of one seed begin with the same ones.
 
         Raises:
-            InputError: no trajectory or no time is asked for, the times are negative or do not increase, or a species
-                becomes negative or fractional.
+            InputError: no trajectory or no time is asked for, the times are negative or do not increase, a species
+                becomes negative or fractional, or a rate negative.
         """
         wanted = self._times(times)
         if trajectories < 1:
@@ -79,15 +80,20 @@ class Simulator:
         # One seed for the whole ensemble: a reset starts the next trajectory, not the generator, which takes 32 bits.
         self._runner.getIntegrator().setValue("seed", derive_seed(seed, "simulate") % 2**32)
         samples = np.empty((trajectories, len(wanted), len(self.species)))
-        for i in range(trajectories):
+        for sample in samples:
             self._runner.reset()
-            samples[i] = np.asarray(self._runner.simulate(times=grid.tolist()))[kept]
-        return self._checked(samples, wanted)
+            states, rates = np.split(
+                np.asarray(self._runner.simulate(times=grid.tolist())), [len(self.species)], axis=1
+            )
+            self._check(states, rates)
+            sample[:] = states[kept]
+        return samples
 
     def _times(self, times: ArrayLike | None) -> Float[np.ndarray, "time"]:
         if times is None and not len(self.system.times):
             raise InputError(
-                f"`{self.system.name}` is your own model: say at which times it is observed, such as `--times 0:50:0.5`."
+                f"`{self.system.name}` is your own model: say at which times it is observed, such as "
+                "`--times 0:50:0.5`."
             )
         wanted = np.asarray(self.system.times if times is None else times, dtype=np.float64)
         if wanted.ndim != 1 or not len(wanted) or not np.isfinite(wanted).all() or (np.diff(wanted) <= 0).any():
@@ -103,18 +109,22 @@ class Simulator:
         stop = wanted[-1] or 1.0  # the integrator wants two times at least
         return np.union1d(wanted, np.linspace(0.0, stop, REFRESHES + 1 if self._needs_refresh else 2))
 
-    def _checked(
-        self, samples: Float[np.ndarray, "trajectory time species"], times: Float[np.ndarray, "time"]
-    ) -> Float[np.ndarray, "trajectory time species"]:
-        bad = (samples < 0) | (samples != np.rint(samples))
-        if bad.any():
-            run, time, species = np.argwhere(bad)[0]
+    def _check(self, states: Float[np.ndarray, "more species"], rates: Float[np.ndarray, "more reaction"]) -> None:
+        wrong = (states < 0) | (states != np.rint(states))
+        if wrong.any():
+            row, species = np.argwhere(wrong)[0]
             raise InputError(
-                f"species `{self.species[species]}` of model `{self.system.name}` is {samples[run, time, species]:g} at "
-                f"t={times[time]:g}, but a number of molecules is whole and not negative; start it at a whole amount, and "
-                "let the rate of each reaction vanish when what it consumes is used up."
+                f"species `{self.species[species]}` of model `{self.system.name}` reaches {states[row, species]:g}, "
+                "but a number of molecules is whole and not negative; start it at a whole amount, and let the rate of "
+                "each reaction vanish when what it consumes is used up."
             )
-        return samples
+        if (rates < 0).any():
+            row, reaction = np.argwhere(rates < 0)[0]
+            raise InputError(
+                f"the rate of reaction `{self._reactions[reaction]}` of model `{self.system.name}` reaches "
+                f"{rates[row, reaction]:g}, but a rate is not negative; write each direction as a reaction of its own, "
+                "since a net rate has another law."
+            )
 
 
 def _sbml_of(system: System) -> str:
@@ -137,8 +147,8 @@ def _compile(sbml: str, name: str) -> Any:
         )
     if runner.model.getNumRateRules():
         raise InputError(
-            f"model `{name}` has rate rules ({', '.join(runner.model.getRateRuleIds())}), which the Gillespie algorithm "
-            "cannot follow; write them as reactions or as functions of `time`."
+            f"model `{name}` has rate rules, which the Gillespie algorithm cannot follow; write them as reactions "
+            "or as functions of `time`."
         )
     runner.getIntegrator().setValue("variable_step_size", False)  # record at the times that are asked for
     return runner

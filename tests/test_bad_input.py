@@ -1,0 +1,305 @@
+"""Each mistake in the input gets one message that says what was given, what must hold and what to do."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from weightflow.cli import npy_file, run
+from weightflow.data import Dataset, Protocol, Snapshots, every_nth, parse_times, read, split
+from weightflow.errors import InputError, TrainingError
+from weightflow.types import Kind
+
+GOOD = np.random.default_rng(0).poisson(5.0, (20, 40, 2)).astype(float)
+
+
+def changed(value: float) -> np.ndarray:
+    array = GOOD.copy()
+    array[7, 3, 1] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "says"),
+    [
+        (GOOD[0], {}, ["(40, 2)", "(trajectory, time, species)", "add an axis"]),
+        (GOOD[None], {}, ["(1, 20, 40, 2)", "(trajectory, time, species)"]),
+        (GOOD[:0], {}, ["(0, 40, 2)", "longer than 0"]),
+        (GOOD[:, :, :0], {}, ["(20, 40, 0)", "longer than 0"]),
+        (GOOD[:, :1], {}, ["single snapshot", "t=0", "add times"]),
+        (changed(np.nan), {}, ["t=3 holds nan", "row 7, species 1", "fill or drop"]),
+        (changed(np.inf), {}, ["t=3 holds inf", "finite"]),
+        (changed(-1), {}, ["`x2`", "-1 at t=3", "not negative", "--kind continuous"]),
+        (changed(2.5), {"kind": Kind.COUNTS}, ["`x2`", "2.5 at t=3", "whole"]),
+        (GOOD + 0j, {}, ["complex128", "real numbers"]),
+        (GOOD.astype(str), {}, ["<U", "real numbers"]),
+        (GOOD, {"step": 0.0}, ["--step 0", "above 0"]),
+        (GOOD, {"step": -0.5}, ["--step -0.5", "above 0"]),
+        (GOOD, {"step": np.nan}, ["--step nan", "above 0"]),
+        (GOOD, {"every": 0}, ["--every 0", "1 (all times are seen) or more"]),
+        (GOOD, {"every": -3}, ["--every -3", "or more"]),
+        (GOOD, {"every": 40}, ["only 1 of the 40 times", "lower `--every`"]),
+        (GOOD, {"time_column": "t"}, ["--time-column t", "an .npy array"]),
+    ],
+)
+def test_arrays_of_trajectories(tmp_path: Path, array, options, says):
+    np.save(tmp_path / "data.npy", array)
+    refuses(tmp_path / "data.npy", says, **options)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options", "says"),
+    [
+        ({"samples": GOOD}, {}, ["samples (20, 40, 2)", "must hold `times`"]),
+        ({"samples": GOOD, "times": np.arange(39)}, {}, ["39 times", "(20, 40, 2)"]),
+        (
+            {"samples": GOOD, "times": np.r_[0, 2, 1, 3:40]},
+            {},
+            ["strictly increase", "times[1]=2", "sort the snapshots"],
+        ),
+        ({"samples": GOOD, "times": np.r_[0, 1, 1, 3:40]}, {}, ["strictly increase", "merge those two"]),
+        ({"samples": GOOD, "times": np.r_[np.nan, 1:40]}, {}, ["times[0]", "finite"]),
+        ({"X": GOOD[:, 0], "times": np.arange(19)}, {}, ["19 times for 20 rows", "each row"]),
+        ({"X": GOOD[:, 0], "times": np.r_[np.nan, 1:20]}, {}, ["no finite number in row 0"]),
+        ({"X": GOOD[:, 0], "Y": GOOD[:, 1], "times": np.arange(20)}, {}, ["Y (20, 2)", "one array of samples"]),
+        ({"X": GOOD[:, 0], "times": np.arange(20)}, {"time_column": "day"}, ["must hold `day`"]),
+        ({"X": GOOD[:, 0], "times": np.arange(20)}, {"step": 2.0}, ["--step", "holds its own times"]),
+        ({"X": GOOD[0, 0], "times": np.arange(2)}, {}, ["(2,)", "(trajectory, time, species)"]),
+        ({}, {}, ["holds nothing"]),
+    ],
+)
+def test_archives(tmp_path: Path, arrays, options, says):
+    np.savez(tmp_path / "data.npz", **arrays)
+    refuses(tmp_path / "data.npz", says, **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        ("", {}, ["cannot be read as CSV", "header"]),
+        ("time,x\n", {}, ["time, x", "0 rows"]),
+        ("time\n0\n1\n", {}, ["columns time", "species"]),
+        ("time;x\n0;3\n1;4\n", {}, ["time;x", "species"]),
+        ("0,3\n1,4\n2,5\n", {}, ["begins with numbers (0, 3)", "first line must name the columns"]),
+        (",time,x\n0,0,3\n1,1,4\n", {}, ["first column", "has no name", "index=False"]),
+        ("time,x\n0,3\n1,many\n", {}, ["`many` in column `x`, row 2", "numbers"]),
+        ("time,x\n0,3\nlate,4\n", {}, ["`late` in column `time`, row 2", "numbers"]),
+        ("time,x\n0,3\n1,\n", {}, ["`nan` in column `x`, row 2", "fill or drop"]),
+        ("time,x\n0,3\n1,-4\n", {}, ["`x`", "-4 at t=1", "not negative"]),
+        ("time,x\n0,3\n1,4.5\n", {"kind": Kind.COUNTS}, ["`x`", "4.5 at t=1", "whole"]),
+        ("time,x\n0,3\n0,4\n", {}, ["single snapshot"]),
+        ("time,x\n0,3\n1,4\n", {"time_column": "day"}, ["no column `day`", "time, x"]),
+        ("time,x\n0,3\n1,4\n", {"step": 1.0}, ["--step", "holds its own times"]),
+        ("time,x\n0,3\n1,4,5\n1,2,3,4\n", {}, ["cannot be read as CSV"]),
+        ("time,x\n0,3,7\n1,4,7\n", {}, ["more values in a row than its 2 column names"]),
+    ],
+)
+def test_tables(tmp_path: Path, text, options, says):
+    (tmp_path / "data.csv").write_text(text)
+    refuses(tmp_path / "data.csv", says, **options)
+
+
+def refuses(path: Path, says: list[str], **options) -> None:
+    with pytest.raises(InputError) as error:
+        read(path, **options)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value) or "--" in str(error.value)
+    for words in says:
+        assert words in str(error.value)
+
+
+class Pickled:
+    """Says whether it was unpickled."""
+
+    loaded = False
+
+    def __reduce__(self):
+        return (setattr, (Pickled, "loaded", True))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_pickles_are_never_loaded(tmp_path: Path, suffix):
+    plain, inside = tmp_path / f"plain{suffix}", tmp_path / f"inside{suffix}"
+    plain.write_bytes(pickle.dumps(Pickled()))
+    objects = np.empty(1, dtype=object)
+    objects[0] = Pickled()
+    if suffix == ".npy":
+        np.save(inside, objects, allow_pickle=True)
+    else:
+        np.savez(inside, samples=objects, times=np.arange(1))
+    for path in (plain, inside):
+        refuses(path, ["numpy.save"])
+    assert not Pickled.loaded
+
+
+def test_broken_and_misnamed_files(tmp_path: Path):
+    for suffix, words in ((".npy", "numpy.save"), (".npz", "numpy.savez")):
+        (tmp_path / f"broken{suffix}").write_bytes(b"not an array")
+        refuses(tmp_path / f"broken{suffix}", [words])
+        (tmp_path / f"empty{suffix}").write_bytes(b"")
+        refuses(tmp_path / f"empty{suffix}", [words])
+    np.savez(tmp_path / "whole.npz", samples=GOOD, times=np.arange(40))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-200])
+    refuses(tmp_path / "cut.npz", ["numpy.savez"])
+    (tmp_path / "archive.npy").write_bytes((tmp_path / "whole.npz").read_bytes())
+    refuses(tmp_path / "archive.npy", ["rename it to .npz"])
+    np.save(tmp_path / "array.npy", GOOD)
+    (tmp_path / "array.npz").write_bytes((tmp_path / "array.npy").read_bytes())
+    refuses(tmp_path / "array.npz", ["numpy.savez"])
+    (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
+    refuses(tmp_path / "binary.csv", ["cannot be read as CSV"])
+
+
+def test_missing_files_folders_and_unknown_formats(tmp_path: Path):
+    refuses(tmp_path / "nowhere.npy", ["is no file", ".npy, .npz, .csv"])
+    (tmp_path / "folder.npy").mkdir()
+    refuses(tmp_path / "folder.npy", ["is no file"])
+    for name in ("data.xlsx", "data"):
+        (tmp_path / name).write_text("")
+        refuses(tmp_path / name, ["known formats are .npy, .npz, .csv"])
+
+
+@pytest.mark.parametrize(
+    ("times", "samples", "says"),
+    [
+        ([0.0, 1.0], [np.ones((3, 2))], "give one time per cloud"),
+        ([], [], "there is no snapshot"),
+        ([0.0, 1.0], [np.ones((3, 2)), np.ones((3, 1))], r"t=1 has shape \(3, 1\)"),
+        ([0.0, 1.0], [np.ones((3, 2)), np.ones((0, 2))], "t=1 is empty"),
+        ([0.0, 1.0], [np.ones((3, 2)), np.full((3, 2), np.nan)], "t=1 holds nan"),
+        ([1.0, 0.0], [np.ones((3, 2)), np.ones((3, 2))], "strictly increase"),
+    ],
+)
+def test_snapshots_cannot_be_built_wrong(times, samples, says):
+    with pytest.raises(InputError, match=says):
+        Snapshots(np.array(times), tuple(samples))
+
+
+def data(n_times: int, every: int, n: int = 20) -> Dataset:
+    snapshots = Snapshots(np.arange(n_times, dtype=float), tuple(np.ones((n, 2)) for _ in range(n_times)))
+    return Dataset("cells", snapshots, every_nth(n_times, every), True)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "protocol", "says"),
+    [
+        (data(5, 2), Protocol.INTERPOLATION, "3 snapshots of `cells`.*at least 4.*lower `--every`.*weightflow fit"),
+        (data(9, 2), Protocol.FORECAST, "3 snapshots of `cells`|4 snapshots"),
+        (data(9, 1), Protocol.INTERPOLATION, "no time of `cells` is left to be scored.*raise `--every`"),
+        (data(40, 4, n=1), Protocol.INTERPOLATION, "single trajectory.*protocol `paper`"),
+        (data(40, 4, n=1), Protocol.FORECAST, "single trajectory.*protocol `paper`"),
+    ],
+)
+def test_data_that_cannot_be_split(dataset, protocol, says):
+    with pytest.raises(InputError, match=says):
+        split(dataset, protocol, seed=0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "now", "0:1", "0:1:0", "0:1:-1", "1:0:1", "0:1:1:1", "nan", "inf", "0:inf:1", "0:1:nan", "a,b", "0,,1"]
+)
+def test_times_that_cannot_be_read(text):
+    with pytest.raises(InputError, match=r"start:stop:step|more than"):
+        parse_times(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("0:1:0.3", "write 0:0.9:0.3"),
+        ("0:1e12:1", "more than 1,000,000"),
+        ("0,2,1", "do not strictly increase"),
+        ("0,1,1", "do not strictly increase"),
+    ],
+)
+def test_times_that_cannot_be_meant(text, says):
+    with pytest.raises(InputError, match=says):
+        parse_times(text)
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for path, words in (
+        (tmp_path / "file" / "out.npy", "cannot be written"),
+        (Path("/proc/nowhere/out.npy"), "cannot be written"),
+        (tmp_path / "out.csv", "ends in .npy"),
+    ):
+        with pytest.raises(InputError, match=words), npy_file(path):
+            pytest.fail("the work began")
+    (tmp_path / "folder.npy").mkdir()
+    with pytest.raises(InputError, match="is a folder"), npy_file(tmp_path / "folder.npy"):
+        pytest.fail("the work began")
+
+
+def test_work_that_fails_leaves_the_old_file_and_no_draft(tmp_path: Path):
+    path = tmp_path / "new" / "out.npy"
+    with npy_file(path) as file:
+        np.save(file, np.arange(3))
+
+    def fail() -> None:
+        with npy_file(path) as file:
+            file.write(b"half")
+            raise TrainingError("no more")
+
+    with pytest.raises(TrainingError):
+        fail()
+    assert np.array_equal(np.load(path), np.arange(3))
+    assert [other.name for other in path.parent.iterdir()] == ["out.npy"]
+
+
+@pytest.mark.parametrize(("error", "code"), [(InputError("give more."), 2), (TrainingError("not finite."), 1)])
+def test_foreseen_errors_become_one_line_and_an_exit_code(error, code, capsys, monkeypatch):
+    application = typer.Typer(pretty_exceptions_enable=False)
+
+    @application.command()
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["fail"])
+    with pytest.raises(SystemExit) as stop:
+        run(application)
+    assert stop.value.code == code
+    assert capsys.readouterr() == ("", f"error: {error}\n")
+
+
+def command(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "weightflow", *map(str, arguments)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_command_line_simulates_into_an_array_that_can_be_read(root: Path, tmp_path: Path):
+    out = tmp_path / "deep" / "trajectories.npy"
+    times = ("--times", "0:20:0.5")
+    result = command(root, "simulate", "epidemic", "--trajectories", "25", "--seed", "3", "--out", out, *times)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert "25 trajectories, 41 times from 0 to 20, species S, I, R" in result.stdout
+    assert f"--data {out} --step 0.5" in result.stdout
+    again = read(out, step=0.5).snapshots
+    assert again.times == pytest.approx(np.linspace(0, 20, 41))
+    assert np.array_equal(again.samples[0], np.tile([50, 10, 0], (25, 1)))
+
+
+def test_the_command_line_says_what_is_wrong_alone_and_exits_with_2(root: Path, tmp_path: Path):
+    result = command(root, "simulate", "epidemci", "--out", tmp_path / "a.npy")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: `epidemci` is neither a built-in system (epidemic)")
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_shows_an_example(root: Path):
+    result = command(root, "simulate", "--help")
+    assert result.returncode == 0
+    assert "python -m weightflow simulate epidemic --trajectories 1000" in result.stdout
