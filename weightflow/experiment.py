@@ -142,7 +142,7 @@ class Trial:
         self.units = Units.of(
             torch.as_tensor(self.reference.tokens, device=device), torch.as_tensor(self.reference.velocity, device=device)
         )
-        self.rollout = self._rollout().to(device)
+        self.rollout = self._rollout().to(device).eval()
 
     def epochs(self) -> Iterator[EpochReport]:
         """Train, and report after each epoch."""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from weightflow.dynamics import DynamicsOptions, Rollout, Table, Units, build_fi
 from weightflow.errors import InputError
 from weightflow.path import Clock, ControlPath
 from weightflow.rng import torch_generator
-from weightflow.types import Kind
+from weightflow.types import Kind, Numbers
 
 FORMAT = 1
 MAX_SPANS = 10  # forecasts further than this many fitted spans are refused: nothing supports them
@@ -52,7 +51,7 @@ class WeightFlow:
         """First and last fitted time."""
         return float(self.clock.times[0]), float(self.clock.times[-1])
 
-    def weights(self, times: ArrayLike) -> Float[Tensor, "time token width"]:
+    def weights(self, times: Numbers) -> Float[Tensor, "time token width"]:
         """Return the backbone's weights at physical `times`, in any order.
 
         Raises:
@@ -70,7 +69,7 @@ class WeightFlow:
         with torch.no_grad():
             return self.path.weights(clock.to(self._device)).cpu()
 
-    def sample(self, times: ArrayLike, n: int, seed: int = 0) -> Float[Tensor, "time draw dim"]:
+    def sample(self, times: Numbers, n: int, seed: int = 0) -> Float[Tensor, "time draw dim"]:
         """Draw `n` samples at each of `times`.
 
         Raises:
@@ -85,7 +84,7 @@ class WeightFlow:
         with torch.no_grad():
             return torch.cat([self.backbone.sample(tokens, size, generator) for size in sizes], 1)
 
-    def log_prob(self, x: ArrayLike, t: ArrayLike) -> Float[Tensor, "*shape"]:
+    def log_prob(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape"]:
         """Evaluate the normalised log-density, in nats.
 
         Args:
@@ -113,7 +112,7 @@ class WeightFlow:
             log_prob = self.backbone.log_prob(tokens, clouds)
         return log_prob[0] if times.ndim == 0 and samples.ndim == 2 else log_prob
 
-    def marginals(self, times: ArrayLike, draws: int = 10_000, seed: int = 0) -> Float[Tensor, "time dim state"]:
+    def marginals(self, times: Numbers, draws: int = 10_000, seed: int = 0) -> Float[Tensor, "time dim state"]:
         """Return the probability of each count of each species.
 
         They are exact where the states of all species but the last can be listed (at most 20,000), and averages of the

@@ -1,11 +1,17 @@
 """Words shared by all layers: kinds of data, and the base of every set of options."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
+import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from weightflow.errors import InputError
+
+
+Numbers = float | int | Sequence[Any] | np.ndarray | torch.Tensor  # what users may give for times and samples
 
 
 class Kind(StrEnum):

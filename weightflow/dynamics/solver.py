@@ -1,6 +1,7 @@
 """Solutions of a vector field on windows of the clock. The only module that imports torchdiffeq."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -69,7 +70,10 @@ def solve(
         return spans[:, None, None] * field(begin + s * spans, tokens)
 
     marks = torch.linspace(0.0, 1.0, steps + 1, device=start.device, dtype=start.dtype)
-    settings = {"rtol": tolerance, "atol": 0.1 * tolerance} if solver.adaptive else {}
+    settings: dict[str, Any] = {}
+    if solver.adaptive:
+        # steps end at the marks: by default they reach over them, even beyond the window, where a control path ends
+        settings = {"rtol": tolerance, "atol": 0.1 * tolerance, "options": {"step_t": marks}}
     solution = odeint(on_unit_interval, start, marks, method=solver.value, **settings)
     tokens = torch.stack(tuple(solution), 1)
     times = begin[:, None] + marks * spans[:, None]

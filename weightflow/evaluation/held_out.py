@@ -9,10 +9,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from weightflow.data import Snapshots
+from weightflow.types import Numbers
 
 MAX_SAMPLES = 2000  # of each held-out snapshot
 
@@ -21,7 +21,7 @@ MAX_SAMPLES = 2000  # of each held-out snapshot
 class Density(Protocol):
     """Anything with a normalised log-density."""
 
-    def log_prob(self, x: ArrayLike, t: ArrayLike) -> Float[Tensor, "*shape"]:
+    def log_prob(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape"]:
         """Log-density of samples (draw, dim) at one time."""
         ...
 

@@ -92,7 +92,8 @@ def project(
         )
     flat = tokens.reshape(len(tokens), -1)
     z = PROJECTIONS[projection](flat - flat.mean(0), z_dim, seed)
-    return ((z - z.mean(0)) / max(float(z.std()), 1e-12)).astype(np.float32)
+    z = z - z.mean(0)
+    return (z / max(float(z.std()), 1e-12)).astype(np.float32)
 
 
 def _pca(flat: np.ndarray, z_dim: int, seed: int) -> np.ndarray:

@@ -85,7 +85,7 @@ class _Stepper:
         value = loss()
         if not torch.isfinite(value):
             raise TrainingError(
-                f"the loss is {float(value):g} in epoch {epoch} ({phase}) at learning rate {self.learning_rate:.2g}; "
+                f"the loss is {value.item():g} in epoch {epoch} ({phase}) at learning rate {self.learning_rate:.2g}; "
                 "lower `training.learning_rate` or take more `dynamics.steps`."
             )
         self.optimiser.zero_grad()
@@ -93,4 +93,4 @@ class _Stepper:
         torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
         self.optimiser.step()
         self.schedule.step()
-        return float(value.detach())
+        return value.item()

@@ -1,0 +1,274 @@
+"""From snapshots to a model: anchors, teacher, training, saving, in seconds on a small system."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from weightflow import Snapshots, WeightFlow, load
+from weightflow.anchors import Alignment, AnchorOptions, ArrayCache, fit_anchors, fit_base
+from weightflow.backbones import GRUBackbone
+from weightflow.errors import InputError, TrainingError
+from weightflow.evaluation import held_out_score
+from weightflow.experiment import ExperimentConfig, Prepared, Trial, line_model, prepare, teacher_model
+from weightflow.metrics import paper_jsd
+from weightflow.path import Clock
+
+TIMES = np.array([0.0, 1.0, 2.0, 4.0, 6.0])
+QUICK = {
+    "anchors": {"base_steps": 150, "steps": 100},
+    "teacher": {"steps": 300, "draws": 64},
+    "dynamics": {"hidden": 16, "heads": 2, "steps": 10},
+    "training": {"epochs": 6, "collocation_steps": 100, "rollout_steps": 15},
+}
+
+
+def death_process(times: np.ndarray, n: int, seed: int) -> Snapshots:
+    """Two species of 12 that die at rates 0.3 and 0.1: independent binomials at every time, exactly."""
+    rng = np.random.default_rng(seed)
+    survival = np.exp(-np.outer(times, [0.3, 0.1]))
+    return Snapshots(times, tuple(rng.binomial(12, p, (n, 2)).astype(float) for p in survival))
+
+
+def config(**overrides: dict[str, object]) -> ExperimentConfig:
+    return ExperimentConfig.parse({group: {**QUICK.get(group, {}), **overrides.get(group, {})} for group in {*QUICK, *overrides}})
+
+
+@pytest.fixture(scope="module")
+def snapshots() -> Snapshots:
+    return death_process(TIMES, 800, 0)
+
+
+@pytest.fixture(scope="module")
+def prepared(snapshots: Snapshots) -> Prepared:
+    return prepare(snapshots, config(), seed=0)
+
+
+@pytest.fixture(scope="module")
+def model(prepared: Prepared) -> WeightFlow:
+    trial = Trial(prepared, config(), seed=0, record={"note": "made by a test"})
+    reports = list(trial.epochs())
+    assert [report.epoch for report in reports] == list(range(1, 7))
+    assert [report.phase for report in reports] == ["collocation"] * 4 + ["rollout"] * 2
+    return trial.model()
+
+
+def mean_jsd(model: WeightFlow, times: np.ndarray) -> float:
+    truth, drawn = death_process(times, 2000, 9), model.sample(times, 2000, seed=1).numpy()
+    return float(np.mean([paper_jsd(x, y, 13) for x, y in zip(drawn, truth.samples, strict=True)]))
+
+
+def test_a_trained_model_finds_the_law_between_the_snapshots(model: WeightFlow, prepared: Prepared) -> None:
+    between = np.array([0.5, 1.5, 3.0, 5.0])
+    floor = np.mean(
+        [
+            paper_jsd(x, y, 13)
+            for x, y in zip(death_process(between, 2000, 3).samples, death_process(between, 2000, 4).samples, strict=True)
+        ]
+    )
+    assert mean_jsd(model, between) < floor + 0.006
+    assert mean_jsd(teacher_model(prepared, 1.0), between) < floor + 0.006
+
+
+def test_the_score_is_the_mean_of_both_held_out_parts(model: WeightFlow) -> None:
+    interior, last = death_process(np.array([3.0]), 3000, 5), death_process(np.array([7.0]), 3000, 6)
+    held_out = held_out_score(model, interior, last)
+    assert held_out.score == pytest.approx((held_out.interior + held_out.last) / 2)
+    p = np.exp(-3.0 * np.array([0.3, 0.1]))
+    entropy = 0.0
+    for one in p:
+        mass = np.array([_binomial(12, k, one) for k in range(13)])
+        entropy -= float((mass * np.log(mass)).sum())
+    assert entropy - 0.05 < held_out.interior < entropy + 0.1
+
+
+def _binomial(n: int, k: int, p: float) -> float:
+    from math import comb
+
+    return comb(n, k) * p**k * (1 - p) ** (n - k)
+
+
+def test_marginals_are_normalised_and_agree_with_the_density(model: WeightFlow) -> None:
+    times = np.array([0.5, 3.0])
+    marginals = model.marginals(times)
+    torch.testing.assert_close(marginals.sum(-1), torch.ones(2, 2))
+    states = torch.cartesian_prod(torch.arange(13.0), torch.arange(13.0))
+    joint = model.log_prob(states, times).exp().reshape(2, 13, 13)
+    torch.testing.assert_close(joint.sum((1, 2)), torch.ones(2))
+    torch.testing.assert_close(marginals[:, 1], joint.sum(1))
+
+
+def test_log_prob_takes_one_time_or_many(model: WeightFlow) -> None:
+    x = np.array([[3.0, 9.0], [2.0, 8.0]])
+    one, many = model.log_prob(x, 2.0), model.log_prob(x, [2.0, 3.0])
+    assert one.shape == (2,)
+    torch.testing.assert_close(many[0], one)
+    torch.testing.assert_close(model.log_prob(np.stack([x, x]), [2.0, 3.0]), many)
+
+
+def test_a_saved_model_is_the_same_model(model: WeightFlow, tmp_path: Path) -> None:
+    model.save(tmp_path / "best")
+    again = load(tmp_path / "best")
+    times = [0.0, 2.5, 8.0]
+    assert torch.equal(again.sample(times, 50, seed=3), model.sample(times, 50, seed=3))
+    assert torch.equal(again.weights(times), model.weights(times))
+    assert again.record["note"] == "made by a test"
+    assert again.record["config"]["dynamics"]["hidden"] == 16
+    assert sorted(path.name for path in (tmp_path / "best").iterdir()) == ["config.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize("kind", ["cde"])
+def test_a_saved_cde_and_a_saved_table_are_the_same_models(prepared: Prepared, tmp_path: Path, kind: str) -> None:
+    cde = Trial(prepared, config(dynamics={"kind": kind, "z_dim": 2}), seed=0).model()
+    for name, one in (("cde", cde), ("line", line_model(prepared))):
+        one.save(tmp_path / name)
+        assert torch.equal(load(tmp_path / name).weights([0.5, 7.0]), one.weights([0.5, 7.0]))
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path: Path, model: WeightFlow) -> None:
+    with pytest.raises(InputError, match="is no model directory"):
+        load(tmp_path)
+    model.save(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="cannot be read"):
+        load(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**values, "format": 99}))
+    with pytest.raises(InputError, match="has format 99"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(("times", "said"), [([-1.0], "fitted: "), ([1e6], "ask for times"), ([np.nan], "finite")])
+def test_times_that_no_data_support_are_refused(model: WeightFlow, times: list[float], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        model.weights(times)
+
+
+def test_the_wrong_number_of_species_is_refused(model: WeightFlow) -> None:
+    with pytest.raises(InputError, match=r"give x of shape \(draw, 2\)"):
+        model.log_prob(np.zeros((4, 3)), 1.0)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"dynamics": {"kind": "cde", "z_dim": 1, "projection": "autoencoder"}},
+        {"dynamics": {"time": False, "solver": "dopri5"}},
+        {"dynamics": {"solver": "euler", "dropout": 0.1}},
+        {"training": {"objective": "anchor"}},
+        {"training": {"objective": "anchor"}, "dynamics": {"kind": "cde", "z_dim": 2, "solver": "midpoint"}},
+    ],
+)
+def test_every_variant_learns(prepared: Prepared, overrides: dict[str, dict[str, object]]) -> None:
+    trial = Trial(prepared, config(**overrides), seed=0)
+    losses: dict[str, list[float]] = {}
+    for report in trial.epochs():
+        losses.setdefault(report.phase, []).append(report.loss)
+    assert losses["collocation"][-1] < 0.7 * losses["collocation"][0]
+    assert np.isfinite(losses["rollout"]).all()
+    assert mean_jsd(trial.model(), TIMES) < 0.25
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(prepared: Prepared, model: WeightFlow) -> None:
+    def weights(seed: int) -> torch.Tensor:
+        trial = Trial(prepared, config(), seed)
+        assert list(trial.epochs())
+        return trial.model().weights([3.3])
+
+    assert torch.equal(weights(0), model.weights([3.3]))
+    assert not torch.equal(weights(1), model.weights([3.3]))
+
+
+def test_a_diverging_loss_is_an_error_that_says_where(prepared: Prepared) -> None:
+    trial = Trial(prepared, config(training={"learning_rate": 1e30}), seed=0)
+    with pytest.raises(TrainingError, match=r"epoch \d+ \((collocation|rollout)\) at learning rate"):
+        list(trial.epochs())
+
+
+def test_continuous_species_are_refused_by_name() -> None:
+    data = Snapshots(np.array([0.0, 1.0]), (np.random.randn(5, 2), np.random.randn(5, 2)), ("height", "weight"))
+    with pytest.raises(InputError, match="species height, weight hold continuous values"):
+        prepare(data, config(), seed=0)
+
+
+@pytest.mark.parametrize("alignment", list(Alignment))
+def test_anchors_describe_their_snapshots(snapshots: Snapshots, alignment: Alignment) -> None:
+    backbone = GRUBackbone(2, 13, 8)
+    options = AnchorOptions(alignment=alignment, base_steps=200, steps=150)
+    base = fit_base(backbone, snapshots, options, seed=0)
+    anchors = fit_anchors(backbone, snapshots, range(len(snapshots)), base, options, seed=0)
+    data = torch.stack([torch.as_tensor(cloud, dtype=torch.float32) for cloud in snapshots.samples])
+    fitted = -backbone.log_prob(torch.tensor(anchors.tokens), data).mean(1).numpy()
+    survival = np.exp(-np.outer(TIMES, [0.3, 0.1]))
+    for k in range(1, len(TIMES)):
+        mass = [np.array([_binomial(12, c, p) for c in range(13)]) for p in survival[k]]
+        entropy = -sum(float((m * np.log(m)).sum()) for m in mass)
+        assert fitted[k] < entropy + 0.2
+
+
+def test_anchors_that_are_shared_out_are_the_anchors_that_one_worker_fits(snapshots: Snapshots) -> None:
+    backbone, options = GRUBackbone(2, 13, 8), AnchorOptions(base_steps=20, steps=20)
+    base = fit_base(backbone, snapshots, options, seed=0)
+    whole = fit_anchors(backbone, snapshots, range(5), base, options, seed=0)
+    part = fit_anchors(backbone, snapshots, [1, 3], base, options, seed=0)
+    np.testing.assert_allclose(part.tokens, whole.tokens[[1, 3]], atol=2e-4)
+
+
+def test_the_pooled_anchors_are_nearer_to_each_other_than_independent_ones(snapshots: Snapshots) -> None:
+    backbone = GRUBackbone(2, 13, 8)
+
+    def length(alignment: Alignment) -> float:
+        options = AnchorOptions(alignment=alignment, base_steps=100, steps=60)
+        base = fit_base(backbone, snapshots, options, seed=0)
+        tokens = fit_anchors(backbone, snapshots, range(5), base, options, seed=0).tokens
+        return float(np.sqrt((np.diff(tokens, axis=0) ** 2).sum((1, 2))).sum())
+
+    assert length(Alignment.POOLED) < 0.7 * length(Alignment.NONE)
+
+
+def test_the_cache_answers_only_for_what_it_was_made_of(tmp_path: Path) -> None:
+    cache = ArrayCache(tmp_path)
+    made: list[int] = []
+
+    def make() -> dict[str, np.ndarray]:
+        made.append(1)
+        return {"x": np.arange(3.0) + len(made)}
+
+    first = cache.get_or_make("thing", {"data": "a", "seed": 0}, make)
+    again = cache.get_or_make("thing", {"seed": 0, "data": "a"}, make)
+    other = cache.get_or_make("thing", {"data": "b", "seed": 0}, make)
+    np.testing.assert_array_equal(first["x"], again["x"])
+    assert len(made) == 2
+    assert other["x"][0] == 2.0
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_damaged_cache_file_is_made_again(tmp_path: Path) -> None:
+    cache = ArrayCache(tmp_path)
+    cache.get_or_make("thing", {"a": 1}, lambda: {"x": np.ones(2)})
+    next(tmp_path.glob("thing-*")).write_bytes(b"half a file")
+    assert not cache.holds("thing", {"a": 1})
+    np.testing.assert_array_equal(cache.get_or_make("thing", {"a": 1}, lambda: {"x": np.zeros(2)})["x"], np.zeros(2))
+    assert cache.holds("thing", {"a": 1})
+
+
+def test_a_shorter_path_does_not_cost_likelihood(snapshots: Snapshots) -> None:
+    def teacher(length: float) -> tuple[float, float]:
+        made = prepare(snapshots, config(teacher={"length": length}), seed=0)
+        times, tokens = made.teacher(1.0)
+        path = float(np.sqrt((np.diff(tokens, axis=0) ** 2).sum((1, 2))).sum())
+        return path, held_out_score(teacher_model(made, 1.0), death_process(TIMES[1:], 2000, 7), snapshots).score
+
+    (free_path, free_score), (short_path, short_score) = teacher(0.0), teacher(3e-3)
+    assert short_path < 0.5 * free_path
+    assert short_score < free_score + 0.03
+
+
+def test_the_clock_of_a_model_runs_by_its_path(model: WeightFlow) -> None:
+    assert isinstance(model.clock, Clock)
+    assert model.span == (0.0, 6.0)
+    steps = (model.weights(model.clock.physical(np.linspace(0, 1, 11))).diff(dim=0)).flatten(1).norm(dim=1)
+    uniform = (model.weights(np.linspace(0, 6, 11)).diff(dim=0)).flatten(1).norm(dim=1)
+    assert steps.std() / steps.mean() < uniform.std() / uniform.mean()
