@@ -1,5 +1,6 @@
 """Search spaces: what a YAML file says is what Optuna is asked, and what it cannot mean is told at once."""
 
+import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,8 @@ from ray import tune
 from ray.tune.search.optuna import OptunaSearch
 
 from weightflow.errors import InputError
-from weightflow.experiment import ExperimentConfig, flat_keys
-from weightflow.search.space import Space, nest
+from weightflow.experiment import ExperimentConfig, flat_keys, nest
+from weightflow.search.space import Space
 
 KNOWN = ("dynamics.kind", "dynamics.depth", "dynamics.time", "dynamics.z_dim", "training.learning_rate", "bridge.width")
 SMALL = """
@@ -118,7 +119,7 @@ class TestSampling:
 class TestSpace:
     def test_it_survives_pickling_which_is_how_ray_keeps_it(self, read: Reader):
         space = read(SMALL)
-        copy = pickle.loads(pickle.dumps(space))
+        copy = pickle.loads(pickle.dumps(space))  # noqa: S301 - our own
         assert copy == space
         assert sampled(copy, 10) == sampled(space, 10)
 
@@ -227,14 +228,14 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (("depth: 5,", ""), r"first trial 1 leaves out `dynamics.depth`; give it a whole number from 1 to 9 in steps of 4"),
-            (("depth: 5,", "depth: 4,"), r"first trial 1 has `dynamics.depth`=4; it must be a whole number from 1 to 9 in"),
+            ((" dynamics.depth: 5,", ""), r"leaves out `dynamics.depth`; give it a whole number from 1 to 9 in steps"),
+            (("depth: 5,", "depth: 4,"), r"first trial 1 has `dynamics.depth`=4; it must be a whole number from 1"),
             (("depth: 5,", "depth: 5.0,"), r"`dynamics.depth`=5.0; it must be a whole number"),
             (("depth: 5,", "depth: true,"), r"`dynamics.depth`=True; it must be a whole number"),
             (("rate: 2e-2", "rate: 2"), r"`training.learning_rate`=2; it must be a number from 0.001 to 0.1"),
             (("kind: ode,", "kind: sde,"), r"`dynamics.kind`='sde'; it must be one of ode, cde"),
-            (("kind: ode,", "kind: ode, dynamics.z_dim: 1,"), r"`dynamics.z_dim`, which is asked for only where `dynamics.kind` is"),
-            (("kind: ode,", "kind: ode, dynamics.time: true,"), r"first trial 1 holds `dynamics.time`, .* known: dynamics.kind"),
+            (("kind: ode,", "kind: ode, dynamics.z_dim: 1,"), r"only where `dynamics.kind` is cde; remove it"),
+            (("kind: ode,", "kind: ode, dynamics.time: true,"), r"holds `dynamics.time`, .* known: dynamics.kind"),
         ],
     )  # fmt: skip
     def test_a_first_trial_outside_the_space_is_named(self, read: Reader, change: tuple[str, str], message: str):
@@ -246,14 +247,14 @@ class TestMistakes:
         [
             ("- a", r"the file must be a mapping, not \['a'\]"),
             ("", r"the file must be a mapping, not None"),
-            ("params: {}", r"the file holds `params`, which is not known; known: description, parameters, fixed, first_trials"),
+            ("params: {}", r"holds `params`, .*; known: description, parameters, fixed, first_trials"),
             ("parameters: {}", r"`parameters` is empty; name at least one"),
             ("parameters: [a]", r"`parameters` must be a mapping, not \['a'\]"),
-            (f"{SMALL}\nfixed: {{}}", r"line \d+: `fixed` stands here for the second time"),
+            (f"{SMALL}    fixed: {{}}", r"line \d+: `fixed` stands here for the second time"),
             (SMALL.replace("time: true", "depth: 1"), r"`dynamics.depth` is both searched and fixed \(to 1\)"),
             (SMALL.replace("time: true", "tim: 1"), r"`fixed` holds `dynamics.tim`, which is not known"),
             (SMALL.replace("Small fields.", "[a]"), r"`description` must be text, not \['a'\]"),
-            ("first_trials: 3\nparameters: {bridge.width: {kind: float, low: 0, high: 1}}", r"must be a list of mappings, not 3"),
+            (SMALL[: SMALL.index("first")] + "first_trials: 3", r"`first_trials` must be a list of .*, not 3"),
             ("parameters: {a: 1", r"space.yaml, line 1: .*expected ',' or '}'"),
             ("parameters:\n\ta: 1", r"space.yaml, line 2: .*cannot start any token"),
             ("parameters: !!python/object:os.system {}", r"could not determine a constructor"),
@@ -278,8 +279,8 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("dynamics.solver: {kind: choice, values: [rk4, rk5]}", r"cannot be used: `dynamics.solver`='rk5' is not allowed"),
-            ("training.learning_rate: {kind: float, low: -1, high: 1}", r"`training.learning_rate`=-1.* \(in training.learn"),
+            ("dynamics.solver: {kind: choice, values: [rk4, rk5]}", r"`dynamics.solver`='rk5' is not allowed"),
+            ("training.learning_rate: {kind: float, low: -1, high: 1}", r"`training.learning_rate`=-1"),
             # only together, and only where a condition holds
             (
                 """
@@ -304,7 +305,7 @@ def test_the_space_travels_through_ray_tune(read: Reader, ray_home: Path, tmp_pa
     def trainable(config: dict[str, Any]) -> None:
         tune.report({"score": config["training.learning_rate"]})
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         searcher = OptunaSearch(
             space=space, metric="score", mode="min", sampler=optuna.samplers.TPESampler(seed=0),
@@ -312,7 +313,7 @@ def test_the_space_travels_through_ray_tune(read: Reader, ray_home: Path, tmp_pa
         )  # fmt: skip
         results = tune.Tuner(
             trainable,
-            tune_config=tune.TuneConfig(search_alg=searcher, num_samples=4, max_concurrent_trials=1),
+            tune_config=tune.TuneConfig(search_alg=searcher, num_samples=4, max_concurrent_trials=1, reuse_actors=True),
             run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
         ).fit()
     finally:

@@ -1,128 +1,49 @@
 """Search spaces: YAML in, an Optuna define-by-run space out.
 
+    description: Small fields.
     parameters:
       dynamics.kind: {kind: choice, values: [ode, cde]}
       dynamics.depth: {kind: int, low: 1, high: 3}
-      training.learning_rate: {kind: float, low: 1.0e-3, high: 1.0e-2, log: true}
+      training.learning_rate: {kind: float, low: 1e-3, high: 1e-2, log: true}
       dynamics.z_dim: {kind: int, low: 1, high: 4, when: {dynamics.kind: cde}}
     fixed:
       training.epochs: 12
     first_trials:
-      - {dynamics.kind: ode, dynamics.depth: 1, training.learning_rate: 3.0e-3}
+      - {dynamics.kind: ode, dynamics.depth: 1, training.learning_rate: 3e-3}
 
-A parameter with `when` is asked for only where the named choice has one of the named values. `fixed` holds for every trial;
-`first_trials` are evaluated before the sampler chooses.
+A range may have a `step`. A parameter with `when` is asked for only where the named choices, which stand above it, have
+the named value (or one of a list of them). `fixed` holds for every trial; `first_trials` come before those that the
+sampler chooses.
 """
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations_with_replacement, product
 from pathlib import Path
-from typing import Any, Literal
-
-import optuna
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from typing import Any
 
 from weightflow.errors import InputError
+from weightflow.search.parameters import Choice, Searched, parse_parameter
+from weightflow.search.yaml_file import read_yaml
 from weightflow.trials import Parameter
 
-Condition = dict[str, Parameter | list[Parameter]]
-
-
-class _Searched(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    when: Condition = {}
-
-    def applies(self, chosen: Mapping[str, Any]) -> bool:
-        """Whether the parameter is asked for, given the ones before it."""
-        return all(key in chosen and chosen[key] in _as_list(wanted) for key, wanted in self.when.items())
-
-
-class Choice(_Searched):
-    """One of several values."""
-
-    kind: Literal["choice"]
-    values: list[bool | int | float | str] = Field(min_length=1)
-
-    def suggest(self, trial: optuna.Trial, name: str) -> Parameter:
-        """Ask Optuna."""
-        return trial.suggest_categorical(name, self.values)
-
-    def admits(self, value: object) -> bool:
-        """Whether `value` can be chosen."""
-        return value in self.values
-
-    def describe(self) -> str:
-        """Say what is allowed."""
-        return "one of " + ", ".join(map(str, self.values))
-
-
-class _Range(_Searched):
-    low: float
-    high: float
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "_Range":
-        if self.low > self.high:
-            raise ValueError(f"`low`={self.low} must not exceed `high`={self.high}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"`low`={self.low} must be above 0 with `log: true`")
-        return self
-
-    def admits(self, value: object) -> bool:
-        """Whether `value` lies in the range."""
-        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
-
-    def describe(self) -> str:
-        """Say what is allowed."""
-        return f"from {self.low} to {self.high}"
-
-
-class IntRange(_Range):
-    """A whole number."""
-
-    kind: Literal["int"]
-    low: int
-    high: int
-    step: int = Field(default=1, ge=1)
-
-    @model_validator(mode="after")
-    def _log_has_no_step(self) -> "IntRange":
-        if self.log and self.step != 1:
-            raise ValueError("`step` and `log` exclude each other")
-        return self
-
-    def suggest(self, trial: optuna.Trial, name: str) -> Parameter:
-        """Ask Optuna."""
-        return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
-
-
-class FloatRange(_Range):
-    """A real number."""
-
-    kind: Literal["float"]
-
-    def suggest(self, trial: optuna.Trial, name: str) -> Parameter:
-        """Ask Optuna."""
-        return trial.suggest_float(name, self.low, self.high, log=self.log)
-
-
-Searched = Choice | IntRange | FloatRange
-_KINDS: dict[str, TypeAdapter[Any]] = {
-    "choice": TypeAdapter(Choice),
-    "int": TypeAdapter(IntRange),
-    "float": TypeAdapter(FloatRange),
-}
 _SECTIONS = ("description", "parameters", "fixed", "first_trials")
+
+Check = Callable[[dict[str, Any]], object]
 
 
 @dataclass(frozen=True)
 class Space:
-    """A validated search space; calling it with an Optuna trial suggests one configuration."""
+    """A validated search space; calling it with an Optuna trial suggests one configuration.
+
+    Attributes:
+        parameters: what is searched, by key, in the order in which it is asked for.
+        fixed: what holds for every trial.
+        first_trials: complete points that are evaluated first.
+        description: for people.
+    """
 
     parameters: dict[str, Searched]
     fixed: dict[str, Any] = field(default_factory=dict)
@@ -130,49 +51,68 @@ class Space:
     description: str = ""
 
     @classmethod
-    def read(cls, path: Path, known: Collection[str]) -> "Space":
-        """Read a YAML file; `known` are the configuration keys that exist.
+    def read(cls, path: Path, known: Collection[str], check: Check | None = None) -> "Space":
+        """Read a YAML file.
+
+        Args:
+            path: of the file.
+            known: the configuration keys that exist.
+            check: raises InputError if a whole configuration, by dotted keys, cannot be used. It is asked about the
+                first trials and about all pairs of extreme values, before hours are spent on trials that fail.
 
         Raises:
             InputError: the file cannot be read, or a key or value is not allowed; the message names file, key, what was
                 given and what is allowed.
         """
+        content = read_yaml(path)
         try:
-            content = yaml.safe_load(path.read_text())
-        except OSError as error:
-            raise InputError(f"the search space `{path}` cannot be read ({error.strerror}); give a YAML file.") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"the search space `{path}` is not valid YAML: {' '.join(str(error).split())}") from None
-        try:
-            return cls.build(content, known)
+            space = cls.build(content, known)
+            if check is not None:
+                space.check(check)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
+        return space
 
     @classmethod
     def build(cls, content: object, known: Collection[str]) -> "Space":
         """Validate what a YAML file holds; see `read`."""
         sections = _mapping(content, "the file", _SECTIONS)
-        parameters: dict[str, Searched] = {}
-        for key, value in _mapping(sections.get("parameters") or {}, "`parameters`", known).items():
-            parameters[key] = _searched(key, value, parameters)
-        if not parameters:
-            raise InputError("`parameters` is empty; name at least one parameter to search.")
+        parameters = _parameters(sections.get("parameters"), known)
         fixed = _mapping(sections.get("fixed") or {}, "`fixed`", known)
-        for key in fixed.keys() & parameters.keys():
-            raise InputError(f"`{key}` is both searched and fixed; keep one of the two.")
+        for key in parameters:
+            if key in fixed:
+                raise InputError(f"`{key}` is both searched and fixed (to {fixed[key]!r}); keep one of the two.")
         points = sections.get("first_trials") or []
         if not isinstance(points, list):
             raise InputError(f"`first_trials` must be a list of mappings, not {points!r}.")
-        first = tuple(_first_trial(point, parameters) for point in points)
-        return cls(parameters, fixed, first, str(sections.get("description") or "").strip())
+        first = tuple(_first_trial(number, point, parameters) for number, point in enumerate(points, 1))
+        return cls(parameters, fixed, first, _text(sections.get("description")))
 
-    def __call__(self, trial: optuna.Trial) -> dict[str, Any]:
-        """Suggest one configuration; return the constants that join it."""
+    def __call__(self, trial: Any) -> dict[str, Any]:
+        """Ask `trial` for one configuration; return the constants that Ray merges into it.
+
+        `trial` is an `optuna.Trial`, or the stand-in for one that Ray's `OptunaSearch` hands over.
+        """
         chosen: dict[str, Parameter] = {}
         for name, parameter in self.parameters.items():
             if parameter.applies(chosen):
                 chosen[name] = parameter.suggest(trial, name)
         return dict(self.fixed)
+
+    def check(self, check: Check) -> None:
+        """Ask `check` about the first trials and about each pair of extreme values.
+
+        Raises:
+            InputError: one of them cannot be used; the message names the searched values.
+        """
+        for point in (*self.first_trials, *self._corners()):
+            try:
+                check({**self.fixed, **point})
+            except InputError as error:
+                shown = ", ".join(f"{key}: {value}" for key, value in point.items())
+                raise InputError(
+                    f"the space allows a configuration that cannot be used: {error} (in {shown})"
+                ) from None
 
     def values(self, key: str, default: Parameter) -> list[Any]:
         """List the values that `key` can take: its choices, or the ends and the middle of its range."""
@@ -184,21 +124,31 @@ class Space:
         return [parameter.low, (parameter.low + parameter.high) / 2, parameter.high]
 
     def digest(self) -> str:
-        """Return a hash: equal spaces, equal digest."""
+        """Return a hash: equal digests, equal searches."""
         content = {
-            "parameters": {key: parameter.model_dump() for key, parameter in self.parameters.items()},
+            # a list, because the order is the order of asking, on which the sampler depends
+            "parameters": [[key, parameter.model_dump()] for key, parameter in self.parameters.items()],
             "fixed": self.fixed,
+            "first_trials": self.first_trials,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
+    def _corners(self) -> Iterator[dict[str, Parameter]]:
+        for one, other in combinations_with_replacement(self.parameters, 2):
+            for values in product(self.parameters[one].corners(), self.parameters[other].corners()):
+                yield self._point({one: values[0], other: values[1]})
 
-def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Turn dotted keys into groups: `dynamics.hidden` becomes `{"dynamics": {"hidden": ..}}`."""
-    groups: dict[str, dict[str, Any]] = {}
-    for key, value in flat.items():
-        group, _, name = key.partition(".")
-        groups.setdefault(group, {})[name] = value
-    return groups
+    def _point(self, wanted: dict[str, Parameter]) -> dict[str, Parameter]:
+        """Complete `wanted` to a point: with what makes it asked for, and the first values of the rest."""
+        for name in reversed(self.parameters):
+            if name in wanted:
+                parameter = self.parameters[name]
+                wanted = {**{key: parameter.wanted(key)[0] for key in parameter.when}, **wanted}
+        point: dict[str, Parameter] = {}
+        for name, parameter in self.parameters.items():
+            if parameter.applies(point):
+                point[name] = wanted.get(name, parameter.corners()[0])
+        return point
 
 
 def _mapping(value: object, what: str, known: Collection[str]) -> dict[str, Any]:
@@ -210,41 +160,53 @@ def _mapping(value: object, what: str, known: Collection[str]) -> dict[str, Any]
     return value
 
 
-def _searched(key: str, value: object, before: Mapping[str, Searched]) -> Searched:
-    if not isinstance(value, dict) or value.get("kind") not in _KINDS:
-        raise InputError(f"`{key}` is {value!r}; give a mapping whose `kind` is one of {', '.join(_KINDS)}.")
-    try:
-        parameter: Searched = _KINDS[value["kind"]].validate_python(value)
-    except ValidationError as error:
-        problems = "; ".join(_problem(problem) for problem in error.errors())
-        raise InputError(f"`{key}`: {problems}.") from None
-    for other, wanted in parameter.when.items():
-        choice = before.get(other)
+def _text(value: object) -> str:
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"`description` must be text, not {value!r}.")
+    return (value or "").strip()
+
+
+def _parameters(section: object, known: Collection[str]) -> dict[str, Searched]:
+    parameters: dict[str, Searched] = {}
+    for key, value in _mapping(section or {}, "`parameters`", known).items():
+        try:
+            parameter = parse_parameter(value)
+            _check_conditions(parameter, parameters)
+        except InputError as error:
+            raise InputError(f"`{key}`: {error}.") from None
+        parameters[key] = parameter
+    if not parameters:
+        raise InputError("`parameters` is empty; name at least one parameter to search.")
+    return parameters
+
+
+def _check_conditions(parameter: Searched, above: Mapping[str, Searched]) -> None:
+    for key in parameter.when:
+        choice = above.get(key)
         if not isinstance(choice, Choice):
-            raise InputError(f"`{key}` depends on `{other}`, which must be a choice that stands above it.")
-        for one in _as_list(wanted):
-            if not choice.admits(one):
-                raise InputError(f"`{key}` waits for `{other}`={one!r}, which is never so; it is {choice.describe()}.")
-    return parameter
+            choices = ", ".join(name for name, other in above.items() if isinstance(other, Choice))
+            raise InputError(
+                f"`when` names `{key}`, which must be a choice that stands above it: {choices or 'none does'}"
+            )
+        for value in parameter.wanted(key):
+            if not choice.admits(value):
+                raise InputError(f"`when` waits for `{key}`={value!r}, which is never so; it is {choice.describe()}")
 
 
-def _problem(problem: Any) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
-    given = f"={problem['input']!r}" if place and problem["type"] != "missing" else ""
-    return f"`{place}`{given}: {problem['msg']}" if place else str(problem["msg"])
-
-
-def _first_trial(point: object, parameters: Mapping[str, Searched]) -> dict[str, Parameter]:
-    values = _mapping(point, "`first_trials`", parameters.keys())
+def _first_trial(number: int, point: object, parameters: Mapping[str, Searched]) -> dict[str, Parameter]:
+    what = f"first trial {number}"
+    values = _mapping(point, what, parameters.keys())
+    chosen: dict[str, Parameter] = {}
     for key, parameter in parameters.items():
-        if not parameter.applies(values):
+        if not parameter.applies(chosen):
+            if key in values:
+                raise InputError(
+                    f"{what} has `{key}`, which is asked for only where {parameter.condition()}; remove it."
+                )
             continue
         if key not in values:
-            raise InputError(f"a first trial leaves out `{key}`; give it {parameter.describe()}.")
+            raise InputError(f"{what} leaves out `{key}`; give it {parameter.describe()}.")
         if not parameter.admits(values[key]):
-            raise InputError(f"a first trial has `{key}`={values[key]!r}; it must be {parameter.describe()}.")
-    return values
-
-
-def _as_list(value: Parameter | list[Parameter]) -> list[Parameter]:
-    return value if isinstance(value, list) else [value]
+            raise InputError(f"{what} has `{key}`={values[key]!r}; it must be {parameter.describe()}.")
+        chosen[key] = values[key]
+    return chosen
