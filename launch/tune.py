@@ -24,7 +24,9 @@ from weightflow.systems import load_dataset
 from weightflow.tracking import TrackingConfig
 from weightflow.types import Kind
 
-app = typer.Typer(add_completion=False, rich_markup_mode="markdown", context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    add_completion=False, rich_markup_mode="markdown", context_settings={"help_option_names": ["-h", "--help"]}
+)
 INTERRUPTED = 130
 
 
@@ -64,7 +66,7 @@ def tune(
 
     `python launch/tune.py --data counts.csv --protocol forecast --gpus 4 --name my-cells`
     """
-    console = Console()
+    console = Console(emoji=False, markup=False)  # times such as 0:100:1 are no emoji
     tracking = TrackingConfig.read(mlflow)
     search = Search(
         dataset=load_dataset(data, seed, step, every, kind),

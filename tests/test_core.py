@@ -1,6 +1,7 @@
 """From snapshots to a model: anchors, teacher, training, saving, in seconds on a small system."""
 
 import json
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,9 @@ def death_process(times: np.ndarray, n: int, seed: int) -> Snapshots:
 
 
 def config(**overrides: dict[str, object]) -> ExperimentConfig:
-    return ExperimentConfig.parse({group: {**QUICK.get(group, {}), **overrides.get(group, {})} for group in {*QUICK, *overrides}})
+    return ExperimentConfig.parse(
+        {group: {**QUICK.get(group, {}), **overrides.get(group, {})} for group in {*QUICK, *overrides}}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,9 @@ def test_a_trained_model_finds_the_law_between_the_snapshots(model: WeightFlow, 
     floor = np.mean(
         [
             paper_jsd(x, y, 13)
-            for x, y in zip(death_process(between, 2000, 3).samples, death_process(between, 2000, 4).samples, strict=True)
+            for x, y in zip(
+                death_process(between, 2000, 3).samples, death_process(between, 2000, 4).samples, strict=True
+            )
         ]
     )
     assert mean_jsd(model, between) < floor + 0.006
@@ -85,8 +90,6 @@ def test_the_score_is_the_mean_of_both_held_out_parts(model: WeightFlow) -> None
 
 
 def _binomial(n: int, k: int, p: float) -> float:
-    from math import comb
-
     return comb(n, k) * p**k * (1 - p) ** (n - k)
 
 
@@ -188,7 +191,8 @@ def test_a_diverging_loss_is_an_error_that_says_where(prepared: Prepared) -> Non
 
 
 def test_continuous_species_are_refused_by_name() -> None:
-    data = Snapshots(np.array([0.0, 1.0]), (np.random.randn(5, 2), np.random.randn(5, 2)), ("height", "weight"))
+    clouds = tuple(np.random.default_rng(k).normal(size=(5, 2)) for k in range(2))
+    data = Snapshots(np.array([0.0, 1.0]), clouds, ("height", "weight"))
     with pytest.raises(InputError, match="species height, weight hold continuous values"):
         prepare(data, config(), seed=0)
 
@@ -257,7 +261,7 @@ def test_a_damaged_cache_file_is_made_again(tmp_path: Path) -> None:
 def test_a_shorter_path_does_not_cost_likelihood(snapshots: Snapshots) -> None:
     def teacher(length: float) -> tuple[float, float]:
         made = prepare(snapshots, config(teacher={"length": length}), seed=0)
-        times, tokens = made.teacher(1.0)
+        _, tokens = made.teacher(1.0)
         path = float(np.sqrt((np.diff(tokens, axis=0) ** 2).sum((1, 2))).sum())
         return path, held_out_score(teacher_model(made, 1.0), death_process(TIMES[1:], 2000, 7), snapshots).score
 

@@ -51,7 +51,9 @@ def test_outside_its_interval_the_control_path_refuses_until_it_is_extended_in_a
         path.derivative(torch.tensor([1.2]))
     extended = path.extended(1.5)
     slope = path.derivative(torch.tensor([1.0]))
-    torch.testing.assert_close(extended.derivative(torch.tensor([1.0, 1.2, 1.5])), slope.expand(3, 1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        extended.derivative(torch.tensor([1.0, 1.2, 1.5])), slope.expand(3, 1), atol=1e-4, rtol=0
+    )
     inside = torch.linspace(0, 1, 11)
     torch.testing.assert_close(extended.derivative(inside), path.derivative(inside), atol=1e-4, rtol=0)
 

@@ -1,8 +1,9 @@
 """WeightFlow: the distribution of a stochastic system at every time, learned from snapshots."""
 
 from weightflow.data import Snapshots
+from weightflow.experiment import fit_model as fit
 from weightflow.model import WeightFlow, load
 
 __version__ = "0.1.0"
 
-__all__ = ["Snapshots", "WeightFlow", "load"]
+__all__ = ["Snapshots", "WeightFlow", "fit", "load"]

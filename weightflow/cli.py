@@ -5,14 +5,20 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated, NoReturn
+from typing import IO, Annotated, Any, NoReturn
 
 import numpy as np
 import typer
+import yaml
+from rich.progress import Progress
 
 from weightflow.data import parse_times
 from weightflow.errors import InputError, WeightFlowError
-from weightflow.systems import BUILT_IN, Simulator, find_system
+from weightflow.experiment import ExperimentConfig, fit_model, flat_keys, nest
+from weightflow.model import load
+from weightflow.systems import BUILT_IN, Simulator, find_system, load_dataset
+from weightflow.training import EpochReport
+from weightflow.types import Kind
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -55,6 +61,93 @@ def simulate(
         f"{out}: {samples.shape[0]:,} trajectories, {samples.shape[1]:,} times from {wanted[0]:g} to {wanted[-1]:g}, "
         f"species {', '.join(simulator.species)}\n{_how_to_read(out, wanted)}"
     )
+
+
+@app.command()
+def fit(
+    data: Annotated[str, typer.Option(help="A built-in system, or a .npy, .npz or .csv file.")],
+    out: Annotated[Path, typer.Option(help="Model directory to write.")],
+    config: Annotated[
+        Path | None, typer.Option(help="YAML of configuration values, such as dynamics.hidden: 64.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
+    step: Annotated[float | None, typer.Option(help="Time step of .npy trajectories (1 by default).")] = None,
+    every: Annotated[
+        int | None, typer.Option(help="Every n-th time is seen: 10 by default, 2 for fewer than 31 times.")
+    ] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Kind of the values; whole numbers are counts by default.")] = None,
+) -> None:
+    """Fit one model to all seen snapshots, without a search and without Ray.
+
+    \b
+    python -m weightflow fit --data epidemic --out model
+    python -m weightflow fit --data counts.csv --every 1 --config mine.yaml --out model
+    """  # noqa: D301 (click reads the control character that the escape stands for)
+    options = ExperimentConfig.parse(nest(_read_config(config)))
+    dataset = load_dataset(data, seed, step, every, kind)
+    snapshots = dataset.snapshots.subset(dataset.seen)
+    with Progress(transient=True) as bar:
+        task = bar.add_task("anchors and teacher", total=options.training.epochs + 1)
+
+        def watch(report: EpochReport) -> None:
+            bar.update(task, completed=report.epoch, description=f"{report.phase}, loss {report.loss:.3f}")
+
+        model = fit_model(snapshots, options, seed, observer=watch)
+    model.save(out)
+    sys.stdout.write(
+        f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "
+        f"{snapshots.times[-1]:g}\nUse it with: python -m weightflow forecast --model {out}\n"
+    )
+
+
+@app.command()
+def forecast(
+    model: Annotated[Path, typer.Option(help="Model directory, such as runs/NAME/best.")],
+    times: Annotated[
+        str | None,
+        typer.Option(metavar="START:STOP:STEP", help="The stop is included [default: 101 over the fitted span]."),
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Samples at each time.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of all random numbers: the same seed, the same file.")] = 0,
+    out: Annotated[Path, typer.Option(help="Array to write; an existing file is replaced.")] = Path("samples.npy"),
+) -> None:
+    """Draw samples of a fitted model at any times, in the data's units, and write them.
+
+    The file holds an array of shape (time, draw, species). Times after the last fitted one are forecasts.
+
+    \b
+    python -m weightflow forecast --model runs/NAME/best --times 0:100:1 --draws 1000 --seed 0 --out samples.npy
+    """  # noqa: D301 (click reads the control character that the escape stands for)
+    fitted = load(model)
+    first, last = fitted.span
+    wanted = np.linspace(first, last, 101) if times is None else parse_times(times)
+    with npy_file(out) as file:
+        np.save(file, fitted.sample(wanted, draws, seed).numpy())
+    beyond = int((wanted > last).sum())
+    sys.stdout.write(
+        f"{out}: shape ({len(wanted)}, {draws}, {len(fitted.species)}), {draws:,} samples at {len(wanted)} times from "
+        f"{wanted.min():g} to {wanted.max():g}"
+        + (f", {beyond} of them forecasts beyond t = {last:g}" if beyond else "")
+        + f"; species {', '.join(fitted.species)}\n"
+    )
+
+
+def _read_config(path: Path | None) -> dict[str, Any]:
+    """Read dotted keys from YAML; an unknown key is refused later, by the options themselves."""
+    if path is None:
+        return {}
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"`--config {path}` cannot be read as YAML ({' '.join(str(error).split())}); mend it."
+        ) from None
+    if not isinstance(values, dict):
+        raise InputError(f"`--config {path}` must hold keys such as `dynamics.hidden: 64`, not {values!r}.")
+    for key in values:
+        if key not in flat_keys():
+            raise InputError(f"`--config {path}` holds `{key}`, which is not known; known: {', '.join(flat_keys())}.")
+    return values
 
 
 @contextmanager

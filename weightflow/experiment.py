@@ -1,10 +1,10 @@
 """One experiment: from snapshots and a configuration to a trained model.
 
-`prepare` does once what depends on the data alone (anchors, teachers); `run_trial` trains one phi on it. A search shares
+`prepare` does once what depends on the data alone (anchors, teachers); a `Trial` trains one phi on it. A search shares
 the first among its trials; a single fit does both.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,15 @@ def flat_keys() -> tuple[str, ...]:
     """Return the dotted names of all configuration values, such as `dynamics.hidden`."""
     groups = ExperimentConfig().model_dump()
     return tuple(f"{group}.{key}" for group, values in groups.items() for key in values)
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Turn dotted keys into groups: `dynamics.hidden` becomes `{"dynamics": {"hidden": ..}}`."""
+    groups: dict[str, dict[str, Any]] = {}
+    for key, value in flat.items():
+        group, _, name = key.partition(".")
+        groups.setdefault(group, {})[name] = value
+    return groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +149,8 @@ class Trial:
         self.record = {"config": config.model_dump(mode="json"), "seed": seed, **(record or {})}
         self.reference = self._reference()
         self.units = Units.of(
-            torch.as_tensor(self.reference.tokens, device=device), torch.as_tensor(self.reference.velocity, device=device)
+            torch.as_tensor(self.reference.tokens, device=device),
+            torch.as_tensor(self.reference.velocity, device=device),
         )
         self.rollout = self._rollout().to(device).eval()
 
@@ -183,6 +193,35 @@ class Trial:
         return Likelihood(self.prepared.backbone, bridge, clock, options)
 
 
+def fit_model(
+    snapshots: Snapshots,
+    config: ExperimentConfig | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    observer: Callable[[EpochReport], None] | None = None,
+) -> WeightFlow:
+    """Fit one model to all `snapshots`, in this process.
+
+    Args:
+        snapshots: what is fitted.
+        config: the defaults where it is None.
+        seed: rules all random numbers.
+        device: where to compute.
+        observer: told after each epoch.
+
+    Raises:
+        InputError: the data cannot be modelled.
+        TrainingError: a loss is no longer finite.
+    """
+    chosen = config or ExperimentConfig()
+    prepared = prepare(snapshots, chosen, seed, device=device)
+    trial = Trial(prepared, chosen, seed, device, {"data": snapshots.digest()})
+    for report in trial.epochs():
+        if observer is not None:
+            observer(report)
+    return trial.model()
+
+
 def line_model(prepared: Prepared) -> WeightFlow:
     """Return the baseline without phi: straight lines in weight space between the anchors."""
     anchors = prepared.anchors
@@ -195,9 +234,7 @@ def teacher_model(prepared: Prepared, width: float) -> WeightFlow:
     """Return the baseline without a differential equation: the teacher path itself."""
     times, tokens = prepared.teacher(width)
     clock = Clock.uniform(float(times[0]), float(times[-1]))
-    return _model(
-        prepared, Table(torch.as_tensor(clock(times), dtype=torch.float32), torch.tensor(tokens)), clock, {}
-    )
+    return _model(prepared, Table(torch.as_tensor(clock(times), dtype=torch.float32), torch.tensor(tokens)), clock, {})
 
 
 def _model(prepared: Prepared, path: Rollout | Table, clock: Clock, record: dict[str, Any]) -> WeightFlow:

@@ -101,8 +101,8 @@ class WeightFlow:
         times = np.asarray(t, dtype=np.float64)
         if times.ndim > 1 or samples.ndim not in (2, 3) or samples.shape[-1] != len(self.species):
             raise InputError(
-                f"`x` has shape {tuple(samples.shape)} and `t` {times.shape}; give x of shape (draw, {len(self.species)}) "
-                f"or (time, draw, {len(self.species)}) and one time or (time,)."
+                f"`x` has shape {tuple(samples.shape)} and `t` {times.shape}; give x of shape "
+                f"(draw, {len(self.species)}) or (time, draw, {len(self.species)}) and one time or (time,)."
             )
         tokens = self.weights(times)
         clouds = samples if samples.ndim == 3 else samples.expand(len(tokens), -1, -1)
@@ -159,7 +159,9 @@ class WeightFlow:
         try:
             tensors = load_file(source / "model.safetensors")
         except (OSError, SafetensorError) as error:
-            raise InputError(f"`{source / 'model.safetensors'}` cannot be read ({error}); fetch or fit it again.") from None
+            raise InputError(
+                f"`{source / 'model.safetensors'}` cannot be read ({error}); fetch or fit it again."
+            ) from None
         clock = Clock(tensors.pop("clock.times").numpy(), tensors.pop("clock.marks").numpy())
         backbone = GRUBackbone(**config["backbone"])
         state = {name.removeprefix("path."): tensor for name, tensor in tensors.items()}
@@ -189,8 +191,8 @@ def _read_config(source: Path) -> dict[str, Any]:
         config = json.loads((source / "config.json").read_text())
     except (OSError, ValueError) as error:
         raise InputError(
-            f"`{source}` is no model directory ({error}); give a folder that holds `config.json` and `model.safetensors`, "
-            "such as `runs/NAME/best`."
+            f"`{source}` is no model directory ({error}); give a folder that holds `config.json` and "
+            "`model.safetensors`, such as `runs/NAME/best`."
         ) from None
     if config.get("format") != FORMAT:
         raise InputError(f"`{source}` has format {config.get('format')} and this version reads {FORMAT}; fit it again.")

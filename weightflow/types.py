@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from weightflow.errors import InputError
 
-
 Numbers = float | int | Sequence[Any] | np.ndarray | torch.Tensor  # what users may give for times and samples
 
 

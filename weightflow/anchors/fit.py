@@ -37,7 +37,9 @@ class AnchorOptions(Options):
     """How the anchors are fitted."""
 
     alignment: Alignment = Alignment.POOLED
-    base_steps: int = Field(default=400, ge=1, description="steps of the pooled base, or of the first anchor of a chain")
+    base_steps: int = Field(
+        default=400, ge=1, description="steps of the pooled base, or of the first anchor of a chain"
+    )
     steps: int = Field(default=300, ge=1, description="steps of each anchor after that")
     base_batch: int = Field(default=512, ge=1)
     batch: int = Field(default=128, ge=1)
@@ -80,7 +82,9 @@ def fit_anchors(
     return Anchors(part.times, _fit(backbone, start, part.samples, steps, options.batch, options, seed, device))
 
 
-def _chain(backbone: GRUBackbone, part: Snapshots, options: AnchorOptions, seed: int, device: torch.device | str) -> np.ndarray:
+def _chain(
+    backbone: GRUBackbone, part: Snapshots, options: AnchorOptions, seed: int, device: torch.device | str
+) -> np.ndarray:
     tokens = backbone.init(torch_generator(seed, "backbone")).numpy()
     chain: list[np.ndarray] = []
     for cloud in part.samples:

@@ -64,8 +64,8 @@ class Bridge:
         times = np.asarray(times, dtype=np.float64)
         if times.size and (times.min() < self.times[0] or times.max() > self.times[-1]):
             raise InputError(
-                f"bridge samples were asked for between t={times.min():g} and t={times.max():g}, but the snapshots span "
-                f"[{self.times[0]:g}, {self.times[-1]:g}]; ask inside."
+                f"bridge samples were asked for between t={times.min():g} and t={times.max():g}, but the snapshots "
+                f"span [{self.times[0]:g}, {self.times[-1]:g}]; ask inside."
             )
         where = np.clip(np.searchsorted(self.times, times, side="right") - 1, 0, len(self.intervals) - 1)
         return np.stack([self._sample_one(int(k), time, n, rng) for k, time in zip(where, times, strict=True)])

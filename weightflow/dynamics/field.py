@@ -1,7 +1,7 @@
 """Vector fields in weight space: dtheta/dt = f(theta, t), or dtheta/dt = g(theta, t) dz/dt.
 
-Both are functions of (parameters, clock, weights), so that the parameters of several fields of one shape can be stacked.
-Weights come in and speeds go out in units of the reference path, which keeps every number of order one.
+Both are functions of (parameters, clock, weights), so that the parameters of several fields of one shape can be
+stacked. Weights come in and speeds go out in units of the reference path, which keeps every number of order one.
 """
 
 from typing import Protocol, runtime_checkable
@@ -24,7 +24,7 @@ class VectorField(Protocol):
     """Speed of the weights by the clock."""
 
     def __call__(
-        self, t: Float[Tensor, "batch"], tokens: Float[Tensor, "batch token width"]
+        self, t: Float[Tensor, "batch"], tokens: Float[Tensor, "batch token width"], /
     ) -> Float[Tensor, "batch token width"]:
         """Evaluate at one clock time for each set of weights."""
         ...

@@ -32,7 +32,9 @@ class Solver(StrEnum):
 class DynamicsOptions(Options):
     """Architecture of the vector field, and how it is integrated."""
 
-    kind: DynamicsKind = Field(default=DynamicsKind.ODE, description="neural ODE, or neural CDE driven by a control path")
+    kind: DynamicsKind = Field(
+        default=DynamicsKind.ODE, description="neural ODE, or neural CDE driven by a control path"
+    )
     hidden: int = Field(default=32, ge=1, description="size of a token inside the graph attention")
     depth: int = Field(default=1, ge=1, description="number of attention layers")
     heads: int = Field(default=2, ge=1, description="attention heads; must divide `hidden`")

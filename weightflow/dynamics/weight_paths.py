@@ -26,7 +26,9 @@ class Rollout(nn.Module):
 
     start: Tensor
 
-    def __init__(self, start: Float[Tensor, "token width"], field: ODEField | CDEField, options: DynamicsOptions) -> None:
+    def __init__(
+        self, start: Float[Tensor, "token width"], field: ODEField | CDEField, options: DynamicsOptions
+    ) -> None:
         super().__init__()
         self.register_buffer("start", start)
         self.field = field

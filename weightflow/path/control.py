@@ -96,7 +96,7 @@ def project(
     return (z / max(float(z.std()), 1e-12)).astype(np.float32)
 
 
-def _pca(flat: np.ndarray, z_dim: int, seed: int) -> np.ndarray:
+def _pca(flat: np.ndarray, z_dim: int, _seed: int) -> np.ndarray:
     return PCA(z_dim, svd_solver="full").fit_transform(flat)
 
 

@@ -48,7 +48,9 @@ class Board(tune.Callback):
         record = TrialRecord(len(self.records), trial.trial_id, TrialState.RUNNING, dict(trial.config))
         self._tell("start_trial", record)
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         """Add an epoch."""
         metrics = {key: float(result[key]) for key in METRICS if key in result}
         before = self.records[trial.trial_id]

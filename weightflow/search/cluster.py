@@ -1,5 +1,6 @@
 """Starting or joining Ray. Nothing calls home, services listen on this machine, and tokens are required."""
 
+import logging
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ def connected(address: str | None, cpus: int | None, gpus: int | None) -> Genera
     joins = bool(address or os.environ.get("RAY_ADDRESS"))
     how = _join(address) if joins else _start(cpus)
     try:
-        ray.init(log_to_driver=False, logging_level="error", **how)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
     except (ConnectionError, ValueError, RuntimeError) as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(

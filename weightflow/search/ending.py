@@ -42,7 +42,7 @@ def interruptible() -> Generator[None, None, None]:
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
         _interrupted.set()
         for one, handler in before.items():
             signal.signal(one, handler)

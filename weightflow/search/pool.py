@@ -1,8 +1,8 @@
 """Anchors and teachers in parallel: Ray actors, one for each GPU or share of the CPUs.
 
-A pooled base comes first; then each worker fine-tunes its part of the snapshots from it as one batch. Results come back as
-return values, so that they outlive the actor, and the driver keeps them on disk. A worker that dies is started again by
-Ray and its call is repeated.
+A pooled base comes first; then each worker fine-tunes its part of the snapshots from it as one batch. Results come back
+as return values, so that they outlive the actor, and the driver keeps them on disk. A worker that dies is started again
+by Ray and its call is repeated.
 """
 
 import time
@@ -36,25 +36,21 @@ class Problem:
 
 @ray.remote(max_restarts=RESTARTS, max_task_retries=RESTARTS)
 class AnchorWorker:
-    """Fits anchors and teachers of one problem."""
+    """Fits anchors and teachers; it keeps nothing, so that a restarted one is as good as the first."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self) -> None:
         self.device = worker_device()
 
-    def base(self) -> np.ndarray:
+    def base(self, p: Problem) -> np.ndarray:
         """Fit the pooled base."""
-        p = self.problem
         return fit_base(p.backbone, p.snapshots, p.config.anchors, p.seed, self.device)
 
-    def anchors(self, indices: Sequence[int], base: np.ndarray) -> Anchors:
+    def anchors(self, p: Problem, indices: Sequence[int], base: np.ndarray) -> Anchors:
         """Fine-tune the anchors of some snapshots as one batch."""
-        p = self.problem
         return fit_anchors(p.backbone, p.snapshots, indices, base, p.config.anchors, p.seed, self.device)
 
-    def teacher(self, width: float, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def teacher(self, p: Problem, width: float, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Fit the teacher of one bridge width."""
-        p = self.problem
         return teach(p.backbone, p.snapshots, base, width, p.config, p.seed, self.device)
 
 
@@ -77,7 +73,8 @@ def prepare_in_parallel(
     say(f"anchors of {len(snapshots)} snapshots {crew.describe()} in {time.perf_counter() - began:.1f} s")
     began, was_idle = time.perf_counter(), crew.idle
     keys = {
-        width: {**key, "teacher": config.teacher.model_dump(mode="json"), "width": width} for width in sorted(set(widths))
+        width: {**key, "teacher": config.teacher.model_dump(mode="json"), "width": width}
+        for width in sorted(set(widths))
     }
     teachers = _teachers(cache, keys, crew, arrays["base"])
     fetched = " from the cache" if was_idle and crew.idle else ""
@@ -114,7 +111,8 @@ class _Crew:
     """The workers of one problem, started when the first of them is needed."""
 
     def __init__(self, problem: Problem, resources: Resources) -> None:
-        self.problem = problem
+        self.n_snapshots = len(problem.snapshots)
+        self.problem = ray.put(problem)
         self.resources = resources
         self.workers: list[Any] = []
 
@@ -128,21 +126,22 @@ class _Crew:
 
     def fit_anchors(self, alignment: Alignment) -> dict[str, np.ndarray]:
         self._start()
-        base = ray.get(self.workers[0].base.remote())
-        indices = range(len(self.problem.snapshots))
+        base: np.ndarray = ray.get(self.workers[0].base.remote(self.problem))
+        indices = range(self.n_snapshots)
         # a chain is fitted link by link; everything else is shared out, neighbours together
         n_parts = 1 if alignment is Alignment.CHAIN else min(len(self.workers), len(indices))
         parts = [[int(i) for i in part] for part in np.array_split(indices, n_parts)]
-        pool = ActorPool(self.workers)
-        anchors = Anchors.join(list(pool.map(lambda worker, part: worker.anchors.remote(part, base), parts)))
+        anchors = Anchors.join(self._share(lambda worker, part: worker.anchors.remote(self.problem, part, base), parts))
         return {"base": base, "times": anchors.times, "tokens": anchors.tokens}
 
-    def fit_teachers(
-        self, widths: Sequence[float], base: np.ndarray
-    ) -> dict[float, tuple[np.ndarray, np.ndarray]]:
+    def fit_teachers(self, widths: Sequence[float], base: np.ndarray) -> dict[float, tuple[np.ndarray, np.ndarray]]:
         self._start()
-        pool = ActorPool(self.workers)
-        return dict(zip(widths, pool.map(lambda worker, width: worker.teacher.remote(width, base), widths), strict=True))
+        made = self._share(lambda worker, width: worker.teacher.remote(self.problem, width, base), widths)
+        return dict(zip(widths, made, strict=True))
+
+    def _share(self, call: Callable[[Any, Any], Any], tasks: Sequence[Any]) -> list[Any]:
+        """Give each task to the next free worker; results in the order of the tasks."""
+        return list(ActorPool(self.workers).map(call, list(tasks)))
 
     def dismiss(self) -> None:
         """Give the workers' memory back before the trials start."""
@@ -153,7 +152,6 @@ class _Crew:
     def _start(self) -> None:
         if self.workers:
             return
-        problem = ray.put(self.problem)
-        n = min(self.resources.workers, len(self.problem.snapshots))
+        n = min(self.resources.workers, self.n_snapshots)
         share = AnchorWorker.options(num_cpus=1, num_gpus=1 if self.resources.gpus else 0)
-        self.workers = [share.remote(problem) for _ in range(n)]
+        self.workers = [share.remote() for _ in range(n)]

@@ -10,7 +10,6 @@ from ray.tune.search.optuna import OptunaSearch
 
 from weightflow.search.space import Space
 
-
 STARTUP_TRIALS = 8  # random ones, before the model of good configurations has something to go by
 
 
@@ -38,6 +37,8 @@ class TruthfulOptunaSearch(OptunaSearch):
     @property
     def study(self) -> optuna.study.Study:
         """Optuna's own record."""
+        if self._ot_study is None:
+            raise RuntimeError("the search has not begun")
         return self._ot_study
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -47,9 +48,9 @@ class TruthfulOptunaSearch(OptunaSearch):
             return
         score = (result or {}).get("score", math.nan)
         if error or not math.isfinite(score):
-            self._ot_study.tell(trial, state=TrialState.FAIL)
+            self.study.tell(trial, state=TrialState.FAIL)
         elif (result or {}).get("epoch", 0) < self.epochs:
-            self._ot_study.tell(trial, state=TrialState.PRUNED)
+            self.study.tell(trial, state=TrialState.PRUNED)
         else:
-            self._ot_study.tell(trial, score)
+            self.study.tell(trial, score)
         self._completed_trials.add(trial_id)

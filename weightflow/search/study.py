@@ -18,8 +18,8 @@ from rich.console import Console
 from weightflow.anchors import ArrayCache
 from weightflow.data import Dataset, Protocol, Split, split
 from weightflow.errors import InputError, SearchError
-from weightflow.evaluation import Scores, baselines, evaluate, summary, verdict
-from weightflow.experiment import ExperimentConfig, Prepared, line_model, teacher_model
+from weightflow.evaluation import Scores, baselines, evaluate
+from weightflow.experiment import ExperimentConfig, Prepared, line_model, nest, teacher_model
 from weightflow.model import WeightFlow
 from weightflow.report import Report, write_report
 from weightflow.search.board import Board, Watcher
@@ -27,7 +27,7 @@ from weightflow.search.ending import Ending, interrupted, interruptible
 from weightflow.search.pool import prepare_in_parallel
 from weightflow.search.resources import Resources
 from weightflow.search.sampler import TruthfulOptunaSearch
-from weightflow.search.space import Space, nest
+from weightflow.search.space import Space
 from weightflow.search.table import LiveTable
 from weightflow.search.trainable import fit_whole, train_trial
 from weightflow.tracking import RunFacts, SearchRun, TrackingConfig, environment_facts
@@ -35,6 +35,7 @@ from weightflow.trials import TrialRecord, TrialState
 
 DRAWS = 1000
 SHARED_GROUPS = ("backbone", "anchors", "teacher")  # made once for all trials, so they cannot differ between them
+FIDELITY = ("training.epochs", "training.warm_share")  # trials are compared after the same epochs
 TRAINABLE = "weightflow"
 
 
@@ -65,9 +66,9 @@ class Search:
             InputError: the space searches what all trials share.
         """
         for key in self.space.parameters:
-            if key.split(".")[0] in SHARED_GROUPS:
+            if key.split(".")[0] in SHARED_GROUPS or key in FIDELITY:
                 raise InputError(
-                    f"`{key}` is made once and shared by all trials, so it cannot be searched; put it under `fixed`."
+                    f"`{key}` must be the same for all trials, so it cannot be searched; put it under `fixed`."
                 )
         return ExperimentConfig.parse(nest(self.space.fixed))
 
@@ -103,7 +104,10 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
     parts = split(search.dataset, search.protocol, search.seed)
     shared = search.shared_config
     _claim(search.folder)
-    say: Callable[[str], None] = lambda text: console.print(f"[dim]{text}[/dim]", highlight=False)
+
+    def say(text: str) -> None:
+        console.print(text, style="dim", highlight=False, soft_wrap=True)
+
     say(f"{search.name}: {_describe(search, parts)}; {resources}; {search.folder}")
     cache = ArrayCache(search.out.resolve() / ".cache")
     run = SearchRun.open(search.tracking, search.folder, _run_facts(search, parts))
@@ -128,7 +132,9 @@ def _claim(folder: Path) -> None:
     except FileExistsError:
         raise InputError(f"`{folder}` exists already; choose another `--name`, or remove that folder.") from None
     except OSError as error:
-        raise InputError(f"`{folder}` cannot be made ({error.strerror}); choose a folder that can with `--out`.") from None
+        raise InputError(
+            f"`{folder}` cannot be made ({error.strerror}); choose a folder that can with `--out`."
+        ) from None
 
 
 def _run_trials(
@@ -141,6 +147,8 @@ def _run_trials(
 ) -> tuple[Board, optuna.study.Study]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     epochs = search.shared_config.training.epochs
+    # scores mean little before collocation has come to rest: the better half goes on to rollouts
+    grace = max(1, search.shared_config.training.warm_epochs)
     searcher = TruthfulOptunaSearch(search.space, search.seed, epochs)
     board = Board(watchers, epochs)
     tuner = tune.Tuner(
@@ -150,8 +158,7 @@ def _run_trials(
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=ASHAScheduler(
-                time_attr="epoch", metric="score", mode="min", max_t=epochs, grace_period=max(1, epochs // 3),
-                reduction_factor=2,
+                time_attr="epoch", metric="score", mode="min", max_t=epochs, grace_period=grace, reduction_factor=2
             ),
             num_samples=search.trials,
             max_concurrent_trials=resources.concurrent_trials,
@@ -185,10 +192,8 @@ def _finish(
     if best is None:
         raise SearchError(_why_none_finished(board.list()))
     config = ExperimentConfig.parse(nest({**search.space.fixed, **best.params}))
-    say(f"trial {best.number} is best with score {best.score:.4f}; fitting it again on all {len(parts.seen)} seen snapshots")
-    prepared = prepare_in_parallel(
-        parts.seen, config, search.seed, [config.bridge.width], resources, cache, say
-    )
+    say(f"trial {best.number} is best with score {best.score:.4f}; fitting it again on all {len(parts.seen)} snapshots")
+    prepared = prepare_in_parallel(parts.seen, config, search.seed, [config.bridge.width], resources, cache, say)
     record = {"trial": best.number, "score": best.score, "data": parts.seen.digest(), **environment_facts()}
     model = _fit_again(prepared, config, search.seed, record, resources)
     model.save(search.folder / "best")
@@ -196,7 +201,8 @@ def _finish(
     scores = _score(model, prepared, config, parts, search.seed)
     scores.write(search.folder / "scores.json")
     pictures = write_report(
-        search.folder / "report.html", _report(search, parts, scores, model, prepared, config, study, board, best, began)
+        search.folder / "report.html",
+        _report(search, parts, scores, model, prepared, config, study, board, best, began),
     )
     metrics = {f"test_{metric}": scores.mean("model", metric) for metric in scores.metrics}
     files = [search.folder / "scores.json", search.folder / "report.html"]
@@ -211,9 +217,7 @@ def _fit_again(
     return ray.get(fit.remote(prepared, config, seed, record))
 
 
-def _score(
-    model: WeightFlow, prepared: Prepared, config: ExperimentConfig, parts: Split, seed: int
-) -> Scores:
+def _score(model: WeightFlow, prepared: Prepared, config: ExperimentConfig, parts: Split, seed: int) -> Scores:
     samplers = {
         "model": model,
         **baselines(parts.seen, seed),
@@ -292,8 +296,8 @@ def _run_facts(search: Search, parts: Split) -> RunFacts:
 def _describe(search: Search, parts: Split) -> str:
     return (
         f"{search.dataset.name}, protocol {search.protocol}: {len(parts.seen)} seen snapshots, trials fitted to "
-        f"{len(parts.fit)}, score = half the negative log-likelihood of {len(parts.interior)} interior and half that of "
-        f"{len(parts.last)} last held-out snapshots"
+        f"{len(parts.fit)}, score = half the negative log-likelihood of {len(parts.interior)} interior and half that "
+        f"of {len(parts.last)} last held-out snapshots"
     )
 
 

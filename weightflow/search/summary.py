@@ -31,8 +31,12 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
 
 def _print_interrupted(console: Console, outcome: Outcome) -> None:
     finished = sum(record.state is TrialState.FINISHED for record in outcome.trials)
-    console.print(f"Stopped. {finished} finished trial(s) are kept in {outcome.folder}.", highlight=False, soft_wrap=True)
+    console.print(
+        f"Stopped. {finished} finished trial(s) are kept in {outcome.folder}.", highlight=False, soft_wrap=True
+    )
     if outcome.best is not None and outcome.best.score is not None:
-        console.print(f"The best so far is trial {outcome.best.number}, score {outcome.best.score:.4f}:", highlight=False)
+        console.print(
+            f"The best so far is trial {outcome.best.number}, score {outcome.best.score:.4f}:", highlight=False
+        )
         for key, value in outcome.best.params.items():
             console.print(f"  {key}: {value}", highlight=False)

@@ -82,8 +82,13 @@ class LiveTable:
             score = "" if record.score is None else f"{record.score:.4f}"
             values = (str(record.params.get(column, "")) for column in COLUMNS)
             table.add_row(
-                str(record.number), record.state.value, score, f"{record.epochs}/{self.epochs}", f"{record.seconds:.0f}",
-                *values, style=STYLES[record.state],
+                str(record.number),
+                record.state.value,
+                score,
+                f"{record.epochs}/{self.epochs}",
+                f"{record.seconds:.0f}",
+                *values,
+                style=STYLES[record.state],
             )
         return table
 
@@ -96,6 +101,4 @@ class LiveTable:
 
 
 def _summary(record: TrialRecord) -> str:
-    return " ".join(
-        f"{column.split('.')[1]}={record.params[column]}" for column in COLUMNS if column in record.params
-    )
+    return " ".join(f"{column.split('.')[1]}={record.params[column]}" for column in COLUMNS if column in record.params)

@@ -6,10 +6,9 @@ from ray import tune
 
 from weightflow.data import Split
 from weightflow.evaluation import held_out_score
-from weightflow.experiment import ExperimentConfig, Prepared, Trial
+from weightflow.experiment import ExperimentConfig, Prepared, Trial, nest
 from weightflow.model import WeightFlow
 from weightflow.search.resources import worker_device
-from weightflow.search.space import nest
 
 
 def train_trial(flat: dict[str, Any], prepared: Prepared, split: Split, seed: int) -> None:

@@ -50,8 +50,8 @@ class Likelihood:
 class AnchorDistance:
     """Mean squared distance between rolled-out weights and anchors over windows of anchors (Li et al. 2026).
 
-    The windows are all runs of `window` intervals, each once: random draws from so few would repeat the same work. Every
-    window starts at its own anchor and runs over its own stretch of the clock.
+    The windows are all runs of `window` intervals, each once: random draws from so few would repeat the same work.
+    Every window starts at its own anchor and runs over its own stretch of the clock.
     """
 
     def __init__(self, anchors: Anchors, clock: Clock, options: TrainingOptions, device: torch.device | str) -> None:
@@ -67,8 +67,6 @@ class AnchorDistance:
         options = rollout.options
         steps = max(self.window, -(-options.steps * self.window // (len(self.marks) - 1)))
         begin, end = self.marks[starts], self.marks[starts + self.window]
-        solution = solve(
-            rollout.field, self.tokens[starts], begin, end, steps, options.solver, options.tolerance
-        )
+        solution = solve(rollout.field, self.tokens[starts], begin, end, steps, options.solver, options.tolerance)
         distance = (solution.at(self.marks[inside]) - self.tokens[inside]).pow(2).mean()
         return distance + self.options.energy * solution.energy.mean()

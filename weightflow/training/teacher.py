@@ -28,7 +28,9 @@ class DirectPath(nn.Module):
     def __init__(self, base: Float[Tensor, "token width"], width: int) -> None:
         super().__init__()
         self.base = nn.Parameter(base.clone())
-        self.hidden = nn.Sequential(nn.Linear(2 * FREQUENCIES + 3, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.hidden = nn.Sequential(
+            nn.Linear(2 * FREQUENCIES + 3, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
         self.out = nn.Linear(width, base.numel())
         nn.init.normal_(self.out.weight, std=1e-3)
         nn.init.zeros_(self.out.bias)
