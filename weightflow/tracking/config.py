@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -34,7 +34,7 @@ class TrackingConfig(Options):
     registered_model: Text = "weightflow-{data}"
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path) -> "TrackingConfig":
         """Read `mlflow.yml`; its relative paths start at its own folder, and MLFLOW_TRACKING_URI wins over it.
 
         Raises:

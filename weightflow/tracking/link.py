@@ -1,8 +1,12 @@
 """The link to MLflow, which may be cut."""
 
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
+
+from requests import RequestException
+from sqlalchemy.exc import OperationalError
 
 from weightflow.tracking.config import hide_password
 
@@ -15,12 +19,14 @@ class Link:
     Attributes:
         broken: whether the last attempt failed.
         problem: what was wrong with it.
+        silent: whether that was that nobody answered.
     """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.broken = False
         self.problem = ""
+        self.silent = False
         self._warned = False
 
     def attempt(self, job: Callable[[], T]) -> T | None:
@@ -29,10 +35,10 @@ class Link:
             done = job()
         # MLflow hands on whatever the client of its store raises (requests, SQLAlchemy, boto3, ...): no list is whole.
         except Exception as error:
-            self.broken, self.problem = True, first_line(error)
+            self.broken, self.problem, self.silent = True, in_words(error), unreachable(error)
             self._warn()
             return None
-        self.broken = False
+        self.broken = self.silent = False
         return done
 
     def _warn(self) -> None:
@@ -40,14 +46,29 @@ class Link:
             return
         self._warned = True
         print(
-            f"warning: MLflow at {self.uri} cannot be written to ({self.problem}). The search goes on without it; what "
-            "is missing there will be written if it answers again, and results on disk are not touched.",
+            f"warning: MLflow at {self.uri} cannot be written to: {self.problem}. The search goes on; what is missing "
+            "there will be written if that is mended in time, and results on disk are not touched.",
             file=sys.stderr,
         )
 
 
-def first_line(error: Exception, limit: int = 300) -> str:
+def unreachable(error: BaseException) -> bool:
+    """Tell whether nobody answered, so that further requests would only take time."""
+    return any(isinstance(cause, RequestException | OperationalError) for cause in _causes(error))
+
+
+def in_words(error: BaseException, limit: int = 300) -> str:
     """Return what is wrong in one line, without passwords."""
+    for cause in _causes(error):
+        if isinstance(cause, ConnectionError | TimeoutError | socket.gaierror) and cause.strerror:
+            return cause.strerror
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    line = hide_password(lines[0])
+    line = hide_password(lines[0]).rstrip(".")
     return line if len(line) <= limit else line[:limit] + "..."
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

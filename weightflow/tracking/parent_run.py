@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Param
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 
 from weightflow.tracking.facts import GIT_COMMIT, RunFacts
+from weightflow.tracking.trial_run import as_params, shorten
 from weightflow.trials import TrialState
 
 
@@ -30,7 +30,7 @@ def common_tags(facts: RunFacts) -> dict[str, str]:
 
 def create_parent(client: MlflowClient, experiment: str, facts: RunFacts) -> str:
     """Make the run, and return its id."""
-    tags = {**common_tags(facts), MLFLOW_RUN_NOTE: facts.description, "state": TrialState.RUNNING.value}
+    tags = {**common_tags(facts), MLFLOW_RUN_NOTE: shorten(facts.description), "state": TrialState.RUNNING.value}
     run_id = client.create_run(experiment, tags=tags, run_name=facts.name).info.run_id
     known = {
         "data": facts.data_name,
@@ -40,7 +40,7 @@ def create_parent(client: MlflowClient, experiment: str, facts: RunFacts) -> str
         "space": facts.space_digest,
     }
     try:
-        client.log_batch(run_id, params=[Param(key, str(value)) for key, value in known.items()])
+        client.log_batch(run_id, params=as_params(known))
         # Files are first wanted when hours of search are over; this one shows now whether they can be stored.
         client.log_dict(run_id, {"name": facts.name, **known, **facts.facts}, "search.json")
     except Exception:

@@ -1,10 +1,12 @@
 """What a search leaves beside numbers: files, pictures, and the model in the registry."""
 
+import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import mlflow
 import pandas as pd
@@ -13,6 +15,8 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, M
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import AnyType
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import weightflow
 from weightflow.model import WeightFlow, load
@@ -42,21 +46,32 @@ _USE = (
 )
 
 
+Status = Literal["FINISHED", "KILLED", "FAILED"]
+
+
 @dataclass(frozen=True)
 class Results:
-    """What the best trial has led to.
+    """What a search has led to.
 
     Attributes:
         model_dir: its model directory.
         files: scores and report.
         pictures: PNG by name.
         metrics: of the test part.
+        status: how the search ended, in MLflow's words.
+        at: when, in milliseconds.
     """
 
     model_dir: Path | None
     files: Sequence[Path]
     pictures: dict[str, bytes]
     metrics: dict[str, float]
+    status: Status
+    at: int = field(default_factory=now)
+
+    def points(self, step: int, model_id: str | None = None) -> list[Metric]:
+        """Return the metrics as MLflow takes them; those of a run and of its model are the same points."""
+        return [Metric(key, float(value), self.at, step, model_id) for key, value in self.metrics.items()]
 
 
 def log_files(client: MlflowClient, run_id: str, files: Sequence[Path]) -> None:
@@ -71,15 +86,6 @@ def log_pictures(client: MlflowClient, run_id: str, pictures: dict[str, bytes]) 
         for name, content in pictures.items():
             Path(scratch, name).with_suffix(".png").write_bytes(content)
         client.log_artifacts(run_id, scratch, "pictures")
-
-
-def log_metrics(
-    client: MlflowClient, run_id: str, metrics: dict[str, float], step: int = 0, model_id: str | None = None
-) -> None:
-    """Write metrics of one step to a run, and to a model of it."""
-    at = now()
-    points = [Metric(key, float(value), at, step, model_id, run_id=run_id) for key, value in metrics.items()]
-    client.log_batch(run_id, metrics=points)
 
 
 def log_model(client: MlflowClient, run_id: str, model_dir: Path, name: str, params: dict[str, str]) -> LoggedModel:
@@ -117,23 +123,23 @@ def register_model(client: MlflowClient, logged: LoggedModel, name: str, descrip
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         client.create_registered_model(name, description=_USE)
-    return str(
-        client.create_model_version(
-            name,
-            logged.artifact_location,
-            logged.source_run_id,
-            tags,
-            description=description,
-            model_id=logged.model_id,
-        ).version
+    # `models:/ID` as the source would be looked up in the process-wide store.
+    source, model_id = logged.artifact_location, logged.model_id
+    made = client.create_model_version(
+        name, source, logged.source_run_id, tags, description=description, model_id=model_id
     )
+    link = json.dumps(
+        [{"name": name, "version": int(made.version)}]
+    )  # by which the UI leads from the model to its version
+    client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: link})
+    return str(made.version)
 
 
 def _signature(model: WeightFlow) -> ModelSignature:
     values = {Kind.COUNTS: DataType.long, Kind.CONTINUOUS: DataType.double}
     species = [ColSpec(values[kind], name) for name, kind in zip(model.species, model.kinds, strict=True)]
     return ModelSignature(
-        inputs=Schema([ColSpec(DataType.double, "time")]),
+        inputs=Schema([ColSpec(AnyType(), "time")]),  # any number: a column of doubles would refuse whole ones
         outputs=Schema([ColSpec(DataType.double, "time"), ColSpec(DataType.long, "draw"), *species]),
         params=ParamSchema([ParamSpec("draws", DataType.long, 1000), ParamSpec("seed", DataType.long, 0)]),
     )

@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from weightflow.errors import InputError
 
@@ -20,7 +20,7 @@ class RunIds:
     trials: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path) -> Self | None:
+    def read(cls, folder: Path) -> "RunIds | None":
         """Read them, if the search in `folder` has any.
 
         Raises:

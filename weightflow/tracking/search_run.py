@@ -1,26 +1,22 @@
 """The runs of a search: one for itself, one nested run for each trial."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Self
 
 from mlflow import MlflowClient
-from mlflow.entities import RunTag
+from mlflow.entities import Metric
 
 from weightflow.errors import InputError
 from weightflow.tracking.config import TrackingConfig
 from weightflow.tracking.facts import RunFacts
-from weightflow.tracking.link import Link, first_line
+from weightflow.tracking.link import Link, in_words, unreachable
 from weightflow.tracking.parent_run import common_tags, create_parent, reopen_parent
-from weightflow.tracking.results import Results, log_files, log_metrics, log_model, log_pictures, register_model
+from weightflow.tracking.results import Results, Status, log_files, log_model, log_pictures, register_model
 from weightflow.tracking.run_ids import RUNS_FILE, RunIds
 from weightflow.tracking.store import open_store
-from weightflow.tracking.trial_run import TrialRun, trial_name
+from weightflow.tracking.trial_run import TrialRun, as_tags, trial_name
 from weightflow.trials import TrialRecord, TrialState
-
-Status = Literal["FINISHED", "KILLED", "FAILED"]
 
 _WRITE_SECONDS = 1.0
 _RETRY_SECONDS = 15.0
@@ -50,7 +46,7 @@ class SearchRun:
         self._writer.start()
 
     @classmethod
-    def open(cls, config: TrackingConfig, folder: Path, facts: RunFacts) -> Self:
+    def open(cls, config: TrackingConfig, folder: Path, facts: RunFacts) -> "SearchRun":
         """Open the store, the experiment and the search's run: a new one, or the one that `folder` remembers.
 
         Raises:
@@ -67,7 +63,7 @@ class SearchRun:
         # See `Link.attempt`: what a store raises is not known beforehand.
         except Exception as error:
             raise InputError(
-                f"the search cannot be tracked in {config.shown_uri}: {first_line(error)}; see that the store and its "
+                f"the search cannot be tracked in {config.shown_uri}: {in_words(error)}; see that the store and its "
                 f"files can be written; if it was moved or emptied, remove `{folder / RUNS_FILE}` to begin new runs."
             ) from error
         return cls(client, experiment, config, folder, facts, ids)
@@ -113,17 +109,13 @@ class SearchRun:
         self._writer.join()
         found = {"tracking_uri": self.config.shown_uri, "experiment": self.config.experiment}
         found |= self._address("", self._ids.parent)
-        results = Results(model_dir, files, pictures, metrics)
-        steps: list[Callable[[], dict[str, str]]] = [
-            lambda: self._close_trials(best),
-            lambda: self._close_parent(best, results, status),
-        ]
-        if best is not None:
-            steps[1:1] = [lambda: self._attach(best, results), lambda: self._register(best, results)]
-        for step in steps:
-            found |= self._link.attempt(step) or {}
+        results = Results(model_dir, files, pictures, metrics, status)
+        for step in (self._close_trials, self._attach, self._register, self._close_parent):
+            found |= self._link.attempt(lambda step=step: step(best, results)) or {}
             if self._link.broken:
-                found["problem"] = self._link.problem
+                found.setdefault("problem", self._link.problem)
+            if self._link.silent and not self._answers():  # what is silent may be the store of files alone
+                break
         return found
 
     def _trial(self, record: TrialRecord) -> TrialRun:
@@ -137,16 +129,31 @@ class SearchRun:
             self._link.attempt(self._write)
 
     def _write(self) -> None:
+        """Bring all trials up to date; one that is refused, as its run was deleted, does not hold up the others."""
+        refusal: Exception | None = None
         with self._lock:
             trials = list(self._trials.items())
         for trial_id, trial in trials:
-            if trial_id not in self._ids.trials:
-                tags = common_tags(self.facts)
-                self._ids.trials[trial_id] = trial.create(self._client, self._experiment, self._ids.parent, tags)
-                self._ids.write(self.folder)
-            trial.write(self._client, self._ids.trials[trial_id])
+            try:
+                self._write_trial(trial_id, trial)
+            except Exception as error:
+                if unreachable(error):
+                    raise
+                refusal = refusal or error
+        if refusal is not None:
+            raise refusal
 
-    def _close_trials(self, best: TrialRecord | None) -> dict[str, str]:
+    def _write_trial(self, trial_id: str, trial: TrialRun) -> None:
+        if trial_id not in self._ids.trials:
+            tags = common_tags(self.facts)
+            self._ids.trials[trial_id] = trial.create(self._client, self._experiment, self._ids.parent, tags)
+            self._ids.write(self.folder)
+        trial.write(self._client, self._ids.trials[trial_id])
+
+    def _answers(self) -> bool:
+        return self._link.attempt(lambda: self._client.get_run(self._ids.parent)) is not None
+
+    def _close_trials(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
         """Write all that is known of trials, and leave none of them running."""
         if best is not None and best.trial_id not in self._ids.trials:
             self._trial(best)
@@ -162,38 +169,39 @@ class SearchRun:
         """End the run of a trial that was cut off with an earlier process and that Ray has not taken up again."""
         if self._client.get_run(run_id).info.status == "RUNNING":
             tags = {"state": TrialState.STOPPED.value, "reason": "cut off with the process that ran it"}
-            self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            self._client.log_batch(run_id, tags=as_tags(tags))
             self._client.set_terminated(run_id, "KILLED")
 
-    def _attach(self, best: TrialRecord, results: Results) -> dict[str, str]:
+    def _attach(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
+        if best is None:
+            return {}
         run_id = self._ids.trials[best.trial_id]
-        log_metrics(self._client, run_id, results.metrics, best.epochs)
+        self._client.log_batch(run_id, metrics=results.points(best.epochs))
         if results.model_dir is not None:
             self._client.log_artifacts(run_id, str(results.model_dir), "model")
         log_pictures(self._client, run_id, results.pictures)
         log_files(self._client, run_id, results.files)
         return self._address("best_", run_id)
 
-    def _register(self, best: TrialRecord, results: Results) -> dict[str, str]:
-        if results.model_dir is None:
+    def _register(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
+        if best is None or results.model_dir is None:
             return {}
         run_id, name = self._ids.trials[best.trial_id], self.config.model_name(self.facts.data_name)
         params = {key: str(value) for key, value in best.params.items()}
         logged = log_model(self._client, run_id, results.model_dir, name, params)
-        log_metrics(self._client, run_id, results.metrics, best.epochs, logged.model_id)
+        self._client.log_batch(run_id, metrics=results.points(best.epochs, logged.model_id))
         tags = {"search": self.facts.name, "data_hash": self.facts.data_hash, "protocol": self.facts.protocol}
         description = f"Trial {trial_name(best)} of the search {self.facts.name}. {self.facts.description}"
         version = register_model(self._client, logged, name, description, tags)
         return {"model": name, "model_version": version, "model_uri": f"models:/{name}/{version}"}
 
-    def _close_parent(self, best: TrialRecord | None, results: Results, status: Status) -> dict[str, str]:
-        run_id, tags, metrics = self._ids.parent, {"state": _STATES[status].value}, dict(results.metrics)
+    def _close_parent(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
+        run_id, tags, metrics = self._ids.parent, {"state": _STATES[results.status].value}, results.points(0)
         if best is not None:
             tags |= {"best_trial": trial_name(best), "best_run_id": self._ids.trials[best.trial_id]}
-            metrics |= {} if best.score is None else {"score": best.score}
-        log_metrics(self._client, run_id, metrics)
-        self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-        self._client.set_terminated(run_id, status)
+            metrics += [] if best.score is None else [Metric("score", best.score, results.at, 0)]
+        self._client.log_batch(run_id, metrics=metrics, tags=as_tags(tags))
+        self._client.set_terminated(run_id, results.status)
         log_files(self._client, run_id, results.files)
         return {}
 

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from weightflow.errors import InputError
 from weightflow.tracking.config import URI_VARIABLE, TrackingConfig
-from weightflow.tracking.link import first_line
+from weightflow.tracking.link import in_words
 
 
 def open_store(config: TrackingConfig) -> tuple[MlflowClient, str]:
@@ -23,7 +23,7 @@ def open_store(config: TrackingConfig) -> tuple[MlflowClient, str]:
     # See `Link.attempt`: what a store raises is not known beforehand.
     except Exception as error:
         raise InputError(
-            f"the MLflow store {config.shown_uri} cannot be used: {first_line(error)}; start it, or name another as "
+            f"the MLflow store {config.shown_uri} cannot be used: {in_words(error)}; start it, or name another as "
             f"`tracking_uri` in mlflow.yml or in {URI_VARIABLE}, such as sqlite:///mlflow.db."
         ) from error
 

@@ -1,0 +1,669 @@
+"""Searches in MLflow: a real SQLite store, a real server that dies, and the registered model in a fresh process."""
+
+import ast
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+import weightflow
+from weightflow.data import Snapshots
+from weightflow.errors import InputError
+from weightflow.experiment import ExperimentConfig, Trial, prepare
+from weightflow.tracking import RunFacts, SearchRun, TrackingConfig, environment_facts, search_run
+from weightflow.tracking.__main__ import main
+from weightflow.tracking.facts import git_commit
+from weightflow.tracking.results import SERVED_WITH
+from weightflow.trials import Parameter, TrialRecord, TrialState
+from weightflow.types import Kind
+
+FACTS = RunFacts(
+    name="night",
+    data_name="cells",
+    data_hash="d4f1",
+    protocol="paper",
+    seed=7,
+    space_digest="5ace",
+    facts={"torch": "2.13.0", "git_commit": "0" * 40 + " + uncommitted changes"},
+    description="Cells at **three** times.",
+)
+# MLflow warns of type hints of its own when its part for models is first imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType")
+
+ENDS = (TrialState.FINISHED, TrialState.PRUNED, TrialState.FAILED, TrialState.STOPPED)
+
+
+@pytest.fixture(autouse=True)
+def fast_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write more often than a search does, so that tests need not wait."""
+    monkeypatch.setattr(search_run, "_WRITE_SECONDS", 0.05)
+    monkeypatch.setattr(search_run, "_RETRY_SECONDS", 0.2)
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with tables and nothing in them: to make one takes seconds, to copy one does not."""
+    folder = tmp_path_factory.mktemp("empty")
+    MlflowClient(settings(folder).tracking_uri).search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def config(tmp_path: Path, empty_store: Path) -> TrackingConfig:
+    config = settings(tmp_path / "a folder")  # spaces are common in the paths of users
+    shutil.copy(empty_store, tmp_path / "a folder")
+    return config
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of two species, trained for a moment."""
+    counts = np.random.default_rng(0).poisson(2.0, (3, 40, 2)).astype(float)
+    snapshots = Snapshots(np.array([0.0, 1.0, 2.0]), tuple(counts), ("prey", "predator"), (Kind.COUNTS, Kind.COUNTS))
+    options = ExperimentConfig.parse(
+        {
+            "anchors": {"base_steps": 3, "steps": 3},
+            "teacher": {"steps": 3, "draws": 8},
+            "training": {"epochs": 2, "collocation_steps": 2, "rollout_steps": 1, "draws": 8},
+        }
+    )
+    trial = Trial(prepare(snapshots, options, seed=0), options, seed=0)
+    for _ in trial.epochs():
+        pass
+    folder = tmp_path_factory.mktemp("model") / "best"
+    trial.model().save(folder)
+    return folder
+
+
+def settings(folder: Path, **keys: str) -> TrackingConfig:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mlflow.yml").write_text(json.dumps(keys))  # JSON is YAML
+    return TrackingConfig.read(folder / "mlflow.yml")
+
+
+def trial(number: int, state: TrialState = TrialState.RUNNING, epochs: int = 0, **more: Any) -> TrialRecord:
+    params: dict[str, Parameter] = {
+        "dynamics.kind": "ode",
+        "dynamics.hidden": 32 * (number + 1),
+        "dynamics.depth": 2,
+        "dynamics.time": True,
+    }
+    score = 4.0 - epochs / 10 if epochs else None
+    return TrialRecord(number, f"id{number}", state, params, score, epochs, 0.5 * epochs, **more)
+
+
+def train(run: SearchRun, number: int, epochs: range, end: TrialState | None, reason: str = "") -> TrialRecord:
+    """Tell `run` of a trial as the driver of a search does."""
+    record = trial(number)
+    run.start_trial(record)
+    for epoch in epochs:
+        record = trial(number, epochs=epoch)
+        run.log_epoch(record, epoch, {"score": 4.0 - epoch / 10, "loss": 2.0 / epoch})
+    if end is not None:
+        record = replace(record, state=end, reason=reason)
+        run.end_trial(record)
+    return record
+
+
+def stop(run: SearchRun, status: Any = "FINISHED") -> dict[str, str]:
+    return run.finish(None, None, [], {}, {}, status)
+
+
+def children(config: TrackingConfig, parent: str) -> dict[str, Run]:
+    """The nested runs by the first word of their names, which is the trial's number."""
+    client = MlflowClient(config.tracking_uri)
+    experiment = client.get_run(parent).info.experiment_id
+    found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
+    return {(run.info.run_name or "").split()[0]: run for run in found}
+
+
+def history(config: TrackingConfig, run: Run, key: str = "score") -> list[tuple[int, float]]:
+    points = MlflowClient(config.tracking_uri).get_metric_history(run.info.run_id, key)
+    return sorted((point.step, point.value) for point in points)
+
+
+def scored(config: TrackingConfig, parent: str) -> bool:
+    """Whether the first trial has metrics already."""
+    return any("score" in run.data.metrics for run in children(config, parent).values())
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+class TestSettings:
+    def test_relative_paths_start_at_the_file(self, tmp_path: Path):
+        config = settings(tmp_path, tracking_uri="sqlite:///runs/mine.db", artifact_root="files")
+        assert config.tracking_uri == f"sqlite:///{tmp_path}/runs/mine.db"
+        assert config.artifact_location == (tmp_path / "files").as_uri()
+
+    def test_absolute_places_are_kept(self, tmp_path: Path):
+        config = settings(tmp_path, tracking_uri="sqlite:////data/mine.db", artifact_root="s3://bucket/files")
+        assert (config.tracking_uri, config.artifact_location) == ("sqlite:////data/mine.db", "s3://bucket/files")
+
+    def test_the_environment_wins(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000")
+        config = settings(tmp_path, tracking_uri="sqlite:///mine.db")
+        assert config.tracking_uri == "http://host:5000"
+
+    def test_a_server_keeps_files_itself_unless_they_have_a_place_that_all_reach(self, tmp_path: Path):
+        uri = "https://host"
+        assert settings(tmp_path, tracking_uri=uri, artifact_root="files").artifact_location is None
+        assert settings(tmp_path, tracking_uri=uri, artifact_root="s3://b/f").artifact_location == "s3://b/f"
+
+    def test_the_file_of_the_project_states_the_defaults(self, root: Path):
+        read = TrackingConfig.read(root / "mlflow.yml")
+        text = (root / "mlflow.yml").read_text()
+        assert all(f"\n{key}: {value}\n" in text for key, value in TrackingConfig().model_dump().items())
+        assert (read.experiment, read.model_name("epidemic")) == ("weightflow", "weightflow-epidemic")
+
+    def test_the_model_has_a_name_that_the_registry_takes(self):
+        assert TrackingConfig(registered_model="{data}/best").model_name("a:b") == "a-b-best"
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (None, "cannot be read (No such file or directory)"),
+            ("tracking: x", "known here: tracking_uri, artifact_root, experiment, registered_model"),
+            ("experiment: [1]", "`{path}.experiment`=[1] is not allowed"),
+            ("experiment: ''", "`{path}.experiment`='' is not allowed"),
+            ("a: b: c", "is not YAML"),
+            ("- experiment", "must hold lines of the form `key: value`"),
+        ],
+    )
+    def test_what_cannot_be_used_is_said(self, tmp_path: Path, content: str | None, said: str):
+        path = tmp_path / "mlflow.yml"
+        if content is not None:
+            path.write_text(content)
+        with pytest.raises(InputError) as error:
+            TrackingConfig.read(path)
+        assert said.format(path=path) in str(error.value)
+        assert "\n" not in str(error.value)
+
+    def test_the_store_is_printed_for_the_ui(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+        config = settings(tmp_path)
+        assert main([str(tmp_path / "mlflow.yml")]) == 0
+        assert capsys.readouterr() == (f"{config.tracking_uri}\n", "")
+
+    def test_a_server_has_a_ui_of_its_own(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+        settings(tmp_path, tracking_uri="http://me:secret@host")
+        assert main([str(tmp_path / "mlflow.yml")]) == 2
+        out, err = capsys.readouterr()
+        assert (out, "http://me:***@host, which has a UI of its own" in err) == ("", True)
+
+
+class TestFacts:
+    def test_versions_and_commit_are_known(self):
+        facts = environment_facts()
+        assert list(facts) == ["python", "weightflow", "torch", "ray", "optuna", "mlflow", "git_commit"]
+        assert all(facts.values())
+
+    def test_the_commit_says_whether_the_source_differs_from_it(self, tmp_path: Path):
+        package = tmp_path / "package"
+        package.mkdir()
+        (package / "__init__.py").touch()
+        assert git_commit(package) == "unknown"
+        git(tmp_path, "init")
+        assert git_commit(package) == "unknown", "a repository that surrounds an installed package is not its source"
+        git(tmp_path, "add", ".")
+        git(tmp_path, "commit", "-m", "first")
+        commit = git(tmp_path, "rev-parse", "HEAD")
+        assert git_commit(package) == commit
+        (tmp_path / "results.csv").touch()
+        assert git_commit(package) == commit
+        (package / "more.py").touch()
+        assert git_commit(package) == f"{commit} + uncommitted changes"
+
+
+class TestSearch:
+    def test_each_trial_is_a_nested_run_that_ends_as_the_trial_did(self, config: TrackingConfig, tmp_path: Path):
+        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        for number, end in enumerate(ENDS):
+            train(run, number, range(1, 4), end, reason="loss is not finite" if end is TrialState.FAILED else "")
+        parent = stop(run)["run_id"]
+        runs = children(config, parent)
+        ended = {
+            name: (run.info.status, run.data.tags["state"], run.data.tags.get("reason")) for name, run in runs.items()
+        }
+        assert ended == {
+            "00": ("FINISHED", "finished", None),
+            "01": ("KILLED", "pruned", None),
+            "02": ("FAILED", "failed", "loss is not finite"),
+            "03": ("KILLED", "stopped", None),
+        }
+
+    def test_runs_can_be_told_apart_and_compared(self, config: TrackingConfig, tmp_path: Path):
+        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        for number in range(2):
+            train(run, number, range(1, 3), TrialState.FINISHED)
+        parent = MlflowClient(config.tracking_uri).get_run(stop(run)["run_id"])
+        runs = children(config, parent.info.run_id)
+        assert [runs[key].info.run_name for key in sorted(runs)] == ["00 ode h32 d2", "01 ode h64 d2"]
+        assert runs["01"].data.params == {key: str(value) for key, value in trial(1).params.items()}
+        assert runs["01"].data.metrics == {"score": 3.8, "loss": 1.0, "epochs": 2.0, "seconds": 1.0}
+        facts = {
+            "data": "cells",
+            "data_hash": "d4f1",
+            "protocol": "paper",
+            "seed": "7",
+            "torch": "2.13.0",
+            "search": "night",
+        }
+        for one in (parent, *runs.values()):
+            assert facts.items() <= one.data.tags.items()
+            assert one.data.tags["mlflow.source.git.commit"] == "0" * 40
+        assert parent.info.run_name == "night"
+        assert parent.data.tags["mlflow.note.content"] == FACTS.description
+        assert parent.data.params == {
+            "data": "cells",
+            "data_hash": "d4f1",
+            "protocol": "paper",
+            "seed": "7",
+            "space": "5ace",
+        }
+
+    def test_metrics_have_a_history_by_epoch_while_the_trial_runs(self, config: TrackingConfig, tmp_path: Path):
+        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        train(run, 0, range(1, 6), None)
+        ids = tmp_path / "night" / "mlflow-runs.json"
+        parent = json.loads(ids.read_text())["parent"]
+        wait_for(lambda: scored(config, parent))
+        assert children(config, parent)["00"].info.status == "RUNNING"
+        stop(run, "KILLED")
+        ended = children(config, parent)["00"]
+        assert history(config, ended) == [(epoch, 4.0 - epoch / 10) for epoch in range(1, 6)]
+        assert ended.data.tags["state"] == "stopped", "no run is left running"
+        assert MlflowClient(config.tracking_uri).get_run(parent).info.status == "KILLED"
+
+    def test_a_loss_that_is_not_finite_is_kept(self, config: TrackingConfig, tmp_path: Path):
+        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        run.start_trial(trial(0))
+        run.log_epoch(trial(0, epochs=1), 1, {"score": float("nan"), "loss": float("inf")})
+        summary = stop(run)
+        assert "problem" not in summary
+        assert np.isnan(children(config, summary["run_id"])["00"].data.metrics["score"])
+
+    def test_long_texts_are_cut_to_what_mlflow_takes(self, config: TrackingConfig, tmp_path: Path):
+        run = SearchRun.open(config, tmp_path / "night", replace(FACTS, description="d" * 20_000))
+        train(run, 0, range(1, 2), TrialState.FAILED, reason="r" * 20_000)
+        summary = stop(run)
+        assert "problem" not in summary
+        assert children(config, summary["run_id"])["00"].data.tags["reason"].endswith("r...")
+
+    def test_more_metrics_than_fit_one_request_are_written(self, config: TrackingConfig, tmp_path: Path):
+        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        train(run, 0, range(1, 1501), TrialState.FINISHED)
+        assert len(history(config, children(config, stop(run)["run_id"])["00"])) == 1500
+
+    def test_a_run_that_the_user_deletes_does_not_hold_up_the_others(
+        self, config: TrackingConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ):
+        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        train(run, 0, range(1, 2), None)
+        parent = json.loads((tmp_path / "night" / "mlflow-runs.json").read_text())["parent"]
+        wait_for(lambda: scored(config, parent))
+        MlflowClient(config.tracking_uri).delete_run(children(config, parent)["00"].info.run_id)
+        train(run, 0, range(2, 3), TrialState.FINISHED)
+        train(run, 1, range(1, 3), TrialState.FINISHED)
+        assert "active" in stop(run)["problem"]
+        assert children(config, parent)["01"].info.status == "FINISHED"
+        assert MlflowClient(config.tracking_uri).get_run(parent).info.status == "FINISHED"
+        assert capsys.readouterr().err.count("warning") == 1
+
+
+class TestResuming:
+    def test_a_search_goes_on_in_its_own_runs(self, config: TrackingConfig, tmp_path: Path):
+        folder = tmp_path / "night"
+        first = SearchRun.open(config, folder, FACTS)
+        train(first, 0, range(1, 4), TrialState.FINISHED)
+        train(first, 1, range(1, 4), None)
+        train(first, 2, range(1, 4), None)
+        before = stop(first, "KILLED")["run_id"]
+        ids = json.loads((folder / "mlflow-runs.json").read_text())
+        client = MlflowClient(config.tracking_uri)
+        for lost in ("id1", "id2"):  # a process that is killed leaves its runs like this
+            client.update_run(ids["trials"][lost], "RUNNING")
+
+        again = SearchRun.open(config, folder, FACTS)
+        assert client.get_run(before).info.status == "RUNNING"
+        train(again, 1, range(2, 7), TrialState.FINISHED)  # from its last checkpoint
+        train(again, 3, range(1, 4), TrialState.FINISHED)
+        assert stop(again)["run_id"] == before
+        runs = children(config, before)
+        assert sorted(runs) == ["00", "01", "02", "03"]
+        assert [step for step, _ in history(config, runs["01"])] == [1, 2, 3, 4, 5, 6], "no epoch twice"
+        assert (runs["01"].info.status, runs["01"].data.tags["state"]) == ("FINISHED", "finished")
+        assert (runs["02"].info.status, runs["02"].data.tags["state"]) == ("KILLED", "stopped")
+        assert json.loads((folder / "mlflow-runs.json").read_text())["trials"].items() >= ids["trials"].items()
+
+    def test_a_best_trial_of_the_earlier_process_is_not_touched_but_for_the_results(
+        self, config: TrackingConfig, tmp_path: Path
+    ):
+        first = SearchRun.open(config, tmp_path / "night", FACTS)
+        best = train(first, 0, range(1, 4), TrialState.FINISHED)
+        parent = stop(first, "KILLED")["run_id"]
+        before = children(config, parent)["00"]
+        SearchRun.open(config, tmp_path / "night", FACTS).finish(best, None, [], {}, {"test_w1": 0.5}, "FINISHED")
+        after = children(config, parent)["00"]
+        assert after.info.end_time == before.info.end_time
+        assert after.data.metrics == {**before.data.metrics, "test_w1": 0.5}
+
+    def test_a_store_that_was_emptied_is_an_error(self, config: TrackingConfig, tmp_path: Path):
+        stop(SearchRun.open(config, tmp_path / "night", FACTS))
+        other = config.model_copy(update={"tracking_uri": f"sqlite:///{tmp_path}/other.db"})
+        with pytest.raises(InputError, match=r"other\.db: Run .* not found; .*mlflow-runs\.json"):
+            SearchRun.open(other, tmp_path / "night", FACTS)
+
+    def test_a_damaged_map_of_runs_is_an_error(self, config: TrackingConfig, tmp_path: Path):
+        (tmp_path / "mlflow-runs.json").write_text('{"parent": ')
+        with pytest.raises(InputError, match=r"mlflow-runs\.json` cannot be read .* remove it"):
+            SearchRun.open(config, tmp_path, FACTS)
+
+
+class TestStoresThatCannotBeOpened:
+    @pytest.mark.parametrize(
+        ("uri", "shown"),
+        [
+            ("sqlite:///{folder}/text.db", "file is not a database"),
+            ("sqlite:///{folder}/text.db/mlflow.db", "File exists"),
+            ("http://me:secret@127.0.0.1:9", "http://me:***@127.0.0.1:9"),
+            ("nonsense://x", "nonsense"),
+        ],
+    )
+    def test_they_are_named_at_once(self, tmp_path: Path, uri: str, shown: str):
+        (tmp_path / "text.db").write_text("no database, but some words of text" * 100)
+        began = time.monotonic()
+        with pytest.raises(InputError) as error:
+            SearchRun.open(settings(tmp_path, tracking_uri=uri.format(folder=tmp_path)), tmp_path / "night", FACTS)
+        assert time.monotonic() - began < 20
+        said = str(error.value)
+        assert shown in said
+        assert "name another as `tracking_uri` in mlflow.yml" in said
+        assert "secret" not in said
+
+    def test_a_deleted_experiment_is_named_with_its_remedy(self, config: TrackingConfig, tmp_path: Path):
+        stop(SearchRun.open(config, tmp_path / "night", FACTS))
+        client = MlflowClient(config.tracking_uri)
+        found = client.get_experiment_by_name("weightflow")
+        assert found is not None
+        client.delete_experiment(found.experiment_id)
+        with pytest.raises(InputError, match=f"restore --experiment-id {found.experiment_id}"):
+            SearchRun.open(config, tmp_path / "other", FACTS)
+
+    def test_files_that_cannot_be_stored_are_found_out_at_the_start(self, tmp_path: Path):
+        (tmp_path / "taken").touch()
+        config = settings(tmp_path, artifact_root="taken/files")
+        with pytest.raises(InputError, match="cannot be tracked in sqlite"):
+            SearchRun.open(config, tmp_path / "night", FACTS)
+        client = MlflowClient(config.tracking_uri)
+        assert not client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, empty_store: Path, model_dir: Path
+) -> tuple[TrackingConfig, dict[str, str]]:
+    """A search that has left everything."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copy(empty_store, folder)
+    config = settings(folder)
+    return config, finish_with_model(config, folder, model_dir)
+
+
+class TestResults:
+    def test_the_best_run_carries_everything(self, finished: tuple[TrackingConfig, dict[str, str]]):
+        config, summary = finished
+        best = MlflowClient(config.tracking_uri).get_run(summary["best_run_id"])
+        assert files(config, best) == {
+            "model/config.json", "model/model.safetensors", "pictures/weights.png", "report.html", "scores.json"
+        }  # fmt: skip
+        assert best.data.metrics.items() >= {"test_w1": 0.25, "score": 3.7}.items()
+        assert history(config, best, "test_w1") == [(3, 0.25)]
+
+    def test_the_search_carries_the_outcome(self, finished: tuple[TrackingConfig, dict[str, str]]):
+        config, summary = finished
+        parent = MlflowClient(config.tracking_uri).get_run(summary["run_id"])
+        assert files(config, parent) == {"report.html", "scores.json", "search.json"}
+        assert parent.data.metrics == {"test_w1": 0.25, "score": 3.7}
+        assert parent.data.tags["best_trial"] == "00 ode h32 d2"
+        assert parent.data.tags["best_run_id"] == summary["best_run_id"]
+        assert (parent.info.status, parent.data.tags["state"]) == ("FINISHED", "finished")
+
+    def test_the_model_is_registered_with_where_it_comes_from(self, finished: tuple[TrackingConfig, dict[str, str]]):
+        config, summary = finished
+        client = MlflowClient(config.tracking_uri)
+        version = client.get_model_version("weightflow-cells", "1")
+        assert (summary["model_uri"], version.run_id) == ("models:/weightflow-cells/1", summary["best_run_id"])
+        assert version.tags == {"search": "night", "data_hash": "d4f1", "protocol": "paper"}
+        outputs = client.get_run(summary["best_run_id"]).outputs
+        assert outputs is not None
+        (output,) = outputs.model_outputs
+        model = client.get_logged_model(output.model_id)
+        assert model.artifact_location == version.source
+        assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": "weightflow-cells", "version": 1}]
+        assert {metric.key: metric.value for metric in model.metrics or []} == {"test_w1": 0.25}
+
+    def test_the_model_predicts_in_a_fresh_process_that_does_not_have_this_package(
+        self, finished: tuple[TrackingConfig, dict[str, str]], model_dir: Path, tmp_path: Path
+    ):
+        config, summary = finished
+        code = (
+            "import sys, mlflow, pandas as pd\n"
+            f"mlflow.set_tracking_uri({config.tracking_uri!r})\n"
+            f"model = mlflow.pyfunc.load_model({summary['model_uri']!r})\n"
+            "table = model.predict(pd.DataFrame({'time': [0, 2]}), {'draws': 5, 'seed': 3})\n"
+            "table.to_json('out.json', orient='table')\n"
+            "print(sys.modules['weightflow'].__file__)\n"
+        )
+        done = python(tmp_path, "-c", code)
+        assert done.returncode == 0, done.stderr
+        assert "mlartifacts" in done.stdout, "the package travels with the model"
+        table = pd.read_json(tmp_path / "out.json", orient="table")
+        assert list(table.columns) == ["time", "draw", "prey", "predator"]
+        assert [str(kind) for kind in table.dtypes] == ["float64", "int64", "int64", "int64"]
+        expected = weightflow.load(model_dir).sample([0.0, 2.0], 5, seed=3).numpy().reshape(10, 2)
+        np.testing.assert_array_equal(table[["prey", "predator"]], expected)
+        np.testing.assert_array_equal(table["time"], [0.0] * 5 + [2.0] * 5)
+
+    def test_the_model_names_all_that_it_needs(self, root: Path):
+        """Every package that is imported on the way to `weightflow.load` is among the model's requirements."""
+        code = (
+            "import sys, weightflow; print(*[m.__file__ for k, m in sys.modules.items() if k.startswith('weightflow')])"
+        )
+        sources = [Path(file) for file in python(root, "-c", code).stdout.split()]
+        imported = {name for source in sources for name in imports(source)} - sys.stdlib_module_names - {"weightflow"}
+        assert len(sources) > 20
+        distributions = packages_distributions()
+        assert {distributions[name][0] for name in imported} | {"pandas"} <= set(SERVED_WITH)
+
+    def test_the_next_search_makes_the_next_version(self, config: TrackingConfig, tmp_path: Path, model_dir: Path):
+        for version in ("1", "2"):
+            assert finish_with_model(config, tmp_path / version, model_dir)["model_version"] == version
+
+    def test_only_the_first_finish_counts(self, config: TrackingConfig, tmp_path: Path):
+        run = SearchRun.open(config, tmp_path, FACTS)
+        parent = stop(run)["run_id"]
+        assert stop(run, "FAILED") == {}
+        assert MlflowClient(config.tracking_uri).get_run(parent).info.status == "FINISHED"
+
+    def test_nothing_is_printed_and_nothing_else_is_changed(self, tmp_path: Path, root: Path, model_dir: Path):
+        code = (
+            "import logging, os\n"
+            "from pathlib import Path\n"
+            "before, level = dict(os.environ), logging.getLogger().level\n"
+            "from tests.test_tracking import finish_with_model, settings\n"
+            f"finish_with_model(settings(Path({str(tmp_path)!r})), Path({str(tmp_path)!r}), Path({str(model_dir)!r}))\n"
+            "import mlflow\n"
+            "assert mlflow.active_run() is None and logging.getLogger().level == level\n"
+            "changed = {key for key in os.environ if os.environ[key] != before.get(key)}\n"
+            "assert os.environ['MLFLOW_DISABLE_TELEMETRY'] == 'true'\n"
+            "assert 'MLFLOW_TRACKING_URI' not in changed, changed\n"
+        )
+        done = python(root, "-c", code)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert {path.name for path in tmp_path.iterdir()} >= {"mlflow.db", "mlartifacts"}
+
+
+@dataclass
+class Server:
+    """A real tracking server, which can be killed and started again."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @property
+    def uri(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [
+            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{self.folder}/server.db",
+            "--artifacts-destination", (self.folder / "kept").as_uri(),
+        ]  # fmt: skip
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_for(self.answers, 60.0)
+
+    def answers(self) -> bool:
+        try:
+            return requests.get(f"{self.uri}/health", timeout=2).ok
+        except requests.ConnectionError:
+            return False
+
+    def kill(self) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, 9)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = Server(tmp_path_factory.mktemp("server"), port)
+    server.start()
+    yield server
+    server.kill()
+
+
+class TestServer:
+    @pytest.fixture(autouse=True)
+    def short_of_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without the seconds between the second and the third time of trying."""
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+
+    def test_a_server_gets_everything_and_says_where(self, server: Server, tmp_path: Path, model_dir: Path):
+        config = settings(tmp_path, tracking_uri=server.uri)
+        summary = finish_with_model(config, tmp_path / "night", model_dir)
+        assert "problem" not in summary
+        client = MlflowClient(server.uri)
+        best = client.get_run(summary["best_run_id"])
+        assert "pictures/weights.png" in files(config, best)
+        assert (best.info.artifact_uri or "").startswith("mlflow-artifacts:"), "the server keeps the files"
+        assert summary["best_url"] == f"{server.uri}/#/experiments/{best.info.experiment_id}/runs/{best.info.run_id}"
+        assert client.get_model_version("weightflow-cells", "1").run_id == best.info.run_id
+        assert not list(tmp_path.glob("ml*/")), "nothing is left on this machine"
+
+    def test_a_server_that_dies_and_comes_back_misses_nothing(
+        self, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ):
+        config = settings(tmp_path, tracking_uri=server.uri)
+        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        train(run, 0, range(1, 4), None)
+        parent = json.loads((tmp_path / "night" / "mlflow-runs.json").read_text())["parent"]
+        wait_for(lambda: scored(config, parent))
+        server.kill()
+        began = time.monotonic()
+        train(run, 0, range(4, 8), TrialState.FINISHED)
+        train(run, 1, range(1, 1001), TrialState.FINISHED)
+        assert time.monotonic() - began < 1.0, "the search never waits"
+        said: list[str] = []
+        wait_for(lambda: bool(said.append(capsys.readouterr().err) or "".join(said)))
+        server.start()
+        assert "problem" not in stop(run)
+        runs = children(config, parent)
+        assert [step for step, _ in history(config, runs["00"])] == list(range(1, 8))
+        assert len(history(config, runs["01"])) == 1000
+        assert {run.info.status for run in runs.values()} == {"FINISHED"}
+        text = "".join(said) + capsys.readouterr().err
+        assert text.count("warning: MLflow at http://127.0.0.1") == text.count("\n") == 1, text
+
+    def test_a_server_that_stays_dead_does_not_take_the_search_with_it(
+        self, server: Server, tmp_path: Path, model_dir: Path, capsys: pytest.CaptureFixture[str]
+    ):
+        config = settings(tmp_path, tracking_uri=server.uri)
+        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        server.kill()
+        best = train(run, 0, range(1, 4), TrialState.FINISHED)
+        began = time.monotonic()
+        summary = run.finish(best, model_dir, [], {}, {"test_w1": 0.5}, "FINISHED")
+        assert time.monotonic() - began < 30
+        assert "Connection refused" in summary["problem"]
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def finish_with_model(config: TrackingConfig, folder: Path, model_dir: Path) -> dict[str, str]:
+    """One search with one trial and all results."""
+    run = SearchRun.open(config, folder, FACTS)
+    best = train(run, 0, range(1, 4), TrialState.FINISHED)
+    results = [folder / "scores.json", folder / "report.html"]
+    for file in results:
+        file.write_text("{}")
+    return run.finish(best, model_dir, results, {"weights": b"\x89PNG"}, {"test_w1": 0.25}, "FINISHED")
+
+
+def files(config: TrackingConfig, run: Run, folder: str | None = None) -> set[str]:
+    found: set[str] = set()
+    for one in MlflowClient(config.tracking_uri).list_artifacts(run.info.run_id, folder):
+        found |= files(config, run, one.path) if one.is_dir else {one.path}
+    return found
+
+
+def imports(source: Path) -> set[str]:
+    """Names of the packages that a file imports."""
+    nodes = list(ast.walk(ast.parse(source.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    taken = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.split(".")[0] for name in plain | taken}
+
+
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    command = ["git", "-C", str(folder), *who, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
