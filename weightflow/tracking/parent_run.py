@@ -1,12 +1,19 @@
 """The run of the search itself."""
 
+import getpass
 import sys
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+    MLFLOW_USER,
+)
 
-from weightflow.tracking.facts import GIT_COMMIT, RunFacts
+from weightflow.tracking.facts import GIT_COMMIT, UNKNOWN, RunFacts
 from weightflow.tracking.trial_run import as_params, shorten
 from weightflow.trials import TrialState
 
@@ -23,6 +30,7 @@ def common_tags(facts: RunFacts) -> dict[str, str]:
         **facts.facts,
         MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name,
         MLFLOW_SOURCE_TYPE: "LOCAL",
+        MLFLOW_USER: _user(),
     }
     commit = facts.facts.get(GIT_COMMIT, "").split(" ")[0]
     return tags | ({MLFLOW_GIT_COMMIT: commit} if len(commit) == 40 else {})
@@ -55,3 +63,10 @@ def reopen_parent(client: MlflowClient, run_id: str) -> str:
     client.update_run(run_id, status="RUNNING")
     client.set_tag(run_id, "state", TrialState.RUNNING.value)
     return experiment
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):  # in a container, nobody may have a name
+        return UNKNOWN

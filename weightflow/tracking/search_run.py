@@ -20,6 +20,7 @@ from weightflow.trials import TrialRecord, TrialState
 
 _WRITE_SECONDS = 1.0
 _RETRY_SECONDS = 15.0
+_TRAINING = "workflowType=machine_learning"  # the UI shows traces of language models first where nobody says so
 _STATES = {"FINISHED": TrialState.FINISHED, "KILLED": TrialState.STOPPED, "FAILED": TrialState.FAILED}
 
 
@@ -100,15 +101,16 @@ class SearchRun:
             status: how the search ended.
 
         Returns:
-            what a user may look up: `tracking_uri`, `experiment`, `run_id` of the search, `best_run_id`, `model`,
-            `model_version` and `model_uri`; on a server `url` and `best_url`; `problem` where something is missing.
+            what a user may look up: `tracking_uri`, `experiment`, `page` of the UI with all runs, `run_id` of the
+            search, `best_run_id`, `model`, `model_version` and `model_uri`; on a server `url` and `best_url`; `problem`
+            where something is missing.
         """
         if self._closing.is_set():
             return {}
         self._closing.set()
         self._writer.join()
         found = {"tracking_uri": self.config.shown_uri, "experiment": self.config.experiment}
-        found |= self._address("", self._ids.parent)
+        found |= {"page": f"#/experiments/{self._experiment}/runs?{_TRAINING}", **self._address("", self._ids.parent)}
         results = Results(model_dir, files, pictures, metrics, status)
         for step in (self._close_trials, self._attach, self._register, self._close_parent):
             found |= self._link.attempt(lambda step=step: step(best, results)) or {}
@@ -209,5 +211,5 @@ class SearchRun:
         ids = {f"{prefix}run_id": run_id}
         if not self.config.on_server:
             return ids
-        page = f"#/experiments/{self._experiment}/runs/{run_id}"
+        page = f"#/experiments/{self._experiment}/runs/{run_id}?{_TRAINING}"
         return {**ids, f"{prefix}url": f"{self.config.shown_uri.rstrip('/')}/{page}"}

@@ -4,10 +4,17 @@ from pathlib import Path
 
 import sqlalchemy
 from mlflow import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from weightflow.errors import InputError
 from weightflow.tracking.config import URI_VARIABLE, TrackingConfig
 from weightflow.tracking.link import in_words
+
+_DESCRIPTION = (
+    "One run for each search, and nested in it one run for each trial. `score` is what is searched: the negative "
+    "log-likelihood of held-out snapshots, in nats per sample. The tag `state` says how a run ended, and `reason` why "
+    "it failed; `test_...` are metrics of the test part, which no trial has seen."
+)
 
 
 def open_store(config: TrackingConfig) -> tuple[MlflowClient, str]:
@@ -31,7 +38,7 @@ def open_store(config: TrackingConfig) -> tuple[MlflowClient, str]:
 def _experiment(client: MlflowClient, config: TrackingConfig) -> str:
     found = client.get_experiment_by_name(config.experiment)
     if found is None:
-        return client.create_experiment(config.experiment, config.artifact_location)
+        return client.create_experiment(config.experiment, config.artifact_location, {MLFLOW_RUN_NOTE: _DESCRIPTION})
     if found.lifecycle_stage != "active":
         raise InputError(
             f"its experiment `{config.experiment}` is deleted (to get it back: mlflow experiments restore "
