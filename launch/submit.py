@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout that is not installed can submit itself
 os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is imported, and sends its token only then
 
-from weightflow.errors import InputError  # noqa: E402
-from weightflow.search.bundle import refuse_to_replace  # noqa: E402
-from weightflow.search.jobs import Cluster, RemoteSearch, exit_code, is_remote  # noqa: E402
+from weightflow.errors import InputError
+from weightflow.search.bundle import refuse_to_replace
+from weightflow.search.jobs import Cluster, RemoteSearch, exit_code, is_remote
 
 LOCAL_RESULTS = Path("runs")
 INTERRUPTED = 130

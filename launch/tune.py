@@ -15,10 +15,10 @@ from rich.console import Console
 from weightflow.cli import run
 from weightflow.data import Protocol
 from weightflow.errors import InputError
-from weightflow.experiment import flat_keys
+from weightflow.experiment import ExperimentConfig, flat_keys, nest
 from weightflow.search.cluster import connected
 from weightflow.search.space import Space
-from weightflow.search.study import Outcome, Search, run_search
+from weightflow.search.study import Search, run_search
 from weightflow.search.summary import print_outcome
 from weightflow.systems import load_dataset
 from weightflow.tracking import TrackingConfig
@@ -71,7 +71,7 @@ def tune(
     search = Search(
         dataset=load_dataset(data, seed, step, every, kind),
         protocol=protocol,
-        space=Space.read(space, flat_keys()),
+        space=Space.read(space, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat))),
         tracking=tracking,
         name=_name(name, data),
         out=out.expanduser(),
@@ -79,8 +79,9 @@ def tune(
         time_budget=_seconds(time_budget),
         seed=seed,
     )
+    search.check()
     with connected(address, cpus, gpus) as resources:
-        outcome: Outcome = run_search(search, resources, console)
+        outcome = run_search(search, resources, console)
     print_outcome(console, outcome)
     if outcome.scores is None:
         raise typer.Exit(INTERRUPTED)

@@ -174,14 +174,15 @@ def test_every_variant_learns(prepared: Prepared, overrides: dict[str, dict[str,
     assert mean_jsd(trial.model(), TIMES) < 0.25
 
 
-def test_the_same_seed_gives_the_same_model_and_another_seed_another(prepared: Prepared, model: WeightFlow) -> None:
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(prepared: Prepared) -> None:
     def weights(seed: int) -> torch.Tensor:
-        trial = Trial(prepared, config(), seed)
+        trial = Trial(prepared, config(training={"epochs": 2, "collocation_steps": 5, "rollout_steps": 5}), seed)
         assert list(trial.epochs())
         return trial.model().weights([3.3])
 
-    assert torch.equal(weights(0), model.weights([3.3]))
-    assert not torch.equal(weights(1), model.weights([3.3]))
+    first = weights(0)
+    assert torch.equal(weights(0), first)
+    assert not torch.equal(weights(1), first)
 
 
 def test_a_diverging_loss_is_an_error_that_says_where(prepared: Prepared) -> None:

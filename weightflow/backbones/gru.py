@@ -1,8 +1,9 @@
 """Autoregressive GRU for counts: p(x) = prod_i p(x_i | x_1 .. x_{i-1}), as a function of (weights, samples).
 
 The value of the species before is fed as its binary digits; a softmax over the `states` values 0 .. states - 1 gives
-the next one (Li et al. 2026, section "Backbone"). The last state stands for "this count or more": larger counts are moved
-to it, in fitting and in evaluation, so that the density stays normalised over the states and no count is an error.
+the next one (Li et al. 2026, section "Backbone"). The last state stands for "this count or more": larger counts are
+moved to it, in fitting and in evaluation, so that the density stays normalised over the states and no count is an
+error.
 """
 
 from collections.abc import Iterator

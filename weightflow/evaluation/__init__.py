@@ -1,7 +1,7 @@
 """Scores of samplers against held-out data, beside baselines and the sampling floor."""
 
 from weightflow.evaluation.baselines import BridgeSamples, McCann, Mixture, Nearest, baselines
-from weightflow.evaluation.floor import Floor
+from weightflow.evaluation.floor import Floor, check_scorable
 from weightflow.evaluation.held_out import HeldOut, held_out_score
 from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate
@@ -18,6 +18,7 @@ __all__ = [
     "Sampler",
     "Scores",
     "baselines",
+    "check_scorable",
     "evaluate",
     "held_out_score",
     "summary",

@@ -1,12 +1,14 @@
 """The book of a search's trials, kept by the driver and told to whoever watches."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ray import tune
 
+from weightflow.errors import TrainingError
 from weightflow.trials import TrialRecord, TrialState
 
 METRICS = ("score", "score_interior", "score_last", "loss", "learning_rate", "epoch_seconds")
@@ -32,20 +34,22 @@ class Watcher(Protocol):
 class Board(tune.Callback):
     """Ray's callbacks in, records out."""
 
-    def __init__(self, watchers: Sequence[Watcher], epochs: int) -> None:
+    def __init__(self, watchers: Sequence[Watcher], epochs: int, number: Callable[[str], int]) -> None:
         self.watchers = list(watchers)
         self.epochs = epochs
+        self.number = number
+        self.broken: list[Any] = []
         self.records: dict[str, TrialRecord] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray copies callbacks into its snapshots; watchers hold connections and stay here."""
-        return {"watchers": [], "epochs": self.epochs, "records": self.records}
+        return {"watchers": [], "epochs": self.epochs, "number": None, "broken": [], "records": self.records}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Open a record."""
         if trial.trial_id in self.records:
             return
-        record = TrialRecord(len(self.records), trial.trial_id, TrialState.RUNNING, dict(trial.config))
+        record = TrialRecord(self.number(trial.trial_id), trial.trial_id, TrialState.RUNNING, dict(trial.config))
         self._tell("start_trial", record)
 
     def on_trial_result(
@@ -74,8 +78,14 @@ class Board(tune.Callback):
             self._end(record, TrialState.FINISHED if record.epochs >= self.epochs else TrialState.PRUNED)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Close a record with the reason of the failure."""
-        self._end(self.records[trial.trial_id], TrialState.FAILED, _reason(trial.get_pickled_error()))
+        """Remember a failure: Ray writes down its reason only after this call."""
+        self.broken.append(trial)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Close the records of failed trials with their reasons."""
+        while self.broken:
+            trial = self.broken.pop()
+            self._end(self.records[trial.trial_id], TrialState.FAILED, _reason(trial.error_file))
 
     def stop_running(self) -> None:
         """Close what runs when everything ends."""
@@ -102,10 +112,7 @@ class Board(tune.Callback):
             getattr(watcher, event)(record)
 
 
-def _reason(error: Exception | None) -> str:
-    """Return the first line of what went wrong inside the trial."""
-    if error is None:
-        return "unknown"
-    cause = getattr(error, "cause", None) or error
-    text = str(cause).strip().splitlines()
-    return f"{type(cause).__name__}: {text[0] if text else 'no message'}"
+def _reason(error_file: str | None) -> str:
+    """Return the last line of the error that Ray has written down, without the name of our own errors' class."""
+    lines = Path(error_file).read_text().strip().splitlines() if error_file and Path(error_file).exists() else []
+    return lines[-1].removeprefix(f"{TrainingError.__module__}.{TrainingError.__name__}: ") if lines else "unknown"

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,11 @@ def connected(address: str | None, cpus: int | None, gpus: int | None) -> Genera
     Raises:
         InputError: no cluster answers, or it has less than was asked for.
     """
+    # failed trials are told in our own words, with their reasons
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     joins = bool(address or os.environ.get("RAY_ADDRESS"))
+    if address and address != "auto":
+        _knock(address)
     how = _join(address) if joins else _start(cpus)
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
@@ -45,7 +50,20 @@ def connected(address: str | None, cpus: int | None, gpus: int | None) -> Genera
         ray.shutdown()
 
 
+KNOCK_SECONDS = 5
 PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def _knock(address: str) -> None:
+    """Find out within seconds whether anybody listens; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"Ray could not be reached at `{address}` ({error}); give the HOST:PORT that `ray start --head` printed, "
+            "or `auto` on a machine of the cluster."
+        ) from None
 
 
 def _start(cpus: int | None) -> dict[str, Any]:

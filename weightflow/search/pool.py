@@ -1,4 +1,4 @@
-"""Anchors and teachers in parallel: Ray actors, one for each GPU or share of the CPUs.
+"""Fits in parallel: Ray actors, one for each GPU or share of the CPUs.
 
 A pooled base comes first; then each worker fine-tunes its part of the snapshots from it as one batch. Results come back
 as return values, so that they outlive the actor, and the driver keeps them on disk. A worker that dies is started again
@@ -6,7 +6,8 @@ by Ray and its call is repeated.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ from ray.util import ActorPool
 from weightflow.anchors import Alignment, Anchors, ArrayCache, fit_anchors, fit_base
 from weightflow.backbones import GRUBackbone
 from weightflow.data import Snapshots
-from weightflow.experiment import ExperimentConfig, Prepared, build_backbone, teach
+from weightflow.experiment import ExperimentConfig, Prepared, Trial, build_backbone, teach
+from weightflow.model import WeightFlow
 from weightflow.search.resources import Resources, worker_device
 
 RESTARTS = 3
@@ -34,9 +36,8 @@ class Problem:
     seed: int
 
 
-@ray.remote(max_restarts=RESTARTS, max_task_retries=RESTARTS)
 class AnchorWorker:
-    """Fits anchors and teachers; it keeps nothing, so that a restarted one is as good as the first."""
+    """Fits anchors, teachers and whole models; it keeps nothing, so that a restarted one is as good as the first."""
 
     def __init__(self) -> None:
         self.device = worker_device()
@@ -49,38 +50,101 @@ class AnchorWorker:
         """Fine-tune the anchors of some snapshots as one batch."""
         return fit_anchors(p.backbone, p.snapshots, indices, base, p.config.anchors, p.seed, self.device)
 
+    def whole(self, prepared: Prepared, config: ExperimentConfig, seed: int, record: dict[str, Any]) -> WeightFlow:
+        """Train one phi to its end and return the model."""
+        trial = Trial(prepared, config, seed, self.device, record)
+        for _ in trial.epochs():
+            pass
+        return trial.model()
+
     def teacher(self, p: Problem, width: float, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Fit the teacher of one bridge width."""
         return teach(p.backbone, p.snapshots, base, width, p.config, p.seed, self.device)
 
 
-def prepare_in_parallel(
-    snapshots: Snapshots,
-    config: ExperimentConfig,
-    seed: int,
-    widths: Sequence[float],
-    resources: Resources,
-    cache: ArrayCache,
-    say: Say,
-) -> Prepared:
-    """Fit, or fetch from the cache, what depends on the data alone; `say` is told what took how long."""
-    problem = Problem(build_backbone(snapshots, config.backbone), snapshots, config, seed)
-    crew = _Crew(problem, resources)
-    key = _key(problem)
-    began = time.perf_counter()
-    arrays = cache.get_or_make("anchors", key, lambda: crew.fit_anchors(config.anchors.alignment))
-    anchors = Anchors(arrays["times"], arrays["tokens"])
-    say(f"anchors of {len(snapshots)} snapshots {crew.describe()} in {time.perf_counter() - began:.1f} s")
-    began, was_idle = time.perf_counter(), crew.idle
-    keys = {
-        width: {**key, "teacher": config.teacher.model_dump(mode="json"), "width": width}
-        for width in sorted(set(widths))
-    }
-    teachers = _teachers(cache, keys, crew, arrays["base"])
-    fetched = " from the cache" if was_idle and crew.idle else ""
-    say(f"{len(teachers)} teacher path(s){fetched} in {time.perf_counter() - began:.1f} s")
-    crew.dismiss()
-    return Prepared(snapshots, problem.backbone, anchors, teachers)
+class Crew:
+    """The workers, started when the first of them is needed and dismissed at the end of a `with` block.
+
+    Attributes:
+        resources: how many workers there may be.
+        cache: what was fitted before is taken from here.
+        say: told what took how long.
+    """
+
+    def __init__(self, resources: Resources, cache: ArrayCache, say: Say) -> None:
+        self.resources = resources
+        self.cache = cache
+        self.say = say
+        self.workers: list[Any] = []
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the workers' memory and CPUs back."""
+        for worker in self.workers:
+            ray.kill(worker)
+        self.workers = []
+
+    def prepare(self, snapshots: Snapshots, config: ExperimentConfig, seed: int, widths: Sequence[float]) -> Prepared:
+        """Fit, or fetch from the cache, what depends on the data alone: anchors, and a teacher per bridge width."""
+        problem = Problem(build_backbone(snapshots, config.backbone), snapshots, config, seed)
+        key = _key(problem)
+        with self._timed(f"anchors of {len(snapshots)} snapshots", not self.cache.holds("anchors", key)):
+            arrays = self.cache.get_or_make("anchors", key, lambda: self._fit_anchors(problem))
+        teacher = {**key, "teacher": config.teacher.model_dump(mode="json")}
+        keys = {width: {**teacher, "width": width} for width in sorted(set(widths))}
+        missing = [width for width, key in keys.items() if not self.cache.holds("teacher", key)]
+        with self._timed(f"{len(keys)} teacher path(s)", bool(missing)):
+            made = self._fit_teachers(problem, missing, arrays["base"]) if missing else {}
+            stored = {w: self.cache.get_or_make("teacher", key, lambda w=w: made[w]) for w, key in keys.items()}
+        teachers = {width: (one["times"], one["tokens"]) for width, one in stored.items()}
+        return Prepared(snapshots, problem.backbone, Anchors(arrays["times"], arrays["tokens"]), teachers)
+
+    def fit(self, prepared: Prepared, config: ExperimentConfig, seed: int, record: dict[str, Any]) -> WeightFlow:
+        """Train one model to its end."""
+        self._start(1)
+        with self._timed(f"final fit to {len(prepared.snapshots)} snapshots", True):
+            return ray.get(self.workers[0].whole.remote(prepared, config, seed, record))
+
+    def _fit_anchors(self, problem: Problem) -> dict[str, np.ndarray]:
+        self._start(len(problem.snapshots))
+        shared = ray.put(problem)
+        base: np.ndarray = ray.get(self.workers[0].base.remote(shared))
+        indices = range(len(problem.snapshots))
+        # a chain is fitted link by link; everything else is shared out, neighbours together
+        chained = problem.config.anchors.alignment is Alignment.CHAIN
+        parts = [
+            part.tolist() for part in np.array_split(indices, 1 if chained else min(len(self.workers), len(indices)))
+        ]
+        anchors = Anchors.join(self._share(lambda worker, part: worker.anchors.remote(shared, part, base), parts))
+        return {"base": base, "times": anchors.times, "tokens": anchors.tokens}
+
+    def _fit_teachers(
+        self, problem: Problem, widths: Sequence[float], base: np.ndarray
+    ) -> dict[float, dict[str, np.ndarray]]:
+        self._start(len(widths))
+        shared = ray.put(problem)
+        made = self._share(lambda worker, width: worker.teacher.remote(shared, width, base), widths)
+        return {width: {"times": one[0], "tokens": one[1]} for width, one in zip(widths, made, strict=True)}
+
+    def _share(self, call: Callable[[Any, Any], Any], tasks: Sequence[Any]) -> list[Any]:
+        """Give each task to the next free worker; results in the order of the tasks."""
+        return list(ActorPool(self.workers).map(call, list(tasks)))
+
+    def _start(self, tasks: int) -> None:
+        """Start workers until there is one for each task, or all that may be."""
+        gpus = 1 if self.resources.gpus else 0
+        worker = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=RESTARTS, max_task_retries=RESTARTS)(AnchorWorker)
+        while len(self.workers) < min(tasks, self.resources.workers):
+            self.workers.append(worker.remote())
+
+    @contextmanager
+    def _timed(self, what: str, is_work: bool) -> Generator[None, None, None]:
+        began = time.perf_counter()
+        yield
+        how = f"on {len(self.workers)} worker(s)" if is_work else "from the cache"
+        self.say(f"{what} {how} in {time.perf_counter() - began:.1f} s")
 
 
 def _key(problem: Problem) -> dict[str, Any]:
@@ -91,67 +155,3 @@ def _key(problem: Problem) -> dict[str, Any]:
         "anchors": problem.config.anchors.model_dump(mode="json"),
         "seed": problem.seed,
     }
-
-
-def _teachers(
-    cache: ArrayCache, keys: dict[float, dict[str, Any]], crew: "_Crew", base: np.ndarray
-) -> dict[float, tuple[np.ndarray, np.ndarray]]:
-    missing = [width for width, key in keys.items() if not cache.holds("teacher", key)]
-    made = crew.fit_teachers(missing, base) if missing else {}
-    stored = {
-        width: cache.get_or_make(
-            "teacher", key, lambda width=width: dict(zip(("times", "tokens"), made[width], strict=True))
-        )
-        for width, key in keys.items()
-    }
-    return {width: (arrays["times"], arrays["tokens"]) for width, arrays in stored.items()}
-
-
-class _Crew:
-    """The workers of one problem, started when the first of them is needed."""
-
-    def __init__(self, problem: Problem, resources: Resources) -> None:
-        self.n_snapshots = len(problem.snapshots)
-        self.problem = ray.put(problem)
-        self.resources = resources
-        self.workers: list[Any] = []
-
-    @property
-    def idle(self) -> bool:
-        """Whether no worker was needed so far."""
-        return not self.workers
-
-    def describe(self) -> str:
-        return "from the cache" if self.idle else f"on {len(self.workers)} worker(s)"
-
-    def fit_anchors(self, alignment: Alignment) -> dict[str, np.ndarray]:
-        self._start()
-        base: np.ndarray = ray.get(self.workers[0].base.remote(self.problem))
-        indices = range(self.n_snapshots)
-        # a chain is fitted link by link; everything else is shared out, neighbours together
-        n_parts = 1 if alignment is Alignment.CHAIN else min(len(self.workers), len(indices))
-        parts = [[int(i) for i in part] for part in np.array_split(indices, n_parts)]
-        anchors = Anchors.join(self._share(lambda worker, part: worker.anchors.remote(self.problem, part, base), parts))
-        return {"base": base, "times": anchors.times, "tokens": anchors.tokens}
-
-    def fit_teachers(self, widths: Sequence[float], base: np.ndarray) -> dict[float, tuple[np.ndarray, np.ndarray]]:
-        self._start()
-        made = self._share(lambda worker, width: worker.teacher.remote(self.problem, width, base), widths)
-        return dict(zip(widths, made, strict=True))
-
-    def _share(self, call: Callable[[Any, Any], Any], tasks: Sequence[Any]) -> list[Any]:
-        """Give each task to the next free worker; results in the order of the tasks."""
-        return list(ActorPool(self.workers).map(call, list(tasks)))
-
-    def dismiss(self) -> None:
-        """Give the workers' memory back before the trials start."""
-        for worker in self.workers:
-            ray.kill(worker)
-        self.workers = []
-
-    def _start(self) -> None:
-        if self.workers:
-            return
-        n = min(self.resources.workers, self.n_snapshots)
-        share = AnchorWorker.options(num_cpus=1, num_gpus=1 if self.resources.gpus else 0)
-        self.workers = [share.remote() for _ in range(n)]

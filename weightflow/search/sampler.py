@@ -41,6 +41,10 @@ class TruthfulOptunaSearch(OptunaSearch):
             raise RuntimeError("the search has not begun")
         return self._ot_study
 
+    def number(self, trial_id: str) -> int:
+        """Return the place of a trial in the order of suggestions."""
+        return self._ot_trials[trial_id].number
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell Optuna: complete with all epochs, pruned with fewer, failed without a finite score."""
         trial = self._ot_trials.get(trial_id)

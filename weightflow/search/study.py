@@ -5,12 +5,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from rich.console import Console
@@ -18,18 +18,18 @@ from rich.console import Console
 from weightflow.anchors import ArrayCache
 from weightflow.data import Dataset, Protocol, Split, split
 from weightflow.errors import InputError, SearchError
-from weightflow.evaluation import Scores, baselines, evaluate
-from weightflow.experiment import ExperimentConfig, Prepared, line_model, nest, teacher_model
+from weightflow.evaluation import Scores, baselines, check_scorable, evaluate
+from weightflow.experiment import ExperimentConfig, Prepared, build_backbone, line_model, nest, teacher_model
 from weightflow.model import WeightFlow
 from weightflow.report import Report, write_report
 from weightflow.search.board import Board, Watcher
 from weightflow.search.ending import Ending, interrupted, interruptible
-from weightflow.search.pool import prepare_in_parallel
+from weightflow.search.pool import Crew
 from weightflow.search.resources import Resources
 from weightflow.search.sampler import TruthfulOptunaSearch
 from weightflow.search.space import Space
 from weightflow.search.table import LiveTable
-from weightflow.search.trainable import fit_whole, train_trial
+from weightflow.search.trainable import train_trial
 from weightflow.tracking import RunFacts, SearchRun, TrackingConfig, environment_facts
 from weightflow.trials import TrialRecord, TrialState
 
@@ -72,6 +72,35 @@ class Search:
                 )
         return ExperimentConfig.parse(nest(self.space.fixed))
 
+    @cached_property
+    def parts(self) -> Split:
+        """What is fitted, held out and scored."""
+        return split(self.dataset, self.protocol, self.seed)
+
+    def check(self) -> None:
+        """Find out what cannot work before anything is started.
+
+        Raises:
+            InputError: data, protocol and space do not go together, or the folder is taken.
+        """
+        check_scorable(self.parts)
+        build_backbone(self.parts.seen, self.shared_config.backbone)
+        if self.folder.exists():
+            raise InputError(f"`{self.folder}` exists already; choose another `--name`, or remove that folder.")
+
+    def claim(self) -> None:
+        """Make the folder.
+
+        Raises:
+            InputError: it cannot be made.
+        """
+        try:
+            self.folder.mkdir(parents=True)
+        except OSError as error:
+            raise InputError(
+                f"`{self.folder}` cannot be made ({error.strerror}); choose a place that can with `--out`."
+            ) from None
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -96,14 +125,13 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
     """Run a search to its end.
 
     Raises:
-        InputError: the data, the space and the protocol do not go together, or the folder is taken.
+        InputError: the folder cannot be made, or MLflow cannot be reached.
         SearchError: no trial finished.
     """
     began = time.time()
     deadline = began + search.time_budget
-    parts = split(search.dataset, search.protocol, search.seed)
-    shared = search.shared_config
-    _claim(search.folder)
+    parts, shared = search.parts, search.shared_config
+    search.claim()
 
     def say(text: str) -> None:
         console.print(text, style="dim", highlight=False, soft_wrap=True)
@@ -114,7 +142,8 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
     try:
         with interruptible():
             widths = [float(width) for width in search.space.values("bridge.width", shared.bridge.width)]
-            prepared = prepare_in_parallel(parts.fit, shared, search.seed, widths, resources, cache, say)
+            with Crew(resources, cache, say) as crew:
+                prepared = crew.prepare(parts.fit, shared, search.seed, widths)
             with LiveTable(console, search.trials, shared.training.epochs, deadline) as table:
                 board, study = _run_trials(search, parts, prepared, resources, deadline, [run, table])
             if interrupted():
@@ -124,17 +153,6 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
     except BaseException:
         run.finish(None, None, [], {}, {}, "FAILED")
         raise
-
-
-def _claim(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise InputError(f"`{folder}` exists already; choose another `--name`, or remove that folder.") from None
-    except OSError as error:
-        raise InputError(
-            f"`{folder}` cannot be made ({error.strerror}); choose a folder that can with `--out`."
-        ) from None
 
 
 def _run_trials(
@@ -150,7 +168,7 @@ def _run_trials(
     # scores mean little before collocation has come to rest: the better half goes on to rollouts
     grace = max(1, search.shared_config.training.warm_epochs)
     searcher = TruthfulOptunaSearch(search.space, search.seed, epochs)
-    board = Board(watchers, epochs)
+    board = Board(watchers, epochs, searcher.number)
     tuner = tune.Tuner(
         tune.with_resources(
             tune.with_parameters(train_trial, prepared=prepared, split=parts, seed=search.seed), resources.per_trial
@@ -163,6 +181,7 @@ def _run_trials(
             num_samples=search.trials,
             max_concurrent_trials=resources.concurrent_trials,
             reuse_actors=True,
+            trial_dirname_creator=_trial_folder,
         ),
         run_config=tune.RunConfig(
             name="tune",
@@ -175,6 +194,11 @@ def _run_trials(
     tuner.fit()
     board.stop_running()
     return board, searcher.study
+
+
+def _trial_folder(trial: Any) -> str:
+    """Name a trial's folder by its id alone: parameters make names too long for some file systems."""
+    return trial.trial_id
 
 
 def _finish(
@@ -193,9 +217,10 @@ def _finish(
         raise SearchError(_why_none_finished(board.list()))
     config = ExperimentConfig.parse(nest({**search.space.fixed, **best.params}))
     say(f"trial {best.number} is best with score {best.score:.4f}; fitting it again on all {len(parts.seen)} snapshots")
-    prepared = prepare_in_parallel(parts.seen, config, search.seed, [config.bridge.width], resources, cache, say)
     record = {"trial": best.number, "score": best.score, "data": parts.seen.digest(), **environment_facts()}
-    model = _fit_again(prepared, config, search.seed, record, resources)
+    with Crew(resources, cache, say) as crew:
+        prepared = crew.prepare(parts.seen, config, search.seed, [config.bridge.width])
+        model = crew.fit(prepared, config, search.seed, record)
     model.save(search.folder / "best")
     say("scoring on the test part")
     scores = _score(model, prepared, config, parts, search.seed)
@@ -208,13 +233,6 @@ def _finish(
     files = [search.folder / "scores.json", search.folder / "report.html"]
     run.finish(best, search.folder / "best", files, pictures, metrics, "FINISHED")
     return Outcome(search.folder, best, scores, board.list(), next_commands(search.folder, parts))
-
-
-def _fit_again(
-    prepared: Prepared, config: ExperimentConfig, seed: int, record: dict[str, Any], resources: Resources
-) -> WeightFlow:
-    fit = ray.remote(num_cpus=1, num_gpus=1 if resources.gpus else 0, max_retries=2)(fit_whole)
-    return ray.get(fit.remote(prepared, config, seed, record))
 
 
 def _score(model: WeightFlow, prepared: Prepared, config: ExperimentConfig, parts: Split, seed: int) -> Scores:
@@ -305,7 +323,7 @@ def _why_none_finished(trials: tuple[TrialRecord, ...]) -> str:
     failed = Counter(record.reason for record in trials if record.state is TrialState.FAILED)
     if failed:
         reason, count = failed.most_common(1)[0]
-        return f"no trial finished: {sum(failed.values())} of {len(trials)} failed, most often ({count}) with {reason}"
+        return f"no trial finished: {sum(failed.values())} of {len(trials)} failed, {count} of them because {reason}"
     return f"no trial of {len(trials)} finished within the time budget; give more time with `--time-budget`."
 
 

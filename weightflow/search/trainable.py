@@ -1,4 +1,4 @@
-"""What runs inside the processes of trials and of the final fit."""
+"""What runs inside a trial's process."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ from ray import tune
 from weightflow.data import Split
 from weightflow.evaluation import held_out_score
 from weightflow.experiment import ExperimentConfig, Prepared, Trial, nest
-from weightflow.model import WeightFlow
 from weightflow.search.resources import worker_device
 
 
@@ -27,11 +26,3 @@ def train_trial(flat: dict[str, Any], prepared: Prepared, split: Split, seed: in
                 "epoch_seconds": report.seconds,
             }
         )
-
-
-def fit_whole(prepared: Prepared, config: ExperimentConfig, seed: int, record: dict[str, Any]) -> WeightFlow:
-    """Train one phi to its end and return the model."""
-    trial = Trial(prepared, config, seed, worker_device(), record)
-    for _ in trial.epochs():
-        pass
-    return trial.model()
