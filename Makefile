@@ -16,8 +16,9 @@ tune: $(RUN_STAMP) ## Search, train, score and report; options in ARGS, as in: m
 	@$(BIN)/python launch/tune.py $(ARGS)
 
 ui: $(RUN_STAMP) ## Open the MLflow UI on the store that mlflow.yml names
-	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-		$(BIN)/mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$$($(BIN)/python -m weightflow.tracking)" $(ARGS)
+	@uri=$$($(BIN)/python -m weightflow.tracking) && echo "Trials of all searches: http://127.0.0.1:5000" && \
+		MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+		$(BIN)/mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$$uri" $(ARGS)
 
 test: lint ## Run every check: lint, then the tests; options for pytest in ARGS
 	$(BIN)/python -m pytest $(ARGS)

@@ -44,6 +44,9 @@ def tune(
         Protocol, typer.Option(help="How the model is judged: between seen times, after them, or as in the paper.")
     ] = Protocol.INTERPOLATION,
     name: Annotated[str | None, typer.Option(help="Name of the search; data and time by default.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with the search of this name; give the other options as before.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
     address: Annotated[
         str | None, typer.Option(help="A running Ray cluster: auto or HOST:PORT. Starts Ray here by default.")
@@ -66,6 +69,10 @@ def tune(
 
     `python launch/tune.py --data counts.csv --protocol forecast --gpus 4 --name my-cells`
     """
+    if name and resume:
+        raise InputError(
+            f"`--name {name}` starts a search and `--resume {resume}` goes on with one; give one of the two."
+        )
     console = Console(emoji=False, markup=False)  # times such as 0:100:1 are no emoji
     tracking = TrackingConfig.read(mlflow)
     search = Search(
@@ -73,11 +80,12 @@ def tune(
         protocol=protocol,
         space=Space.read(space, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat))),
         tracking=tracking,
-        name=_name(name, data),
+        name=resume or _name(name, data),
         out=out.expanduser(),
         trials=trials,
         time_budget=_seconds(time_budget),
         seed=seed,
+        resume=resume is not None,
     )
     search.check()
     with connected(address, cpus, gpus) as resources:

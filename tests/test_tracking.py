@@ -246,7 +246,7 @@ class TestSearch:
         }
         assert ended == {
             "00": ("FINISHED", "finished", None),
-            "01": ("KILLED", "pruned", None),
+            "01": ("FINISHED", "pruned", None),
             "02": ("FAILED", "failed", "loss is not finite"),
             "03": ("KILLED", "stopped", None),
         }

@@ -15,6 +15,7 @@ OWNERS = {
     "mccann": "McCann's",
     "bridge": "the bridge's",
     "weights_line": "the straight line's in weights",
+    "direct": "the direct path's",
 }
 
 

@@ -25,6 +25,7 @@ STYLES = {
     "mixture": Style("mixture of neighbours", (0, (3.0, 1.5, 1.0, 1.5)), 1.3),
     "nearest": Style("nearest snapshot", (0, (1.0, 1.2)), 1.5),
     "weights_line": Style("straight line in weights", (0, (7.0, 2.0, 1.0, 2.0, 1.0, 2.0)), 1.3),
+    "direct": Style("direct path, no field", (0, (2.0, 2.0)), 1.3),
     "floor": Style("sampling floor", "-", 1.0),
 }
 
@@ -87,6 +88,7 @@ LIGHT = Theme(
         "mixture": "#b0568f",
         "nearest": "#b58900",
         "weights_line": "#56b4e9",
+        "direct": "#7a4fb5",
         "floor": "#c3cbd5",
     },
     density=("#ffffff", "#d3e4f3", "#7fb3d9", "#2f7ab9", "#0b3c74"),
@@ -103,6 +105,7 @@ DARK = Theme(
         "mixture": "#e39ccb",
         "nearest": "#e6b93c",
         "weights_line": "#8fa8ff",
+        "direct": "#b79cf0",
         "floor": "#4b5665",
     },
     density=("#171c24", "#173a5e", "#2a78b5", "#7cc0ee", "#eaf6ff"),

@@ -1,7 +1,7 @@
 """The book of a search's trials, kept by the driver and told to whoever watches."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -34,22 +34,24 @@ class Watcher(Protocol):
 class Board(tune.Callback):
     """Ray's callbacks in, records out."""
 
-    def __init__(self, watchers: Sequence[Watcher], epochs: int, number: Callable[[str], int]) -> None:
+    def __init__(
+        self, watchers: Sequence[Watcher], epochs: int, numbers: Mapping[str, int], past: Sequence[TrialRecord] = ()
+    ) -> None:
         self.watchers = list(watchers)
         self.epochs = epochs
-        self.number = number
+        self.numbers = numbers
         self.broken: list[Any] = []
-        self.records: dict[str, TrialRecord] = {}
+        self.records = {record.trial_id: record for record in past}
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray copies callbacks into its snapshots; watchers hold connections and stay here."""
-        return {"watchers": [], "epochs": self.epochs, "number": None, "broken": [], "records": self.records}
+        return {"watchers": [], "epochs": self.epochs, "numbers": {}, "broken": [], "records": self.records}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Open a record."""
         if trial.trial_id in self.records:
             return
-        record = TrialRecord(self.number(trial.trial_id), trial.trial_id, TrialState.RUNNING, dict(trial.config))
+        record = TrialRecord(self.numbers[trial.trial_id], trial.trial_id, TrialState.RUNNING, dict(trial.config))
         self._tell("start_trial", record)
 
     def on_trial_result(

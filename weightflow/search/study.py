@@ -1,10 +1,11 @@
 """The whole search: anchors, trials, the final fit, scores, report."""
 
+import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,15 @@ from weightflow.model import WeightFlow
 from weightflow.report import Report, write_report
 from weightflow.search.board import Board, Watcher
 from weightflow.search.ending import Ending, interrupted, interruptible
+from weightflow.search.journal import Journal, Past, read_past
 from weightflow.search.pool import Crew
 from weightflow.search.resources import Resources
-from weightflow.search.sampler import TruthfulOptunaSearch
+from weightflow.search.sampler import TruthfulOptunaSearch, as_optuna
 from weightflow.search.space import Space
 from weightflow.search.table import LiveTable
 from weightflow.search.trainable import train_trial
 from weightflow.tracking import RunFacts, SearchRun, TrackingConfig, environment_facts
+from weightflow.training import Objective
 from weightflow.trials import TrialRecord, TrialState
 
 DRAWS = 1000
@@ -52,6 +55,7 @@ class Search:
     trials: int
     time_budget: float
     seed: int
+    resume: bool = False
 
     @property
     def folder(self) -> Path:
@@ -85,8 +89,31 @@ class Search:
         """
         check_scorable(self.parts)
         build_backbone(self.parts.seen, self.shared_config.backbone)
-        if self.folder.exists():
-            raise InputError(f"`{self.folder}` exists already; choose another `--name`, or remove that folder.")
+        if self.resume:
+            _ = self.past
+        elif self.folder.exists():
+            raise InputError(
+                f"`{self.folder}` exists already; choose another `--name`, or go on with `--resume {self.name}`."
+            )
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What makes it this search and no other."""
+        return {
+            "data": self.dataset.snapshots.digest(),
+            "space": self.space.digest(),
+            "protocol": self.protocol.value,
+            "seed": str(self.seed),
+        }
+
+    @cached_property
+    def past(self) -> Past:
+        """What an earlier process has done for this search.
+
+        Raises:
+            InputError: it cannot be resumed.
+        """
+        return read_past(self.folder, self.identity) if self.resume else Past()
 
     def claim(self) -> None:
         """Make the folder.
@@ -95,7 +122,7 @@ class Search:
             InputError: it cannot be made.
         """
         try:
-            self.folder.mkdir(parents=True)
+            self.folder.mkdir(parents=True, exist_ok=self.resume)
         except OSError as error:
             raise InputError(
                 f"`{self.folder}` cannot be made ({error.strerror}); choose a place that can with `--out`."
@@ -112,6 +139,7 @@ class Outcome:
         scores: on the test part; None where the search was interrupted.
         trials: all of them.
         next_commands: what a user may want to type now.
+        tracked: where MLflow has it, as `SearchRun.finish` says.
     """
 
     folder: Path
@@ -119,6 +147,7 @@ class Outcome:
     scores: Scores | None
     trials: tuple[TrialRecord, ...]
     next_commands: tuple[str, ...] = ()
+    tracked: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_search(search: Search, resources: Resources, console: Console) -> Outcome:
@@ -129,8 +158,8 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
         SearchError: no trial finished.
     """
     began = time.time()
-    deadline = began + search.time_budget
-    parts, shared = search.parts, search.shared_config
+    past, parts, shared = search.past, search.parts, search.shared_config
+    deadline = began + search.time_budget - past.seconds
     search.claim()
 
     def say(text: str) -> None:
@@ -144,12 +173,13 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
             widths = [float(width) for width in search.space.values("bridge.width", shared.bridge.width)]
             with Crew(resources, cache, say) as crew:
                 prepared = crew.prepare(parts.fit, shared, search.seed, widths)
-            with LiveTable(console, search.trials, shared.training.epochs, deadline) as table:
-                board, study = _run_trials(search, parts, prepared, resources, deadline, [run, table])
+            journal = Journal(search.folder, search.identity, past)
+            with LiveTable(console, search.trials, shared.training.epochs, deadline, past.ended) as table:
+                board = _run_trials(search, parts, prepared, resources, deadline, [journal, run, table])
             if interrupted():
                 run.finish(None, None, [], {}, {}, "KILLED")
                 return Outcome(search.folder, board.best(), None, board.list())
-            return _finish(search, parts, board, study, resources, cache, run, say, began)
+            return _finish(search, parts, board, resources, cache, run, say, began)
     except BaseException:
         run.finish(None, None, [], {}, {}, "FAILED")
         raise
@@ -162,13 +192,16 @@ def _run_trials(
     resources: Resources,
     deadline: float,
     watchers: list[Watcher],
-) -> tuple[Board, optuna.study.Study]:
+) -> Board:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     epochs = search.shared_config.training.epochs
     # scores mean little before collocation has come to rest: the better half goes on to rollouts
     grace = max(1, search.shared_config.training.warm_epochs)
-    searcher = TruthfulOptunaSearch(search.space, search.seed, epochs)
-    board = Board(watchers, epochs, searcher.number)
+    past = search.past
+    searcher = TruthfulOptunaSearch(search.space, search.seed, epochs, past)
+    board = Board(watchers, epochs, searcher.numbers, past.ended)
+    if len(past.ended) >= search.trials or time.time() >= deadline:
+        return board
     tuner = tune.Tuner(
         tune.with_resources(
             tune.with_parameters(train_trial, prepared=prepared, split=parts, seed=search.seed), resources.per_trial
@@ -178,13 +211,13 @@ def _run_trials(
             scheduler=ASHAScheduler(
                 time_attr="epoch", metric="score", mode="min", max_t=epochs, grace_period=grace, reduction_factor=2
             ),
-            num_samples=search.trials,
+            num_samples=search.trials - len(past.ended),
             max_concurrent_trials=resources.concurrent_trials,
             reuse_actors=True,
             trial_dirname_creator=_trial_folder,
         ),
         run_config=tune.RunConfig(
-            name="tune",
+            name=f"tune-{past.runs}" if past.runs else "tune",
             storage_path=str(search.folder),
             stop=Ending(deadline),
             callbacks=[board],
@@ -193,7 +226,7 @@ def _run_trials(
     )
     tuner.fit()
     board.stop_running()
-    return board, searcher.study
+    return board
 
 
 def _trial_folder(trial: Any) -> str:
@@ -205,7 +238,6 @@ def _finish(
     search: Search,
     parts: Split,
     board: Board,
-    study: optuna.study.Study,
     resources: Resources,
     cache: ArrayCache,
     run: SearchRun,
@@ -227,12 +259,12 @@ def _finish(
     scores.write(search.folder / "scores.json")
     pictures = write_report(
         search.folder / "report.html",
-        _report(search, parts, scores, model, prepared, config, study, board, best, began),
+        _report(search, parts, scores, model, prepared, config, board, best, began),
     )
     metrics = {f"test_{metric}": scores.mean("model", metric) for metric in scores.metrics}
     files = [search.folder / "scores.json", search.folder / "report.html"]
-    run.finish(best, search.folder / "best", files, pictures, metrics, "FINISHED")
-    return Outcome(search.folder, best, scores, board.list(), next_commands(search.folder, parts))
+    tracked = run.finish(best, search.folder / "best", files, pictures, metrics, "FINISHED")
+    return Outcome(search.folder, best, scores, board.list(), next_commands(search.folder, parts), tracked)
 
 
 def _score(model: WeightFlow, prepared: Prepared, config: ExperimentConfig, parts: Split, seed: int) -> Scores:
@@ -252,13 +284,14 @@ def _report(
     model: WeightFlow,
     prepared: Prepared,
     config: ExperimentConfig,
-    study: optuna.study.Study,
     board: Board,
     best: TrialRecord,
     began: float,
 ) -> Report:
+    by_anchors = config.training.objective is Objective.ANCHOR
     times, tokens = prepared.teacher(config.bridge.width)
     nearest = [int(np.argmin(np.abs(times - time))) for time in parts.seen.times]
+    learned_from = prepared.anchors.tokens if by_anchors else tokens[nearest]
     states = Counter(record.state.value for record in board.list())
     facts = {
         "Data": f"{search.dataset.name}, {len(parts.seen)} seen snapshots, species {', '.join(parts.seen.species)}",
@@ -276,8 +309,8 @@ def _report(
         split=parts,
         model=model,
         anchors_times=parts.seen.times,
-        anchors_tokens=tokens[nearest],
-        study=study,
+        anchors_tokens=learned_from,
+        study=_comparable(search.space, board, search.shared_config.training.warm_epochs),
         trials=board.list(),
         facts=facts,
         best_config={**search.space.fixed, **best.params},
@@ -285,6 +318,19 @@ def _report(
         title=f"WeightFlow: {search.name}",
         seed=search.seed,
     )
+
+
+def _comparable(space: Space, board: Board, epoch: int) -> optuna.study.Study:
+    """Return all trials that came to `epoch` with their scores there, pruned ones included.
+
+    The importances of the few trials that were never pruned would be those of chance.
+    """
+    compared = optuna.create_study()
+    for record in board.list():
+        scores = [entry["score"] for entry in record.history if entry["epoch"] == epoch]
+        if scores and math.isfinite(scores[0]):
+            compared.add_trial(as_optuna(space, record, scores[0]))
+    return compared
 
 
 def next_commands(folder: Path, parts: Split) -> tuple[str, ...]:

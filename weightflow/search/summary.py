@@ -24,6 +24,9 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
         table.add_row(method, *(f"{scores.mean(method, metric):.4f}" for metric in shown), style=style)
     console.print(table)
     console.print(summary(scores), highlight=False)
+    if "model" in outcome.tracked:
+        model = f"{outcome.tracked['model']} version {outcome.tracked['model_version']}"
+        console.print(f"MLflow has it as model {model}, in {outcome.tracked['tracking_uri']}.", highlight=False)
     console.print("\nNext:", highlight=False)
     for command in (f"open {outcome.folder / 'report.html'}", *outcome.next_commands):
         console.print(f"  {command}", highlight=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """The live table of a search on the terminal; a plain line per trial where there is no terminal."""
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -24,12 +25,14 @@ STYLES = {
 class LiveTable:
     """Shows the trials that run and the best so far, and how much time is left."""
 
-    def __init__(self, console: Console, trials: int, epochs: int, deadline: float) -> None:
+    def __init__(
+        self, console: Console, trials: int, epochs: int, deadline: float, past: Sequence[TrialRecord] = ()
+    ) -> None:
         self.console = console
         self.trials = trials
         self.epochs = epochs
         self.deadline = deadline
-        self.records: dict[str, TrialRecord] = {}
+        self.records = {record.trial_id: record for record in past}
         self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> "LiveTable":

@@ -13,7 +13,7 @@ from weightflow.trials import TrialRecord, TrialState
 STATUS = {
     TrialState.RUNNING: "RUNNING",
     TrialState.FINISHED: "FINISHED",
-    TrialState.PRUNED: "KILLED",
+    TrialState.PRUNED: "FINISHED",  # as it should end; the tag `state` tells
     TrialState.FAILED: "FAILED",
     TrialState.STOPPED: "KILLED",
 }

@@ -28,8 +28,9 @@ def importances(report: Report) -> Picture:
     return Picture(
         "importances",
         TITLE,
-        f"Share of each hyperparameter in what made scores differ, by Optuna over {len(trials)} completed trials. "
-        "A small share means that the values tried made little difference, not that no value would.",
+        f"Share of each hyperparameter in what made scores differ, by Optuna over {len(trials)} trials, each "
+        "scored after equally many epochs. A small share means that the values tried made little difference, not that "
+        "no value would.",
         alt="Bar chart of the share of each hyperparameter: "
         + ", ".join(f"{name} {value:.0%}" for name, value in shown)
         + ".",
@@ -42,12 +43,12 @@ def _why_not(study: Study | None, trials: list[FrozenTrial]) -> str:
     if study is None:
         return "There was no search, so that no hyperparameter was varied."
     if len(trials) < FEWEST_TRIALS:
-        return f"{len(trials)} trials were completed; telling what mattered takes {FEWEST_TRIALS} at least."
+        return f"{len(trials)} trials can be compared; telling what mattered takes {FEWEST_TRIALS} at least."
     if len({_first_value(trial) for trial in trials}) == 1:
-        return f"All {len(trials)} completed trials have the same score, so that nothing can be said to have mattered."
+        return f"All {len(trials)} trials have the same score, so that nothing can be said to have mattered."
     names = {name for trial in trials for name in trial.params}
     if not any(len({repr(trial.params.get(name)) for trial in trials}) > 1 for name in names):
-        return "All completed trials have the same configuration."
+        return "All trials have the same configuration."
     return ""
 
 

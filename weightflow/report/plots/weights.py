@@ -30,17 +30,18 @@ class Plane:
 
 
 def weights(report: Report) -> Picture:
-    """Show the model's weights over time beside the anchors."""
+    """Show the model's weights over time beside the path that it learned from."""
     plane = _project(report)
     beyond = " The dotted part lies beyond the last seen snapshot." if plane.times[-1] > plane.last_seen else ""
     return Picture(
         "weights",
         "Path of the weights",
-        "The model's weights over time and the anchors (labelled by their times), in the two principal components that "
-        f"hold {plane.share.sum():.0%} of what moves.{beyond} A model trained by likelihood need not pass through the "
-        "anchors: different weights can describe the same distribution.",
-        alt="Left, the path of the weights in the plane of the first two principal components, the anchors as points. "
-        "Right, each of the two components against time.",
+        "The model's weights over time, in the two principal components that hold "
+        f"{plane.share.sum():.0%} of what moves.{beyond} Points: the path that the field learned from, at the seen "
+        "snapshots, labelled by their times. A model trained by likelihood need not pass through them: different "
+        "weights can describe the same distribution.",
+        alt="Left, the path of the weights in the plane of the first two principal components, the reference path as "
+        "points. Right, each of the two components against time.",
         draw=partial(_draw, plane),
     )
 
@@ -101,6 +102,6 @@ def _draw_components(plane: Plane, axis: Axes, theme: Theme) -> None:
         )
     if plane.times[-1] > plane.last_seen:
         axis.axvline(plane.last_seen, color=theme.muted, linestyle=":", linewidth=1.2)
-    axis.set_title("over time (points: anchors)")
+    axis.set_title("over time (points: reference path)")
     axis.set_xlabel("time")
     axis.legend(fontsize=9.5)
