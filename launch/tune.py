@@ -81,7 +81,7 @@ def tune(
         space=Space.read(space, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat))),
         tracking=tracking,
         name=resume or _name(name, data),
-        out=out.expanduser(),
+        out=out.expanduser().resolve(),
         trials=trials,
         time_budget=_seconds(time_budget),
         seed=seed,

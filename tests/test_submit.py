@@ -262,7 +262,6 @@ class TestMessages:
         assert place in result.stderr
 
 
-TUNE = Path(__file__).parent.parent / "launch" / "tune.py"
 
 JOB = """
 import sys, time
@@ -332,7 +331,6 @@ class TestCluster:
         with pytest.raises(InputError, match=r"nothing to bring back: .*/none holds none of best"):
             Cluster(address).fetch(root, RemoteSearch("none", "~"), tmp_path / "none")
 
-    @pytest.mark.skipif(not TUNE.exists(), reason="launch/tune.py is not written yet")
     @pytest.mark.timeout(300)
     def test_a_search_submitted_from_another_folder_leaves_results_here_and_runs_there(
         self, address: str, ray_environment: dict[str, str], root: Path, tmp_path: Path

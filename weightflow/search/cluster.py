@@ -76,4 +76,7 @@ def _start(cpus: int | None) -> dict[str, Any]:
 def _join(address: str | None) -> dict[str, Any]:
     """A running cluster; a submitted job has brought its working tree, everybody else sends the package."""
     submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    if submitted:
+        # Ray may unpack the job's folder anew while the job runs, which leaves it in a folder that is no more
+        os.chdir(Path.home())
     return {"address": address, "runtime_env": None if submitted else {"py_modules": [str(PACKAGE)]}}
