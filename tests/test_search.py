@@ -54,8 +54,9 @@ def workplace(tmp_path: Path) -> Path:
 
 
 def command(root: Path, *arguments: str, space: str = "space.yaml") -> list[str]:
-    fixed = ["--data", "counts.npy", "--every", "4", "--mlflow", "mlflow.yml", "--out", "out", "--cpus", "2"]
-    return [sys.executable, str(root / "launch" / "tune.py"), *fixed, "--space", space, *arguments]
+    fixed = ["--data", "counts.npy", "--every", "4", "--mlflow", "mlflow.yml", "--out", "out"]
+    cpus = () if "--cpus" in arguments else ("--cpus", "2")
+    return [sys.executable, str(root / "launch" / "tune.py"), *fixed, *cpus, "--space", space, *arguments]
 
 
 @pytest.fixture
@@ -143,10 +144,15 @@ def test_a_search_survives_a_diverging_trial_and_leaves_a_model_scores_a_report_
 
 
 @pytest.mark.timeout(200)
-def test_the_same_seed_on_one_cpu_finds_the_same_model(tune: Run, workplace: Path) -> None:
-    for name in ("a", "b"):
-        done = tune("--trials", "4", "--name", name, "--seed", "5", "--cpus", "1")
-        assert done.returncode == 0, done.stderr
+def test_the_same_seed_on_one_cpu_finds_the_same_model(
+    root: Path, workplace: Path, ray_environment: dict[str, str]
+) -> None:
+    arguments = ("--trials", "4", "--seed", "5", "--cpus", "1", "--name")
+    both = [
+        subprocess.Popen(command(root, *arguments, name), cwd=workplace, env=ray_environment, stdout=subprocess.DEVNULL)
+        for name in ("a", "b")
+    ]
+    assert [process.wait(timeout=180) for process in both] == [0, 0]
     records = {name: json.loads((workplace / "out" / name / "best" / "config.json").read_text()) for name in "ab"}
     samples = {name: load(workplace / "out" / name / "best").sample([3.0, 9.0], 40, seed=1) for name in "ab"}
     assert records["a"]["record"]["config"] == records["b"]["record"]["config"]
@@ -162,9 +168,9 @@ def test_a_search_whose_every_trial_fails_ends_with_the_reason(tune: Run) -> Non
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.timeout(120)
-def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(
-    root: Path, workplace: Path, ray_environment: dict[str, str]
+@pytest.mark.timeout(240)
+def test_ctrl_c_stops_cleanly_and_a_resumed_search_keeps_what_is_finished(
+    root: Path, workplace: Path, ray_environment: dict[str, str], tune: Run
 ) -> None:
     process = subprocess.Popen(
         command(root, "--trials", "50", "--name", "stopped", space="slow.yaml"),
@@ -192,6 +198,21 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(
     states = [run.info.status for run in client.search_runs([experiment.experiment_id])]
     assert "RUNNING" not in states
     assert "KILLED" in states
+
+    journal = workplace / "out" / "stopped" / "search.json"
+    before = {t["trial_id"]: t for t in json.loads(journal.read_text())["trials"] if t["state"] != "stopped"}
+    assert before
+    other = tune("--trials", "3", "--resume", "stopped", "--seed", "1", space="slow.yaml")
+    assert other.returncode == 2
+    assert "is another search: seed was 0 and is 1" in other.stderr
+    resumed = tune("--trials", "3", "--resume", "stopped", space="slow.yaml")
+    assert resumed.returncode == 0, resumed.stderr
+    after = {t["trial_id"]: t for t in json.loads(journal.read_text())["trials"] if t["state"] != "stopped"}
+    assert len(after) == 3
+    assert {trial_id: after[trial_id] for trial_id in before} == before
+    assert (workplace / "out" / "stopped" / "best" / "config.json").exists()
+    parents = [run for run in client.search_runs([experiment.experiment_id]) if run.info.run_name == "stopped"]
+    assert [run.info.status for run in parents] == ["FINISHED"]
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,6 @@ class TestMessages:
         assert place in result.stderr
 
 
-
 JOB = """
 import sys, time
 import ray

@@ -70,7 +70,7 @@ def _start(cpus: int | None) -> dict[str, Any]:
     """Ray on this machine; its workers inherit the path to a checkout that is not installed."""
     paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    return {"num_cpus": cpus, "include_dashboard": False}
+    return {"address": "local", "num_cpus": cpus, "include_dashboard": False}
 
 
 def _join(address: str | None) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """Opening the store of runs and the experiment, before any run is written."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
@@ -24,9 +27,9 @@ def open_store(config: TrackingConfig) -> tuple[MlflowClient, str]:
         InputError: the store cannot be opened.
     """
     try:
-        _check_database(config.tracking_uri)
-        client = MlflowClient(config.tracking_uri, config.tracking_uri)
-        return client, _experiment(client, config)
+        with _alone(config.tracking_uri):
+            client = MlflowClient(config.tracking_uri, config.tracking_uri)
+            return client, _experiment(client, config)
     # See `Link.attempt`: what a store raises is not known beforehand.
     except Exception as error:
         raise InputError(
@@ -47,13 +50,21 @@ def _experiment(client: MlflowClient, config: TrackingConfig) -> str:
     return found.experiment_id
 
 
+@contextmanager
+def _alone(uri: str) -> Generator[None, None, None]:
+    """Let one process at a time make a SQLite store: two that do it together break it."""
+    file = sqlalchemy.make_url(uri).database if uri.startswith("sqlite:") else None
+    if not file or file.startswith((":memory:", "file:")):
+        yield
+        return
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        _check_database(uri)
+        yield
+
+
 def _check_database(uri: str) -> None:
     """Fail at once where SQLite cannot: MLflow would try again for minutes."""
-    if not uri.startswith("sqlite:"):
-        return
-    file = sqlalchemy.make_url(uri).database
-    if file and not file.startswith((":memory:", "file:")):
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
     engine = sqlalchemy.create_engine(uri)
     try:
         with engine.connect() as connection:
