@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT))  # a fresh checkout, or one unpacked by a cluster,
 import typer
 from rich.console import Console
 
-from weightflow.cli import run
+from weightflow.cli import Every, Step, ValueKind, run
 from weightflow.data import Protocol
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, flat_keys, nest
@@ -22,7 +22,6 @@ from weightflow.search.study import Search, run_search
 from weightflow.search.summary import print_outcome
 from weightflow.systems import load_dataset
 from weightflow.tracking import TrackingConfig
-from weightflow.types import Kind
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode="markdown", context_settings={"help_option_names": ["-h", "--help"]}
@@ -53,11 +52,9 @@ def tune(
     ] = None,
     out: Annotated[Path, typer.Option(help="Results go to OUT/NAME.")] = Path("runs"),
     mlflow: Annotated[Path, typer.Option(help="Where runs are tracked.")] = ROOT / "mlflow.yml",
-    step: Annotated[float | None, typer.Option(help="Time step of .npy trajectories (1 by default).")] = None,
-    every: Annotated[
-        int | None, typer.Option(help="Every n-th time is seen: 10 by default, 2 for fewer than 31 times.")
-    ] = None,
-    kind: Annotated[Kind | None, typer.Option(help="Kind of the values; whole numbers are counts by default.")] = None,
+    step: Step = None,
+    every: Every = None,
+    kind: ValueKind = None,
 ) -> None:
     """Search for the best model of your snapshots, fit it, score it beside baselines, and report.
 

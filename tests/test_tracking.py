@@ -257,7 +257,7 @@ class TestSearch:
             train(run, number, range(1, 3), TrialState.FINISHED)
         parent = MlflowClient(config.tracking_uri).get_run(stop(run)["run_id"])
         runs = children(config, parent.info.run_id)
-        assert [runs[key].info.run_name for key in sorted(runs)] == ["00 ode h32 d2", "01 ode h64 d2"]
+        assert [runs[key].info.run_name for key in sorted(runs)] == ["00 ode h32 d2 · night", "01 ode h64 d2 · night"]
         assert runs["01"].data.params == {key: str(value) for key, value in trial(1).params.items()}
         assert runs["01"].data.metrics == {"score": 3.8, "loss": 1.0, "epochs": 2.0, "seconds": 1.0}
         facts = {

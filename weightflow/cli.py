@@ -20,6 +20,11 @@ from weightflow.systems import BUILT_IN, Simulator, find_system, load_dataset
 from weightflow.training import EpochReport
 from weightflow.types import Kind
 
+# options of every command that reads data
+Step = Annotated[float | None, typer.Option(help="Time step of .npy trajectories (1 by default).")]
+Every = Annotated[int | None, typer.Option(help="Every n-th time is seen: 10 by default, 2 for fewer than 31 times.")]
+ValueKind = Annotated[Kind | None, typer.Option(help="Kind of the values; whole numbers are counts by default.")]
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
@@ -71,11 +76,9 @@ def fit(
         Path | None, typer.Option(help="YAML of configuration values, such as dynamics.hidden: 64.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
-    step: Annotated[float | None, typer.Option(help="Time step of .npy trajectories (1 by default).")] = None,
-    every: Annotated[
-        int | None, typer.Option(help="Every n-th time is seen: 10 by default, 2 for fewer than 31 times.")
-    ] = None,
-    kind: Annotated[Kind | None, typer.Option(help="Kind of the values; whole numbers are counts by default.")] = None,
+    step: Step = None,
+    every: Every = None,
+    kind: ValueKind = None,
 ) -> None:
     """Fit one model to all seen snapshots, without a search and without Ray.
 

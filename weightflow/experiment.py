@@ -155,10 +155,11 @@ class Trial:
         self.rollout = self._rollout().to(device).eval()
 
     def epochs(self) -> Iterator[EpochReport]:
-        """Train, and report after each epoch."""
+        """Train, and report after each epoch; at the end the model lies on the CPU, wherever it was trained."""
         mask = self.prepared.backbone.layout.mask
         collocation = Collocation(self.reference, self.units, mask, self.device)
-        return train(self.rollout, collocation, self._objective(), self.config.training, self.seed)
+        yield from train(self.rollout, collocation, self._objective(), self.config.training, self.seed)
+        self.rollout.cpu()
 
     def model(self) -> WeightFlow:
         """Return the model as it stands."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -78,9 +79,11 @@ class LiveTable:
             title_justify="left",
             caption="lower scores are better; running trials and the best of the others are shown",
             caption_justify="left",
+            box=box.SIMPLE_HEAD,  # without frames it fits a terminal of 80 columns
+            pad_edge=False,
         )
-        for name in ("trial", "state", "score", "epoch", "seconds", *(c.split(".")[1] for c in COLUMNS)):
-            table.add_column(name, justify="right" if name in ("trial", "score", "epoch", "seconds") else "left")
+        for name in ("trial", "state", "score", "epoch", "sec", *(c.split(".")[1] for c in COLUMNS)):
+            table.add_column(name, justify="right" if name in ("trial", "score", "epoch", "sec") else "left")
         for record in self._shown():
             score = "" if record.score is None else f"{record.score:.4f}"
             values = (str(record.params.get(column, "")) for column in COLUMNS)

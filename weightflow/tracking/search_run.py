@@ -148,7 +148,9 @@ class SearchRun:
     def _write_trial(self, trial_id: str, trial: TrialRun) -> None:
         if trial_id not in self._ids.trials:
             tags = common_tags(self.facts)
-            self._ids.trials[trial_id] = trial.create(self._client, self._experiment, self._ids.parent, tags)
+            self._ids.trials[trial_id] = trial.create(
+                self._client, self._experiment, self._ids.parent, self.facts.name, tags
+            )
             self._ids.write(self.folder)
         trial.write(self._client, self._ids.trials[trial_id])
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from weightflow.trials import TrialRecord, TrialState
 
@@ -80,11 +80,17 @@ class TrialRun:
         """Take a new state."""
         self._news = (record, now())
 
-    def create(self, client: MlflowClient, experiment: str, parent: str, tags: dict[str, str]) -> str:
-        """Make the run, and return its id."""
+    def create(self, client: MlflowClient, experiment: str, parent: str, search: str, tags: dict[str, str]) -> str:
+        """Make the run of a trial of `search`, and return its id."""
         record = self.record
-        own = {MLFLOW_PARENT_RUN_ID: parent, "trial": record.trial_id, "state": TrialState.RUNNING.value}
-        return client.create_run(experiment, self._started, {**tags, **own}, trial_name(record)).info.run_id
+        own = {
+            MLFLOW_PARENT_RUN_ID: parent,
+            MLFLOW_RUN_NOTE: f"Trial {record.number} of the search {search}.",
+            "trial": record.trial_id,
+            "state": TrialState.RUNNING.value,
+        }
+        name = f"{trial_name(record)} · {search}"
+        return client.create_run(experiment, self._started, {**tags, **own}, name).info.run_id
 
     def write(self, client: MlflowClient, run_id: str) -> None:
         """Bring the run up to date; what an interruption leaves unwritten is written by the next call."""
