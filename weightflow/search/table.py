@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -79,7 +78,7 @@ class LiveTable:
             title_justify="left",
             caption="lower scores are better; running trials and the best of the others are shown",
             caption_justify="left",
-            box=box.SIMPLE_HEAD,  # without frames it fits a terminal of 80 columns
+            box=None,  # without frames it fits a terminal of 80 columns
             pad_edge=False,
         )
         for name in ("trial", "state", "score", "epoch", "sec", *(c.split(".")[1] for c in COLUMNS)):
