@@ -21,7 +21,7 @@ ui: $(RUN_STAMP) ## Open the MLflow UI on the store that mlflow.yml names
 		$(BIN)/mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$$uri" $(ARGS)
 
 test: lint ## Run every check: lint, then the tests; options for pytest in ARGS
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(DEV_STAMP) ## Check style, formatting, types and layers
 	$(BIN)/ruff check .

@@ -336,7 +336,7 @@ class TestCluster:
     ):
         here, there = tmp_path / "here", tmp_path / "there"
         here.mkdir()
-        search = ["--space", "search_spaces/smoke.yaml", "--trials", "2", "--seed", "0"]
+        search = ["--space", "search_spaces/smoke.yaml", "--trials", "2", "--protocol", "forecast"]
         result = submit(
             root, ray_environment, here, "--address", address, "--name", "small", "--out", str(there), "--", *search
         )
