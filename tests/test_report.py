@@ -231,7 +231,7 @@ def test_a_model_trained_without_a_search_is_reported_in_words(report, tmp_path)
 @pytest.mark.parametrize(
     ("study", "words"),
     [
-        (make_study(3), "3 trials were completed"),
+        (make_study(3), "3 trials can be compared"),
         (make_study(12, constant=True), "same score"),
         (None, "There was no search"),
     ],
