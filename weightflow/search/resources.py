@@ -47,9 +47,9 @@ class Resources:
     def per_trial(self) -> dict[str, float]:
         """What Ray reserves for a trial: one CPU, and an even share of the GPUs."""
         if not self.gpus:
-            return {"cpu": 1}
+            return {"cpu": 1.0}
         per_gpu = math.ceil(self.concurrent_trials / self.gpus)
-        return {"cpu": 1, "gpu": 1 / per_gpu}
+        return {"cpu": 1.0, "gpu": 1.0 / per_gpu}
 
     def __str__(self) -> str:
         return f"{self.cpus} CPU(s), {self.gpus} GPU(s), {self.concurrent_trials} trial(s) at a time"
