@@ -64,3 +64,8 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the published data sets are not on this machine ({folder} is absent)")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the tests that wait for Ray's processes, so that no worker is left alone with them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)

@@ -48,7 +48,7 @@ def workplace(tmp_path: Path) -> Path:
     (tmp_path / "space.yaml").write_text(SPACE % ("0.003, 0.01", 5, "0.003"))
     (tmp_path / "broken.yaml").write_text(SPACE % ("1.0e+30", 5, "1.0e+30"))
     (tmp_path / "half.yaml").write_text(SPACE % ("0.003, 1.0e+30", 5, "1.0e+30"))
-    (tmp_path / "slow.yaml").write_text(SPACE % ("0.003, 0.01", 600, "0.003"))
+    (tmp_path / "slow.yaml").write_text(SPACE % ("0.003, 0.01", 150, "0.003"))
     (tmp_path / "mlflow.yml").write_text("tracking_uri: sqlite:///runs.db\nexperiment: tests\n")
     return tmp_path
 
