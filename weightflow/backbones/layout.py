@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -48,11 +48,6 @@ class TokenLayout:
         """True where a token holds a weight, false where it is padded."""
         used = [layer.fan_in + 1 for layer in self.layers for _ in range(layer.rows)]
         return torch.arange(self.width)[None, :] < torch.tensor(used)[:, None]
-
-    @cached_property
-    def layer_index(self) -> Int[Tensor, "token"]:
-        """Number of the layer of each token."""
-        return torch.tensor([i for i, layer in enumerate(self.layers) for _ in range(layer.rows)])
 
     def unpack(self, tokens: Float[Tensor, "*stack token width"]) -> tuple[Tensor, ...]:
         """Split into one matrix per layer, shape (*stack, rows, fan_in + 1), the bias last."""

@@ -49,8 +49,3 @@ class ReferencePath:
         spline = CubicSpline(clock(anchors.times), anchors.tokens.astype(np.float64), bc_type="natural")
         marks = np.linspace(0.0, 1.0, TABLE_SIZE)
         return cls(clock, marks, spline(marks).astype(np.float32), spline(marks, 1).astype(np.float32))
-
-    def at(self, times: Float[np.ndarray, "query"]) -> Float[np.ndarray, "query token width"]:
-        """Return the weights at the table's marks nearest to physical `times`."""
-        marks = np.clip(self.clock(times), 0.0, 1.0)
-        return self.tokens[np.rint(marks * (len(self.marks) - 1)).astype(int)]
