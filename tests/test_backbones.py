@@ -1,29 +1,73 @@
-"""The backbone is a normalised density, sampled exactly, and a pure function of its weights."""
+"""Every backbone is a normalised density, sampled exactly, and a pure function of its weights: one contract for all."""
 
 import itertools
+import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from weightflow.backbones import GRUBackbone, Layer, TokenLayout
-from weightflow.rng import torch_generator
+from weightflow.backbones import Backbone, BackboneOptions, Layer, TokenLayout
+from weightflow.backbones.cores import Transformer
+from weightflow.data import Snapshots
+from weightflow.errors import InputError
+from weightflow.rng import quasi_uniforms, torch_generator, uniforms
+from weightflow.types import Kind
 
-SMALL = GRUBackbone(dim=2, states=5, hidden=4)
+CORES = ("gru", "transformer")
+COUNTS = [(core, head) for core in CORES for head in ("softmax", "logistic")]
 
 
-def weights(backbone: GRUBackbone, n: int, seed: int = 0) -> torch.Tensor:
+def small_counts() -> Snapshots:
+    """Two species with the counts 0 .. 4."""
+    return Snapshots(np.array([0.0, 1.0]), (np.array([[0.0, 4.0], [2.0, 0.0]]), np.array([[4.0, 3.0], [1.0, 1.0]])))
+
+
+def mixed() -> Snapshots:
+    rng = np.random.default_rng(0)
+    clouds = tuple(np.stack([rng.normal(50 + k, 3.0, 90), rng.poisson(30.0, 90).astype(float)], 1) for k in range(2))
+    return Snapshots(np.array([0.0, 1.0]), clouds, kinds=(Kind.CONTINUOUS, Kind.COUNTS))
+
+
+def build(snapshots: Snapshots, **options: object) -> Backbone:
+    return BackboneOptions.parse({"hidden": 4, "components": 3, **options}).build(snapshots)
+
+
+def weights(backbone: Backbone, n: int, seed: int = 0) -> torch.Tensor:
     return torch.stack([2 * backbone.init(torch_generator(seed, "weights", i)) for i in range(n)])
 
 
-def all_states(backbone: GRUBackbone) -> torch.Tensor:
-    return torch.tensor(list(itertools.product(range(backbone.states), repeat=backbone.dim)), dtype=torch.float32)
+def grid(most: int) -> torch.Tensor:
+    return torch.tensor(list(itertools.product(range(most), repeat=2)), dtype=torch.float32)
 
 
-def test_the_epidemic_backbone_has_the_token_counts_of_the_paper() -> None:
-    layout = GRUBackbone(dim=3, states=52, hidden=8).layout
-    assert (layout.n_tokens, layout.width) == (100, 9)
+@pytest.fixture(params=COUNTS, ids="-".join)
+def counts(request: pytest.FixtureRequest) -> Backbone:
+    core, head = request.param
+    return build(small_counts(), kind=core, head=head)
+
+
+@pytest.fixture(params=[*COUNTS, *((core, "mixed") for core in CORES)], ids="-".join)
+def backbone(request: pytest.FixtureRequest) -> Backbone:
+    core, head = request.param
+    return build(mixed(), kind=core) if head == "mixed" else build(small_counts(), kind=core, head=head)
+
+
+def test_the_papers_backbone_has_the_token_counts_of_the_paper() -> None:
+    clouds = (np.zeros((2, 3)), np.full((2, 3), 51.0))
+    paper = build(Snapshots(np.array([0.0, 1.0]), clouds), hidden=8, head="softmax", places=False)
+    assert (paper.layout.n_tokens, paper.layout.width) == (100, 9)
+
+
+def test_the_size_of_a_logistic_backbone_does_not_depend_on_the_counts() -> None:
+    sizes = {
+        build(Snapshots(np.array([0.0, 1.0]), (np.zeros((2, 3)), np.full((2, 3), most))), head="logistic").layout
+        for most in (9.0, 100_000.0)
+    }
+    assert len(sizes) == 1
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 5)), min_size=1, max_size=4), st.integers(0, 3))
@@ -35,66 +79,201 @@ def test_packing_undoes_unpacking_and_pads_with_zeros(shapes: list[tuple[int, in
     assert int(layout.mask.sum()) == layout.n_weights
 
 
-def test_the_density_sums_to_one_over_all_states() -> None:
-    tokens = weights(SMALL, 3)
-    states = all_states(SMALL).expand(3, -1, -1)
-    torch.testing.assert_close(SMALL.log_prob(tokens, states).exp().sum(1), torch.ones(3))
+def test_first_weights_stand_only_where_the_layout_has_weights(backbone: Backbone) -> None:
+    tokens = backbone.init(torch_generator(0, "weights"))
+    assert tokens.shape == (backbone.layout.n_tokens, backbone.layout.width)
+    assert not tokens[~backbone.layout.mask].any()
 
 
-def test_sampled_frequencies_agree_with_the_density() -> None:
-    tokens = weights(SMALL, 1)
-    n = 200_000
-    samples = SMALL.sample(tokens, n, torch_generator(0, "draw"))[0].long()
-    frequencies = torch.bincount(samples[:, 0] * SMALL.states + samples[:, 1], minlength=25) / n
-    expected = SMALL.log_prob(tokens, all_states(SMALL)[None])[0].exp()
+def test_the_density_sums_to_one_over_all_states(counts: Backbone) -> None:
+    tokens = weights(counts, 3)
+    most = 5 if counts.heads[0].family == "softmax" else 200
+    mass = counts.log_prob(tokens, grid(most).expand(3, -1, -1)).exp().sum(1)
+    torch.testing.assert_close(mass, torch.ones(3), atol=1e-4, rtol=0)
+
+
+def test_the_density_of_continuous_values_integrates_to_one_in_the_datas_units() -> None:
+    cloud = np.random.default_rng(0).normal(50.0, 3.0, (200, 1))
+    one = build(Snapshots(np.array([0.0, 1.0]), (cloud, cloud + 1)))
+    x = torch.linspace(0.0, 100.0, 20_001)
+    density = one.log_prob(weights(one, 1), x[None, :, None])[0].exp()
+    assert torch.trapezoid(density, x) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_gaussian_head_agrees_with_scipy() -> None:
+    cloud = np.random.default_rng(0).normal(50.0, 3.0, (200, 1))
+    one = build(Snapshots(np.array([0.0, 1.0]), (cloud, cloud + 1)), components=1)
+    bias = one.heads[0].first_bias()
+    mean, deviation = one.heads[0].location, one.heads[0].scale  # pyright: ignore[reportAttributeAccessIssue]
+    spread = deviation * (1e-3 + math.exp(float(bias[2])))  # softplus above the least scale adds the two
+    x = torch.tensor([45.0, 50.0, 58.0])
+    expected = stats.norm(mean, spread).logpdf(x.numpy())
+    np.testing.assert_allclose(one.heads[0].log_prob(bias.expand(3, -1), x).numpy(), expected, atol=5e-3)
+
+
+def test_sampled_frequencies_agree_with_the_density(counts: Backbone) -> None:
+    tokens, n = weights(counts, 1), 200_000
+    most = 5 if counts.heads[0].family == "softmax" else 30
+    samples = counts.sample(tokens, uniforms(n, 2, 0, "draw")[None])[0].long().clamp(max=most - 1)
+    frequencies = torch.bincount(samples[:, 0] * most + samples[:, 1], minlength=most**2) / n
+    expected = counts.log_prob(tokens, grid(most)[None])[0].exp()
+    inner = (grid(most) < most - (most > 5)).all(1)  # the last row of the large table holds all that lies beyond
     error = (expected * (1 - expected) / n).sqrt()
-    assert (frequencies - expected).abs().max() < 4.5 * error.max()
+    assert ((frequencies - expected).abs()[inner] < 5 * error[inner] + 2e-5).all()
 
 
-def test_a_stack_gives_what_its_members_give_alone() -> None:
-    tokens = weights(SMALL, 4)
-    samples = torch.randint(0, 5, (4, 30, 2)).float()
-    together = SMALL.log_prob(tokens, samples)
-    alone = torch.cat([SMALL.log_prob(tokens[i : i + 1], samples[i : i + 1]) for i in range(4)])
+def test_samples_of_a_mixed_backbone_follow_its_density() -> None:
+    one = build(mixed())
+    tokens = weights(one, 1)
+    samples = one.sample(tokens, quasi_uniforms(4096, 2, 0, "draw")[None])[0]
+    assert torch.equal(samples[:, 1], samples[:, 1].round())
+    first = samples[:, 0].double().sort().values
+    x = torch.linspace(0.0, 120.0, 24_001)
+    density = one.log_prob(tokens, torch.stack([x, 0 * x], 1)[None], species=1)[0].exp().double()
+    cdf = torch.cumulative_trapezoid(density, x.double())
+    at = cdf[torch.searchsorted(x, first.float()).clamp(1, len(cdf)) - 1]
+    assert (at - (torch.arange(4096) + 0.5) / 4096).abs().max() < 5e-3
+
+
+def test_the_quantile_of_the_cumulative_probability_is_the_count_itself(counts: Backbone) -> None:
+    head = counts.heads[0]
+    params = torch.randn(7, head.rows, generator=torch_generator(0, "params"))
+    cumulated = head.log_masses(params).exp().cumsum(-1)  # pyright: ignore[reportAttributeAccessIssue]
+    for count in range(4):
+        below = cumulated[:, count - 1] if count else torch.zeros(7)
+        middle = ((below + cumulated[:, count]) / 2).clamp(1e-7, 1 - 1e-7)
+        wide = cumulated[:, count] - below > 1e-5
+        assert (head.quantile(params, middle)[wide] == count).all()
+
+
+def test_listed_probabilities_sum_to_one_with_the_tail_in_the_last(counts: Backbone) -> None:
+    head = counts.heads[0]
+    params = torch.randn(7, head.rows, generator=torch_generator(0, "params"))
+    masses = head.log_masses(params).exp()  # pyright: ignore[reportAttributeAccessIssue]
+    torch.testing.assert_close(masses.sum(-1), torch.ones(7))
+    expected = head.log_prob(params, torch.full((7,), 2.0)).exp()
+    torch.testing.assert_close(masses[:, 2], expected)
+
+
+def test_a_stack_gives_what_its_members_give_alone(backbone: Backbone) -> None:
+    tokens = weights(backbone, 4)
+    samples = torch.randint(0, 5, (4, 30, 2), generator=torch_generator(0, "samples")).float()
+    together = backbone.log_prob(tokens, samples)
+    alone = torch.cat([backbone.log_prob(tokens[i : i + 1], samples[i : i + 1]) for i in range(4)])
     torch.testing.assert_close(together, alone)
 
 
+def test_a_conditional_depends_on_no_species_that_comes_later(backbone: Backbone) -> None:
+    tokens = weights(backbone, 1)
+    one, other = torch.tensor([[[49.0, 4.0]]]), torch.tensor([[[49.0, 0.0]]])
+    assert torch.equal(backbone.log_prob(tokens, one, species=1), backbone.log_prob(tokens, other, species=1))
+    seconds = [
+        backbone.log_prob(tokens, x) - backbone.log_prob(tokens, x, species=1)
+        for x in (one, torch.tensor([[[52.0, 4.0]]]), torch.tensor([[[0.0, 4.0]]]))
+    ]
+    assert any(not torch.allclose(seconds[0], other) for other in seconds[1:])
+
+
+def test_a_backbone_written_as_json_is_the_same_function(backbone: Backbone) -> None:
+    again = Backbone.model_validate_json(backbone.model_dump_json())
+    samples = torch.tensor([[[3.0, 4.0], [0.0, 1.0]]])
+    tokens = weights(backbone, 1)
+    assert torch.equal(again.log_prob(tokens, samples), backbone.log_prob(tokens, samples))
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_the_order_of_description_is_not_the_order_of_the_columns(core: str) -> None:
+    forth, back = (build(small_counts(), kind=core).model_copy(update={"order": order}) for order in ((0, 1), (1, 0)))
+    tokens = weights(forth, 1)
+    samples = torch.tensor([[[3.0, 1.0], [0.0, 4.0]]])
+    torch.testing.assert_close(back.log_prob(tokens, samples), forth.log_prob(tokens, samples.flip(-1)))
+    drawn = uniforms(50, 2, 0, "draw")[None]
+    assert torch.equal(back.sample(tokens, drawn), forth.sample(tokens, drawn).flip(-1))
+
+
+def test_orders_by_variance_and_at_random_list_each_species_once() -> None:
+    rng = np.random.default_rng(0)
+    cloud = rng.normal(size=(50, 4)) * [1.0, 9.0, 3.0, 0.1]
+    snapshots = Snapshots(np.array([0.0, 1.0]), (cloud, cloud))
+    assert build(snapshots, order="variance").order == (1, 2, 0, 3)
+    assert sorted(build(snapshots, order="random").order) == [0, 1, 2, 3]
+
+
 def test_a_torch_gru_with_the_same_weights_gives_the_same_density() -> None:
-    tokens = weights(SMALL, 1)[0]
-    w_in, w_rec, w_out = SMALL.layout.unpack(tokens)
-    gru = torch.nn.GRU(SMALL.digits, SMALL.hidden, batch_first=True)
+    one = build(small_counts(), head="softmax", places=False)
+    tokens = weights(one, 1)[0]
+    w_in, w_rec, w_out = one.layout.unpack(tokens)
+    gru = torch.nn.GRU(3, 4, batch_first=True)
     with torch.no_grad():
         gru.get_parameter("weight_ih_l0").copy_(w_in[:, :-1])
         gru.get_parameter("bias_ih_l0").copy_(w_in[:, -1])
         gru.get_parameter("weight_hh_l0").copy_(w_rec[:, :-1])
         gru.get_parameter("bias_hh_l0").copy_(w_rec[:, -1])
         values = torch.tensor([[3, 4], [0, 1], [2, 2]])
-        digits = torch.stack([(values[:, 0] >> k) & 1 for k in range(SMALL.digits)], -1).float()
+        digits = torch.stack([(values[:, 0] >> k) & 1 for k in range(3)], -1).float()
         hidden, _ = gru(torch.stack([torch.zeros_like(digits), digits], 1))
         logits = torch.log_softmax(hidden @ w_out[:, :-1].T + w_out[:, -1], -1)
         expected = logits.gather(-1, values[..., None])[..., 0].sum(1)
-    torch.testing.assert_close(SMALL.log_prob(tokens[None], values.float()[None])[0], expected)
+    torch.testing.assert_close(one.log_prob(tokens[None], values.float()[None])[0], expected)
 
 
-def test_counts_above_the_last_state_are_moved_to_it() -> None:
-    tokens = weights(SMALL, 1)
+def test_attention_over_the_species_before_is_attention_with_a_causal_mask() -> None:
+    one = build(small_counts(), kind="transformer", hidden=4, heads=2)
+    tokens = weights(one, 1)
+    matrices = one.layout.unpack(tokens)
+    assert isinstance(one.core, Transformer)
+    walk = one.core.bind(matrices[:-1])
+    x = torch.randn(1, 1, 2, one.layout.layers[0].fan_in, generator=torch_generator(0, "x"))
+    state, stepped = walk.start(1), []
+    for k in range(2):
+        hidden, state = walk.step(x[:, :, k], state)
+        stepped.append(hidden)
+
+    def linear(k: int, y: torch.Tensor) -> torch.Tensor:
+        return y @ matrices[k][0, :, :-1].T + matrices[k][0, :, -1]
+
+    def norm(y: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.layer_norm(y, y.shape[-1:])
+
+    y = linear(0, x)
+    q, k, v = (part.unflatten(-1, (2, 2)).transpose(-2, -3) for part in linear(1, norm(y)).chunk(3, -1))
+    attended = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    y = y + linear(2, attended.transpose(-2, -3).flatten(-2))
+    y = norm(y + linear(4, torch.nn.functional.gelu(linear(3, norm(y)))))
+    torch.testing.assert_close(torch.stack(stepped, 2), y)
+
+
+def test_counts_above_the_last_softmax_state_are_moved_to_it() -> None:
+    one = build(small_counts(), head="softmax")
+    tokens = weights(one, 1)
     beyond, last = torch.tensor([[[99.0, 4.0]]]), torch.tensor([[[4.0, 4.0]]])
-    assert torch.equal(SMALL.log_prob(tokens, beyond), SMALL.log_prob(tokens, last))
+    assert torch.equal(one.log_prob(tokens, beyond), one.log_prob(tokens, last))
+
+
+def test_no_count_is_impossible_under_a_logistic_head() -> None:
+    one = build(small_counts(), head="logistic")
+    far = one.log_prob(weights(one, 1), torch.tensor([[[1e4, 4.0], [1e6, 1e6]]]))
+    assert torch.isfinite(far).all()
+    assert (far < -1000).all()
 
 
 @pytest.mark.parametrize("species", [0, 1])
 def test_exact_marginals_are_sums_of_the_density(species: int) -> None:
-    tokens = weights(SMALL, 1)
-    states = all_states(SMALL)[None]
-    probability = SMALL.log_prob(tokens, states).exp()
-    marginals = SMALL.marginals(tokens, states, probability)
-    expected = torch.stack([probability[0][states[0, :, species] == value].sum() for value in range(SMALL.states)])
+    one = build(small_counts(), head="softmax")
+    tokens = weights(one, 1)
+    states = grid(5)[None]
+    probability = one.log_prob(tokens, states).exp()
+    marginals = one.marginals(tokens, states, probability)
+    expected = torch.stack([probability[0][states[0, :, species] == value].sum() for value in range(5)])
     torch.testing.assert_close(marginals[0, species], expected)
 
 
-def test_the_density_of_the_first_species_alone_is_its_marginal() -> None:
-    tokens = weights(SMALL, 1)
-    states = all_states(SMALL)[None]
-    marginal = SMALL.marginals(tokens, states, SMALL.log_prob(tokens, states).exp())[0, 0]
-    first = SMALL.log_prob(tokens, states[:, ::5], species=1)[0].exp()
-    torch.testing.assert_close(first, marginal)
+def test_marginals_of_continuous_values_are_refused() -> None:
+    one = build(mixed())
+    with pytest.raises(InputError, match="draw samples instead"):
+        one.marginals(weights(one, 1), torch.zeros(1, 3, 2), torch.ones(1, 3))
+
+
+def test_a_softmax_over_huge_counts_is_refused() -> None:
+    with pytest.raises(InputError, match="reaches 50000"):
+        build(Snapshots(np.array([0.0, 1.0]), (np.zeros((2, 1)), np.full((2, 1), 5e4))), head="softmax")

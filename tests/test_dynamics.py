@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from weightflow.backbones import GRUBackbone
+from weightflow.backbones import Layer, TokenLayout
 from weightflow.dynamics import DynamicsKind, DynamicsOptions, Rollout, Solver, Table, Units, build_field, solve
 from weightflow.path import ControlPath
 
-LAYOUT = GRUBackbone(dim=2, states=4, hidden=3).layout
+LAYOUT = TokenLayout((Layer("input", 9, 2), Layer("recurrent", 9, 3), Layer("output", 4, 3)))
 TOKENS = (LAYOUT.n_tokens, LAYOUT.width)
 
 

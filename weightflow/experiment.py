@@ -13,11 +13,10 @@ import torch
 from jaxtyping import Float
 
 from weightflow.anchors import AnchorOptions, Anchors, fit_anchors, fit_base
-from weightflow.backbones import GRUBackbone, GRUOptions
+from weightflow.backbones import Backbone, BackboneOptions
 from weightflow.bridge import Bridge
 from weightflow.data import Snapshots
 from weightflow.dynamics import DynamicsKind, DynamicsOptions, Rollout, Table, Units, build_field
-from weightflow.errors import InputError
 from weightflow.model import WeightFlow
 from weightflow.path import Clock, ControlPath, ReferencePath, project
 from weightflow.rng import derive_seed
@@ -34,13 +33,13 @@ from weightflow.training import (
     fit_teacher,
     train,
 )
-from weightflow.types import Kind, Options
+from weightflow.types import Options
 
 
 class ExperimentConfig(Options):
     """Everything that a fit depends on beside the data and the seed."""
 
-    backbone: GRUOptions = GRUOptions()
+    backbone: BackboneOptions = BackboneOptions()
     anchors: AnchorOptions = AnchorOptions()
     teacher: TeacherOptions = TeacherOptions()
     bridge: BridgeOptions = BridgeOptions()
@@ -75,28 +74,13 @@ class Prepared:
     """
 
     snapshots: Snapshots
-    backbone: GRUBackbone
+    backbone: Backbone
     anchors: Anchors
     teachers: dict[float, tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point token width"]]]
 
     def teacher(self, width: float) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point token width"]]:
         """Return the teacher of the bridge width nearest to `width`."""
         return self.teachers[min(self.teachers, key=lambda known: abs(known - width))]
-
-
-def build_backbone(snapshots: Snapshots, options: GRUOptions) -> GRUBackbone:
-    """Build the backbone for these data.
-
-    Raises:
-        InputError: a species is not of kind counts.
-    """
-    other = [name for name, kind in zip(snapshots.species, snapshots.kinds, strict=True) if kind is not Kind.COUNTS]
-    if other:
-        raise InputError(
-            f"species {', '.join(other)} hold continuous values, and this version models counts only; "
-            "give whole numbers (`--kind counts` checks them)."
-        )
-    return GRUBackbone(snapshots.dim, int(snapshots.pooled().max()) + 1, options.hidden)
 
 
 def prepare(
@@ -107,7 +91,7 @@ def prepare(
     device: torch.device | str = "cpu",
 ) -> Prepared:
     """Fit anchors and teachers in this process."""
-    backbone = build_backbone(snapshots, config.backbone)
+    backbone = config.backbone.build(snapshots, seed)
     base = fit_base(backbone, snapshots, config.anchors, seed, device)
     anchors = fit_anchors(backbone, snapshots, range(len(snapshots)), base, config.anchors, seed, device)
     teachers = {
@@ -118,7 +102,7 @@ def prepare(
 
 
 def teach(
-    backbone: GRUBackbone,
+    backbone: Backbone,
     snapshots: Snapshots,
     base: Float[np.ndarray, "token width"],
     width: float,

@@ -13,14 +13,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from weightflow.backbones import GRUBackbone
+from weightflow.backbones import Backbone
 from weightflow.dynamics import DynamicsOptions, Rollout, Table, Units, build_field
 from weightflow.errors import InputError
 from weightflow.path import Clock, ControlPath
-from weightflow.rng import torch_generator
+from weightflow.rng import quasi_uniforms, uniforms
 from weightflow.types import Kind, Numbers
 
-FORMAT = 1
+FORMAT = 2
 MAX_SPANS = 10  # forecasts further than this many fitted spans are refused: nothing supports them
 MAX_STATES = 20_000  # marginals are summed exactly over at most this many prefixes
 MAX_VALUES = 20_000_000  # numbers held at once while sampling
@@ -39,7 +39,7 @@ class WeightFlow:
         record: how the model was made (configuration, seed, versions, data), as plain values.
     """
 
-    backbone: GRUBackbone
+    backbone: Backbone
     path: Rollout | Table
     clock: Clock
     species: tuple[str, ...]
@@ -69,20 +69,28 @@ class WeightFlow:
         with torch.no_grad():
             return self.path.weights(clock.to(self._device)).cpu()
 
-    def sample(self, times: Numbers, n: int, seed: int = 0) -> Float[Tensor, "time draw dim"]:
+    def sample(
+        self, times: Numbers, n: int, seed: int = 0, *, independent: bool = False
+    ) -> Float[Tensor, "time draw dim"]:
         """Draw `n` samples at each of `times`.
+
+        By default the `n` samples of a time come from a randomised Sobol sequence (Owen 1997): each one by itself is
+        distributed as the model says, and together they stand for the distribution better than independent ones do,
+        because they avoid each other. `independent` gives ordinary Monte-Carlo samples. Samples of different times are
+        independent of each other either way, and do not depend on what else is asked.
 
         Raises:
             InputError: `n` is not positive, or as for `weights`.
         """
         if n < 1:
             raise InputError(f"`n`={n} samples were asked for; ask for at least one.")
-        tokens = self.weights(times)
-        generator = torch_generator(seed, "sample")
-        chunk = max(1, MAX_VALUES // (len(tokens) * self.backbone.states))
-        sizes = [min(chunk, n - done) for done in range(0, n, chunk)]
+        wanted = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        tokens = self.weights(wanted)
+        numbers = uniforms if independent else quasi_uniforms
+        drawn = torch.stack([numbers(n, self.backbone.dim, seed, "sample", time.hex()) for time in wanted.tolist()])
+        chunk = max(1, MAX_VALUES // (len(tokens) * self.backbone.rows))
         with torch.no_grad():
-            return torch.cat([self.backbone.sample(tokens, size, generator) for size in sizes], 1)
+            return torch.cat([self.backbone.sample(tokens, part) for part in drawn.split(chunk, 1)], 1)
 
     def log_prob(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape"]:
         """Evaluate the normalised log-density, in nats.
@@ -113,10 +121,13 @@ class WeightFlow:
         return log_prob[0] if times.ndim == 0 and samples.ndim == 2 else log_prob
 
     def marginals(self, times: Numbers, draws: int = 10_000, seed: int = 0) -> Float[Tensor, "time dim state"]:
-        """Return the probability of each count of each species.
+        """Return the probability of each count of each species; the last one listed is of "this count or more".
 
         They are exact where the states of all species but the last can be listed (at most 20,000), and averages of the
         exact conditionals over `draws` samples elsewhere.
+
+        Raises:
+            InputError: a species is continuous, or as for `weights`.
         """
         tokens = self.weights(times)
         backbone = self.backbone
@@ -138,7 +149,7 @@ class WeightFlow:
             "format": FORMAT,
             "species": list(self.species),
             "kinds": [kind.value for kind in self.kinds],
-            "backbone": {"dim": self.backbone.dim, "states": self.backbone.states, "hidden": self.backbone.hidden},
+            "backbone": self.backbone.model_dump(mode="json"),
             "dynamics": self.path.options.model_dump(mode="json") if isinstance(self.path, Rollout) else None,
             "record": self.record,
         }
@@ -163,7 +174,7 @@ class WeightFlow:
                 f"`{source / 'model.safetensors'}` cannot be read ({error}); fetch or fit it again."
             ) from None
         clock = Clock(tensors.pop("clock.times").numpy(), tensors.pop("clock.marks").numpy())
-        backbone = GRUBackbone(**config["backbone"])
+        backbone = Backbone.parse(config["backbone"], "backbone")
         state = {name.removeprefix("path."): tensor for name, tensor in tensors.items()}
         path = _build_path(backbone, config["dynamics"], state)
         kinds = tuple(Kind(kind) for kind in config["kinds"])
@@ -174,7 +185,7 @@ class WeightFlow:
         return next(iter(self.path.state_dict().values())).device
 
 
-def _build_path(backbone: GRUBackbone, dynamics: dict[str, Any] | None, state: dict[str, Tensor]) -> Rollout | Table:
+def _build_path(backbone: Backbone, dynamics: dict[str, Any] | None, state: dict[str, Tensor]) -> Rollout | Table:
     if dynamics is None:
         return Table(state["marks"], state["tokens"])
     options = DynamicsOptions.parse(dynamics, "dynamics")
@@ -199,13 +210,16 @@ def _read_config(source: Path) -> dict[str, Any]:
     return config
 
 
-def _exact_marginals(backbone: GRUBackbone, tokens: Float[Tensor, "1 token width"]) -> Float[Tensor, "1 dim state"]:
+def _exact_marginals(backbone: Backbone, tokens: Float[Tensor, "1 token width"]) -> Float[Tensor, "1 dim state"]:
+    """Sum over all states of the species but the last one described; what lies beyond the states has no weight."""
     values = torch.arange(backbone.states, dtype=torch.float32)
-    prefixes = torch.cartesian_prod(*[values] * (backbone.dim - 1)).reshape(-1, backbone.dim - 1)
+    described = torch.cartesian_prod(*[values] * (backbone.dim - 1)).reshape(-1, backbone.dim - 1)
     if backbone.dim == 1:
-        prefixes = values.new_zeros(1, 0)
-    grid = torch.cat([prefixes, prefixes.new_zeros(len(prefixes), 1)], 1)[None]
-    return backbone.marginals(tokens, grid, backbone.log_prob(tokens, grid, species=backbone.dim - 1).exp())
+        described = values.new_zeros(1, 0)
+    grid = values.new_zeros(1, len(described), backbone.dim)
+    grid[0, :, list(backbone.order[:-1])] = described
+    weights = backbone.log_prob(tokens, grid, species=backbone.dim - 1).exp()
+    return backbone.marginals(tokens, grid, weights / weights.sum(1, keepdim=True))
 
 
 def _describe(times: Float[np.ndarray, "query"]) -> str:

@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor
 
 from weightflow.anchors.anchors import Anchors
-from weightflow.backbones import GRUBackbone
+from weightflow.backbones import Backbone
 from weightflow.data import Snapshots
 from weightflow.errors import TrainingError
 from weightflow.rng import torch_generator
@@ -47,7 +47,7 @@ class AnchorOptions(Options):
 
 
 def fit_base(
-    backbone: GRUBackbone, snapshots: Snapshots, options: AnchorOptions, seed: int, device: torch.device | str = "cpu"
+    backbone: Backbone, snapshots: Snapshots, options: AnchorOptions, seed: int, device: torch.device | str = "cpu"
 ) -> Float[np.ndarray, "token width"]:
     """Fit one set of weights to all snapshots together."""
     start = backbone.init(torch_generator(seed, "backbone"))[None]
@@ -56,7 +56,7 @@ def fit_base(
 
 
 def fit_anchors(
-    backbone: GRUBackbone,
+    backbone: Backbone,
     snapshots: Snapshots,
     indices: Sequence[int],
     base: Float[np.ndarray, "token width"] | None,
@@ -83,7 +83,7 @@ def fit_anchors(
 
 
 def _chain(
-    backbone: GRUBackbone, part: Snapshots, options: AnchorOptions, seed: int, device: torch.device | str
+    backbone: Backbone, part: Snapshots, options: AnchorOptions, seed: int, device: torch.device | str
 ) -> np.ndarray:
     tokens = backbone.init(torch_generator(seed, "backbone")).numpy()
     chain: list[np.ndarray] = []
@@ -96,7 +96,7 @@ def _chain(
 
 
 def _fit(
-    backbone: GRUBackbone,
+    backbone: Backbone,
     start: Float[Tensor, "stack token width"],
     clouds: Sequence[np.ndarray],
     steps: int,

@@ -1,6 +1,7 @@
-"""Networks that describe a distribution, as pure functions of (weights, samples)."""
+"""Autoregressive networks as pure functions of their weights, and their layout as a weight graph."""
 
-from weightflow.backbones.gru import GRUBackbone, GRUOptions
+from weightflow.backbones.backbone import Backbone
 from weightflow.backbones.layout import Layer, TokenLayout
+from weightflow.backbones.options import BackboneOptions, CoreKind, HeadKind, Order
 
-__all__ = ["GRUBackbone", "GRUOptions", "Layer", "TokenLayout"]
+__all__ = ["Backbone", "BackboneOptions", "CoreKind", "HeadKind", "Layer", "Order", "TokenLayout"]

@@ -16,9 +16,9 @@ import ray
 from ray.util import ActorPool
 
 from weightflow.anchors import Alignment, Anchors, ArrayCache, fit_anchors, fit_base
-from weightflow.backbones import GRUBackbone
+from weightflow.backbones import Backbone
 from weightflow.data import Snapshots
-from weightflow.experiment import ExperimentConfig, Prepared, Trial, build_backbone, teach
+from weightflow.experiment import ExperimentConfig, Prepared, Trial, teach
 from weightflow.model import WeightFlow
 from weightflow.search.resources import Resources, worker_device
 
@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 class Problem:
     """What every worker needs to know; it lies in the object store once."""
 
-    backbone: GRUBackbone
+    backbone: Backbone
     snapshots: Snapshots
     config: ExperimentConfig
     seed: int
@@ -88,7 +88,7 @@ class Crew:
 
     def prepare(self, snapshots: Snapshots, config: ExperimentConfig, seed: int, widths: Sequence[float]) -> Prepared:
         """Fit, or fetch from the cache, what depends on the data alone: anchors, and a teacher per bridge width."""
-        problem = Problem(build_backbone(snapshots, config.backbone), snapshots, config, seed)
+        problem = Problem(config.backbone.build(snapshots, seed), snapshots, config, seed)
         key = _key(problem)
         with self._timed(f"anchors of {len(snapshots)} snapshots", not self.cache.holds("anchors", key)):
             arrays = self.cache.get_or_make("anchors", key, lambda: self._fit_anchors(problem))
@@ -151,7 +151,7 @@ def _key(problem: Problem) -> dict[str, Any]:
     backbone = problem.backbone
     return {
         "data": problem.snapshots.digest(),
-        "backbone": ["gru", backbone.dim, backbone.states, backbone.hidden],
+        "backbone": backbone.model_dump(mode="json"),
         "anchors": problem.config.anchors.model_dump(mode="json"),
         "seed": problem.seed,
     }

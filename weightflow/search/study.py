@@ -20,7 +20,7 @@ from weightflow.anchors import ArrayCache
 from weightflow.data import Dataset, Protocol, Split, split
 from weightflow.errors import InputError, SearchError
 from weightflow.evaluation import Scores, baselines, check_scorable, evaluate
-from weightflow.experiment import ExperimentConfig, Prepared, build_backbone, line_model, nest, teacher_model
+from weightflow.experiment import ExperimentConfig, Prepared, line_model, nest, teacher_model
 from weightflow.model import WeightFlow
 from weightflow.report import Report, write_report
 from weightflow.search.board import Board, Watcher
@@ -88,7 +88,7 @@ class Search:
             InputError: data, protocol and space do not go together, or the folder is taken.
         """
         check_scorable(self.parts)
-        build_backbone(self.parts.seen, self.shared_config.backbone)
+        self.shared_config.backbone.build(self.parts.seen, self.seed)
         if self.resume:
             _ = self.past
         elif self.folder.exists():

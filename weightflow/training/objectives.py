@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from weightflow.anchors import Anchors
-from weightflow.backbones import GRUBackbone
+from weightflow.backbones import Backbone
 from weightflow.bridge import Bridge
 from weightflow.dynamics import Rollout, solve
 from weightflow.path import Clock
@@ -28,7 +28,7 @@ class RolloutObjective(Protocol):
 class Likelihood:
     """Negative log-likelihood of snapshots, and of bridge samples between them, along one rollout from the start."""
 
-    def __init__(self, backbone: GRUBackbone, bridge: Bridge, clock: Clock, options: TrainingOptions) -> None:
+    def __init__(self, backbone: Backbone, bridge: Bridge, clock: Clock, options: TrainingOptions) -> None:
         self.backbone = backbone
         self.bridge = bridge
         self.clock = clock

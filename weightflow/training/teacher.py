@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from weightflow.backbones import GRUBackbone
+from weightflow.backbones import Backbone
 from weightflow.bridge import Bridge
 from weightflow.errors import TrainingError
 from weightflow.rng import generator, seeded
@@ -48,7 +48,7 @@ def _features(s: Float[Tensor, "query"]) -> Float[Tensor, "query feature"]:
 
 
 def fit_teacher(
-    backbone: GRUBackbone,
+    backbone: Backbone,
     bridge: Bridge,
     base: Float[np.ndarray, "token width"],
     options: TeacherOptions,

@@ -1,0 +1,43 @@
+"""What mixtures have in common: their parameters, and the inverse of their cumulative distribution."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+HALVINGS = 28  # of a bracket: what is left is below the resolution of single precision
+
+
+class Components(NamedTuple):
+    """Parameters of a mixture in standardised units, each of shape (*shape, component)."""
+
+    log_weights: Tensor
+    means: Tensor
+    log_scales: Tensor
+
+
+def components(params: Float[Tensor, "*shape row"], lowest: float) -> Components:
+    """Split the numbers of one conditional; log-scales stay above `lowest`, smoothly, so that gradients live on."""
+    logits, means, scales = params.chunk(3, -1)
+    return Components(logits.log_softmax(-1), means, lowest + torch.nn.functional.softplus(scales - lowest))
+
+
+def first_bias(n: int) -> Float[Tensor, "row"]:
+    """Equal weights, means spread over the pooled data, and scales that overlap."""
+    means = torch.linspace(-1.2, 1.2, n) if n > 1 else torch.zeros(1)
+    return torch.cat([torch.zeros(n), means, torch.full((n,), math.log(0.6))])
+
+
+def invert(
+    cdf: Callable[[Tensor], Tensor], quantiles: Float[Tensor, "*shape component"], u: Float[Tensor, "*shape"]
+) -> Float[Tensor, "*shape"]:
+    """Solve cdf(y) = u by bisection: a mixture's quantile lies between the least and the greatest of its parts'."""
+    low, high = quantiles.amin(-1), quantiles.amax(-1)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        above = cdf(middle) >= u
+        low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+    return high
