@@ -254,7 +254,7 @@ def test_no_count_is_impossible_under_a_logistic_head() -> None:
     one = build(small_counts(), head="logistic")
     far = one.log_prob(weights(one, 1), torch.tensor([[[1e4, 4.0], [1e6, 1e6]]]))
     assert torch.isfinite(far).all()
-    assert (far < -1000).all()
+    assert (far < -100).all()
 
 
 @pytest.mark.parametrize("species", [0, 1])

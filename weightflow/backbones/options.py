@@ -78,9 +78,8 @@ class BackboneOptions(Options):
         return Backbone(core=core, heads=heads, order=self._order(pooled, seed), places=self.places)
 
     def _head(self, values: np.ndarray, kind: Kind, species: str) -> Head:
-        location, scale = float(values.mean()), float(values.std()) or 1.0
         if kind is Kind.CONTINUOUS:
-            return Gaussian(components=self.components, location=location, scale=scale)
+            return Gaussian(components=self.components, location=float(values.mean()), scale=_spread(values))
         largest = int(values.max())
         if self.head is HeadKind.SOFTMAX or (self.head is HeadKind.AUTO and largest < FEW_STATES):
             if largest >= MAX_SOFTMAX:
@@ -89,8 +88,12 @@ class BackboneOptions(Options):
                     f"(at most {MAX_SOFTMAX}); use `logistic`."
                 )
             return Softmax(states=largest + 1)
+        roots = np.sqrt(values)
         return Logistic(
-            components=self.components, location=location, scale=scale, states=math.ceil(ROOM * largest) + 2
+            components=self.components,
+            location=float(roots.mean()),
+            scale=_spread(roots),
+            states=math.ceil(ROOM * largest) + 2,
         )
 
     def _order(self, pooled: np.ndarray, seed: int) -> tuple[int, ...]:
@@ -99,3 +102,8 @@ class BackboneOptions(Options):
         if self.order is Order.VARIANCE:
             return tuple(map(int, np.argsort(-pooled.var(axis=0), kind="stable")))
         return tuple(range(pooled.shape[1]))
+
+
+def _spread(values: np.ndarray) -> float:
+    """Return the standard deviation, or one where all values are equal."""
+    return float(values.std()) or 1.0
