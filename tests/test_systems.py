@@ -1,16 +1,19 @@
 """Simulated ensembles follow the law of their reactions."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from exact import cascade1_means, master_equation
 from scipy.integrate import solve_ivp
 from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import expm_multiply
 from scipy.stats import chisquare, poisson
 
 from weightflow.errors import InputError
-from weightflow.systems import BUILT_IN, Simulator, find_system, load_dataset, simulate
+from weightflow.systems import BUILT_IN, Simulator, ensembles, find_system, load_dataset, simulate
 from weightflow.types import Kind
 
 BIRTH_DEATH = "model m()\n species X = 0; birth: => X; 6; death: X => ; 0.5 * X;\nend"
@@ -31,7 +34,7 @@ def model(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def epidemic() -> np.ndarray:
-    return simulate("epidemic", 4000, seed=11)[0]
+    return simulate("epidemic", 2500, seed=11)[0]
 
 
 def epidemic_by_the_master_equation(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +98,141 @@ def test_the_epidemic_agrees_with_the_published_ensemble(epidemic, shared_data):
     assert np.sqrt((z**2).mean()) < 1.6
 
 
+def test_cascade1_is_a_product_of_poissons():
+    times = np.array([0.2, 0.6, 1.5, 3.0, 10.0])
+    samples = simulate("cascade1", 2000, seed=21, times=times)[0]
+    for cloud, means in zip(samples.swapaxes(0, 1), cascade1_means(times), strict=True):
+        assert (np.abs(cloud.mean(0) - means) < 4.5 * np.sqrt(means / len(cloud)) + 1e-3).all()
+        for counts, mean in zip(cloud.T, means, strict=True):
+            assert follows(counts, poisson.pmf(np.arange(30), mean)) > 1e-4
+        present = cloud[:, means > 0.05]  # correlations of species that are hardly ever seen are not Gaussian
+        correlations = np.corrcoef(present.T)[np.triu_indices(present.shape[1], 1)]
+        assert np.abs(correlations).max() < 5 / np.sqrt(len(cloud))
+    variances, means = samples[:, -1].var(0, ddof=1), cascade1_means(times)[-1]
+    assert (np.abs(variances - means) < 4.5 * np.sqrt((2 * means**2 + means) / len(samples))).all()
+
+
+@pytest.mark.parametrize(("name", "made", "decays"), [("cascade1", 10, 1), ("cascade2", 500 / 3, 2.5)])
+def test_molecules_in_a_cascade_are_passed_on_and_neither_made_nor_lost_on_the_way(name, made, decays):
+    # Each molecule enters at a constant rate and leaves independently of all others: their number is Poisson.
+    times = find_system(name).times[[5, 20, 100]]
+    samples = simulate(name, 500, seed=22, times=times)[0]
+    for total, mean in zip(samples.sum(-1).T, made / decays * (1 - np.exp(-decays * times)), strict=True):
+        assert follows(total, poisson.pmf(np.arange(200), mean)) > 1e-4
+
+
+def check_law(
+    ensemble: np.ndarray,
+    times: np.ndarray,
+    start: tuple[int, ...],
+    reactions: Sequence[tuple[np.ndarray, Sequence[int]]],
+    width: int = 1,
+) -> None:
+    """Compare an ensemble (trajectory, time, species) with its master equation: each marginal, and the joint law.
+
+    The joint law is compared over boxes of `width` counts of each species, so that many boxes hold enough samples.
+    """
+    shape = reactions[0][0].shape
+    generator = master_equation(shape, reactions)
+    law = np.zeros(shape)
+    law[start] = 1
+    law = law.ravel()
+    for cloud, wait in zip(ensemble.swapaxes(0, 1).astype(int), np.diff(times, prepend=0), strict=True):
+        law = np.asarray(expm_multiply(generator * wait, law))
+        joint = law.clip(0).reshape(shape)
+        boxes = np.ravel_multi_index(tuple(np.indices(shape) // width), shape)
+        assert follows(boxes[tuple(cloud.T)], np.bincount(boxes.ravel(), joint.ravel())) > 1e-4
+        for axis, counts in enumerate(cloud.T):
+            others = tuple(other for other in range(len(shape)) if other != axis)
+            assert follows(counts, joint.sum(others)) > 1e-4
+
+
+def test_the_first_two_species_of_cascade2_follow_their_master_equation():
+    # What comes first in a cascade does not depend on what comes after it.
+    shape = (40, 30)
+    x1, x2 = np.indices(shape).astype(float)
+
+    def passed(x: np.ndarray) -> np.ndarray:
+        return np.where(x >= 1, 50 / 3 + 5000 / 3 * x / (200 / 3 + x), 0)
+
+    made = np.full(shape, 500 / 3)
+    reactions = [(made, (1, 0)), (passed(x1), (-1, 1)), (passed(x2), (0, -1)), (2.5 * x1, (-1, 0)), (2.5 * x2, (0, -1))]
+    times = np.array([0.02, 0.1, 0.5])
+    ensemble = simulate("cascade2", 1500, seed=23, times=times)[0]
+    check_law(ensemble[..., :2], times, (0, 0), reactions)
+
+
+def test_the_toggle_switch_follows_its_master_equation():
+    shape = (2, 2, 85, 85)
+    gx, gy, px, py = np.indices(shape).astype(float)
+    reactions = [
+        (50 * gx, (0, 0, 1, 0)),
+        (50 * gy, (0, 0, 0, 1)),
+        (px, (0, 0, -1, 0)),
+        (py, (0, 0, 0, -1)),
+        (1e-4 * px * (px - 1) * gy, (0, -1, -2, 0)),
+        (1e-4 * py * (py - 1) * gx, (-1, 0, 0, -2)),
+        (0.1 * (1 - gy), (0, 1, 2, 0)),
+        (0.1 * (1 - gx), (1, 0, 0, 2)),
+    ]
+    times = np.array([0.5, 2.0])
+    check_law(simulate("toggle_switch", 2000, seed=24, times=times)[0], times, (1, 1, 0, 0), reactions, width=10)
+
+
+def test_a_gene_of_the_toggle_switch_is_free_or_blocked_and_both_happen():
+    ensemble = simulate("toggle_switch", 300, seed=25)[0]
+    assert set(np.unique(ensemble[:, -1, :2])) == {0, 1}
+    assert set(np.unique(ensemble[..., :2])) == {0, 1}
+
+
+def evolution() -> tuple[list[tuple[np.ndarray, tuple[int, int]]], np.ndarray]:
+    """Reactions of `ecological_evolution` on all genotypes, and 2 N fitness of each."""
+    x, y = np.indices((100, 100)).astype(float)
+
+    def hill(at: tuple[float, float], widths: tuple[float, float]) -> np.ndarray:
+        return np.exp(-(((x - at[0]) / widths[0]) ** 2 + ((y - at[1]) / widths[1]) ** 2) / 2)
+
+    fitness = 8 * hill((46, 86), (10, 10)) + 8 * hill((18, 31), (10, 10)) + 10 * hill((52, 44), (20, 8))
+
+    def rate(change: tuple[int, int]) -> np.ndarray:
+        gain = np.roll(fitness, (-change[0], -change[1]), (0, 1)) - fitness
+        return 1.5 * gain / -np.expm1(-gain)
+
+    return [(rate(change), change) for change in ((1, 0), (-1, 0), (0, 1), (0, -1))], fitness
+
+
+def test_ecological_evolution_follows_its_master_equation():
+    times = np.array([5.0, 20.0, 40.0])
+    ensemble = simulate("ecological_evolution", 2000, seed=26, times=times)[0]
+    check_law(ensemble, times, (30, 62), evolution()[0], width=5)
+
+
+def test_ecological_evolution_balances_where_genotypes_are_as_frequent_as_their_fitness_demands():
+    reactions, fitness = evolution()
+    frequent = np.exp(fitness).ravel()
+    assert np.abs(master_equation((100, 100), reactions) @ frequent).max() < 1e-9 * frequent.max()
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (99, 0), (0, 99), (99, 99)])
+def test_evolution_stays_within_the_alleles_that_there_are(model, corner):
+    text = find_system("ecological_evolution").text.replace("x = 30, y = 62", f"x = {corner[0]}, y = {corner[1]}")
+    ensemble = simulate(model(text), 50, seed=27, times=np.linspace(0, 5, 51))[0]
+    assert (ensemble[:, 0] == corner).all()
+    assert ensemble.min() >= 0
+    assert ensemble.max() <= 99
+    assert len(np.unique(ensemble[:, -1], axis=0)) > 20
+
+
+def test_evolution_splits_towards_the_three_places_of_the_paper():
+    ensemble = simulate("ecological_evolution", 500, seed=28, times=[0.0, 10.0, 100.0])[0]
+    places = np.array([(46, 86), (18, 31), (52, 44)])
+    near = (np.linalg.norm(ensemble[:, :, None] - places, axis=-1) < 15).mean(0)  # (time, place)
+    assert (near[0] == 0).all()
+    assert (near[1] < 0.1).all()
+    assert (near[2] > 0.15).all()
+    assert near[2].sum() > 0.8
+
+
 def test_a_birth_death_process_is_poisson_at_every_time(model):
     times = np.array([0.4, 1.0, 3.0, 8.0])
     samples, species = simulate(model(BIRTH_DEATH), 4000, seed=2, times=times)
@@ -107,7 +245,7 @@ def test_a_birth_death_process_is_poisson_at_every_time(model):
 def test_rates_that_depend_on_time_are_followed_however_few_times_are_recorded(model, times):
     # Integrated over whole periods the rate gives 2; held still between rare reactions it would give 2.3.
     text = "model m()\n species X = 0; => X; 0.2 * (1 + 0.9 * sin(2 * pi * time));\nend"
-    last = simulate(model(text), 8000, seed=3, times=times)[0][:, -1, 0]
+    last = simulate(model(text), 3000, seed=3, times=times)[0][:, -1, 0]
     assert abs(last.mean() - 2) < 4 * np.sqrt(2 / len(last))
     assert follows(last, poisson.pmf(np.arange(30), 2.0)) > 1e-4
 
@@ -125,15 +263,28 @@ def test_a_state_does_not_depend_on_which_other_times_are_recorded_in_law(model)
     assert abs(alone.mean() - among.mean()) < 4.5 * np.sqrt((alone.var() + among.var()) / 4000)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_built_in_systems_hold_counts_from_time_zero_on(name):
-    samples, species = simulate(name, 20, seed=0)
-    times = find_system(name).times
-    assert samples.shape == (20, len(times), len(species))
-    assert times[0] == 0
+@pytest.mark.parametrize(
+    ("name", "species", "start", "stop"),
+    [
+        ("epidemic", ["S", "I", "R"], [50, 10, 0], 50),
+        ("toggle_switch", ["Gx", "Gy", "Px", "Py"], [1, 1, 0, 0], 10),
+        ("cascade1", [f"X{i}" for i in range(1, 16)], [0] * 15, 10),
+        ("cascade2", [f"X{i}" for i in range(1, 16)], [0] * 15, 1),
+        ("ecological_evolution", ["x", "y"], [30, 62], 100),
+    ],
+)
+def test_the_systems_of_the_paper_hold_counts_from_its_start_on_at_101_times(name, species, start, stop):
+    samples, names = simulate(name, 20, seed=0)
+    assert samples.shape == (20, 101, len(species))
+    assert list(names) == species
+    assert (samples[:, 0] == start).all()
     assert (samples == np.rint(samples)).all()
     assert (samples >= 0).all()
-    assert (samples[:, 0] == samples[0, 0]).all()
+    assert np.allclose(find_system(name).times, np.linspace(0, stop, 101))
+
+
+def test_the_systems_of_the_paper_are_all_there():
+    assert set(BUILT_IN) == {"epidemic", "toggle_switch", "cascade1", "cascade2", "ecological_evolution"}
 
 
 def test_a_seed_decides_the_ensemble_and_more_trajectories_begin_with_the_same(epidemic):
@@ -223,19 +374,33 @@ def test_a_missing_library_is_named_with_what_to_install(library, monkeypatch):
         simulate("epidemic", 1, seed=0)
 
 
-def test_a_built_in_data_set_has_three_independent_ensembles():
+def test_a_built_in_data_set_has_three_independent_ensembles(monkeypatch):
+    assert ensembles.TRAJECTORIES == 1000
+    monkeypatch.setattr(ensembles, "TRAJECTORIES", 200)
     data = load_dataset("epidemic", seed=0)
     assert data.fresh is not None
     assert data.reference is not None
-    ensembles = [data.snapshots, data.fresh, data.reference]
-    assert {len(cloud) for part in ensembles for cloud in part.samples} == {1000}
-    assert len({part.digest() for part in ensembles}) == 3
+    parts = [data.snapshots, data.fresh, data.reference]
+    assert {len(cloud) for part in parts for cloud in part.samples} == {200}
+    assert len({part.digest() for part in parts}) == 3
     assert data.snapshots.species == ("S", "I", "R")
     assert set(data.snapshots.kinds) == {Kind.COUNTS}
     assert data.seen == tuple(range(0, 101, 10))
     # what `simulate --seed 0` writes is none of what a search with that seed fits or scores on
-    again = simulate("epidemic", 1000, seed=0)[0]
-    assert not any(np.array_equal(again[:, -1], part.samples[-1]) for part in ensembles)
+    again = simulate("epidemic", 200, seed=0)[0]
+    assert not any(np.array_equal(again[:, -1], part.samples[-1]) for part in parts)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_built_in_data_set_holds_counts_and_fresh_trajectories(name, monkeypatch):
+    monkeypatch.setattr(ensembles, "TRAJECTORIES", 20)
+    data = load_dataset(name, seed=3)
+    assert data.fresh is not None
+    assert data.reference is not None
+    assert len({part.digest() for part in (data.snapshots, data.fresh, data.reference)}) == 3
+    assert set(data.snapshots.kinds) == {Kind.COUNTS}
+    assert len(data.snapshots.kinds) == len(data.snapshots.species) == data.snapshots.dim
+    assert len(data.seen) == 11
 
 
 def test_a_built_in_data_set_takes_no_options_of_files():

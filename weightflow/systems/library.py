@@ -18,6 +18,10 @@ from weightflow.errors import InputError
 BUILT_IN: Mapping[str, tuple[float, int]] = MappingProxyType(  # name: (last time, number of steps to it from zero)
     {
         "epidemic": (50.0, 100),
+        "toggle_switch": (10.0, 100),
+        "cascade1": (10.0, 100),
+        "cascade2": (1.0, 100),
+        "ecological_evolution": (100.0, 100),
     }
 )
 ANTIMONY = (".ant", ".txt")
