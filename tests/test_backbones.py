@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy import stats
 
 from weightflow.backbones import Backbone, BackboneOptions, Layer, TokenLayout
 from weightflow.backbones.cores import Transformer
+from weightflow.backbones.heads import Gaussian, Logistic, Softmax
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
 from weightflow.rng import quasi_uniforms, torch_generator, uniforms
@@ -104,11 +106,13 @@ def test_a_gaussian_head_agrees_with_scipy() -> None:
     cloud = np.random.default_rng(0).normal(50.0, 3.0, (200, 1))
     one = build(Snapshots(np.array([0.0, 1.0]), (cloud, cloud + 1)), components=1)
     bias = one.heads[0].first_bias()
-    mean, deviation = one.heads[0].location, one.heads[0].scale  # pyright: ignore[reportAttributeAccessIssue]
+    assert isinstance(one.heads[0], Gaussian)
+    mean, deviation = one.heads[0].locations[0], one.heads[0].scales[0]
     spread = deviation * (1e-3 + math.exp(float(bias[2])))  # softplus above the least scale adds the two
     x = torch.tensor([45.0, 50.0, 58.0])
     expected = stats.norm(mean, spread).logpdf(x.numpy())
-    np.testing.assert_allclose(one.heads[0].log_prob(bias.expand(3, -1), x).numpy(), expected, atol=5e-3)
+    log_prob = one.heads[0].log_prob(bias.expand(3, 1, -1), x[:, None])[:, 0]
+    np.testing.assert_allclose(log_prob.numpy(), expected, atol=5e-3)
 
 
 def test_sampled_frequencies_agree_with_the_density(counts: Backbone) -> None:
@@ -136,23 +140,25 @@ def test_samples_of_a_mixed_backbone_follow_its_density() -> None:
 
 
 def test_the_quantile_of_the_cumulative_probability_is_the_count_itself(counts: Backbone) -> None:
-    head = counts.heads[0]
-    params = torch.randn(7, head.rows, generator=torch_generator(0, "params"))
-    cumulated = head.log_masses(params).exp().cumsum(-1)  # pyright: ignore[reportAttributeAccessIssue]
+    head = counts.heads[0].take(1)
+    assert isinstance(head, Softmax | Logistic)
+    params = torch.randn(7, 1, head.rows, generator=torch_generator(0, "params"))
+    cumulated = head.log_masses(params).exp().cumsum(-1)[:, 0]
     for count in range(4):
         below = cumulated[:, count - 1] if count else torch.zeros(7)
         middle = ((below + cumulated[:, count]) / 2).clamp(1e-7, 1 - 1e-7)
         wide = cumulated[:, count] - below > 1e-5
-        assert (head.quantile(params, middle)[wide] == count).all()
+        assert (head.quantile(params, middle[:, None])[wide] == count).all()
 
 
 def test_listed_probabilities_sum_to_one_with_the_tail_in_the_last(counts: Backbone) -> None:
     head = counts.heads[0]
-    params = torch.randn(7, head.rows, generator=torch_generator(0, "params"))
-    masses = head.log_masses(params).exp()  # pyright: ignore[reportAttributeAccessIssue]
-    torch.testing.assert_close(masses.sum(-1), torch.ones(7))
-    expected = head.log_prob(params, torch.full((7,), 2.0)).exp()
-    torch.testing.assert_close(masses[:, 2], expected)
+    assert isinstance(head, Softmax | Logistic)
+    params = torch.randn(7, 2, head.rows, generator=torch_generator(0, "params"))
+    masses = head.log_masses(params).exp()
+    torch.testing.assert_close(masses.sum(-1), torch.ones(7, 2))
+    expected = head.log_prob(params, torch.full((7, 2), 2.0)).exp()
+    torch.testing.assert_close(masses[..., 2], expected)
 
 
 def test_a_stack_gives_what_its_members_give_alone(backbone: Backbone) -> None:
@@ -172,6 +178,18 @@ def test_a_conditional_depends_on_no_species_that_comes_later(backbone: Backbone
         for x in (one, torch.tensor([[[52.0, 4.0]]]), torch.tensor([[[0.0, 4.0]]]))
     ]
     assert any(not torch.allclose(seconds[0], other) for other in seconds[1:])
+
+
+def test_a_whole_sequence_reads_as_its_parts_one_after_the_other(backbone: Backbone) -> None:
+    matrices = backbone.layout.unpack(weights(backbone, 2))
+    walk = backbone.core.bind(matrices[: -len(backbone.heads)])
+    x = torch.randn(2, 5, 3, backbone.layout.layers[0].fan_in, generator=torch_generator(0, "x"))
+    state: Any = walk.start(5)
+    stepped: list[torch.Tensor] = []
+    for k in range(3):
+        hidden, state = walk.step(x[:, :, k], state)
+        stepped.append(hidden)
+    torch.testing.assert_close(walk.read(x), torch.stack(stepped, 2))
 
 
 def test_a_backbone_written_as_json_is_the_same_function(backbone: Backbone) -> None:
@@ -224,10 +242,6 @@ def test_attention_over_the_species_before_is_attention_with_a_causal_mask() -> 
     assert isinstance(one.core, Transformer)
     walk = one.core.bind(matrices[:-1])
     x = torch.randn(1, 1, 2, one.layout.layers[0].fan_in, generator=torch_generator(0, "x"))
-    state, stepped = walk.start(1), []
-    for k in range(2):
-        hidden, state = walk.step(x[:, :, k], state)
-        stepped.append(hidden)
 
     def linear(k: int, y: torch.Tensor) -> torch.Tensor:
         return y @ matrices[k][0, :, :-1].T + matrices[k][0, :, -1]
@@ -240,7 +254,7 @@ def test_attention_over_the_species_before_is_attention_with_a_causal_mask() -> 
     attended = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     y = y + linear(2, attended.transpose(-2, -3).flatten(-2))
     y = norm(y + linear(4, torch.nn.functional.gelu(linear(3, norm(y)))))
-    torch.testing.assert_close(torch.stack(stepped, 2), y)
+    torch.testing.assert_close(walk.read(x), y)
 
 
 def test_counts_above_the_last_softmax_state_are_moved_to_it() -> None:

@@ -17,6 +17,8 @@ from weightflow.backbones.layout import Layer, TokenLayout
 from weightflow.errors import InputError
 from weightflow.types import Options
 
+Output = tuple[Tensor, Tensor]  # matrix and bias of an output layer
+
 FIRST_OUTPUT_SCALE = 0.3  # of the output layer's weights before fitting: conditionals start near their biases
 
 
@@ -25,7 +27,7 @@ class Backbone(Options):
 
     Attributes:
         core: the network that reads one value after the other.
-        heads: for each species, the family of its conditional.
+        heads: families of conditionals, each with its own output layer and some of the species.
         order: the species in the order in which they are described.
         places: whether the core is told which species comes next.
     """
@@ -38,7 +40,7 @@ class Backbone(Options):
     @property
     def dim(self) -> int:
         """Number of species."""
-        return len(self.heads)
+        return len(self.order)
 
     @property
     def rows(self) -> int:
@@ -52,18 +54,13 @@ class Backbone(Options):
         Raises:
             InputError: a species is continuous.
         """
-        listed = [head.states for head in self.heads if isinstance(head, Softmax | Logistic)]
-        if len(listed) < self.dim:
-            raise InputError(
-                "marginals are probabilities of counts, but a species is continuous; draw samples instead."
-            )
-        return max(listed)
+        return max(head.states for head in self._count_heads())
 
     @cached_property
     def layout(self) -> TokenLayout:
         """Layers of the core, then one output layer for each group of species that share it."""
         width = max(head.features for head in self.heads) + (self.dim if self.places else 0)
-        outputs = (Layer(f"output {name}", rows, self.core.hidden) for name, rows in self._groups)
+        outputs = (Layer(f"output {head.family}", head.rows, self.core.hidden) for head in self.heads)
         return TokenLayout((*self.core.layers(width), *outputs))
 
     def init(self, generator: torch.Generator) -> Float[Tensor, "token width"]:
@@ -71,12 +68,12 @@ class Backbone(Options):
         bound = self.core.hidden**-0.5
         shape = (self.layout.n_tokens, self.layout.width)
         drawn = self.layout.unpack((torch.rand(shape, generator=generator) * 2 - 1) * bound)
-        cores = drawn[: -len(self._groups)]
+        inner = len(drawn) - len(self.heads)
         outputs = [
-            torch.cat([matrix[:, :-1] * FIRST_OUTPUT_SCALE, self._head_of(group).first_bias()[:, None]], 1)
-            for group, matrix in zip(self._groups, drawn[len(cores) :], strict=True)
+            torch.cat([matrix[:, :-1] * FIRST_OUTPUT_SCALE, head.first_bias()[:, None]], 1)
+            for head, matrix in zip(self.heads, drawn[inner:], strict=True)
         ]
-        return self.layout.pack([*cores, *outputs])
+        return self.layout.pack([*drawn[:inner], *outputs])
 
     def log_prob(
         self,
@@ -87,8 +84,10 @@ class Backbone(Options):
         """Log-probability of `samples`, or of their first `species` in `order`, under each set of weights."""
         last = self.dim if species is None else species
         total = tokens.new_zeros(samples.shape[:2])
-        for i, params in self._conditionals(tokens, samples, last):
-            total = total + self.heads[i].log_prob(params, samples[..., i])
+        for head, params in self._conditionals(tokens, samples):
+            described = [self.order.index(i) < last for i in head.species]
+            log_prob = head.log_prob(params, samples[..., list(head.species)])
+            total = total + (log_prob if all(described) else log_prob[..., described]).sum(-1)
         return total
 
     def marginals(
@@ -101,12 +100,15 @@ class Backbone(Options):
 
         The marginals are exact where samples and weights list all states with their probabilities; over samples of the
         model itself (equal weights) they have less variance than histograms.
+
+        Raises:
+            InputError: a species is continuous.
         """
+        heads = self._count_heads()
         marginals = tokens.new_zeros(len(tokens), self.dim, self.states)
-        for i, params in self._conditionals(tokens, samples, self.dim):
-            head = self.heads[i]
-            if isinstance(head, Softmax | Logistic):  # `states` has refused the rest
-                marginals[:, i, : head.states] = torch.einsum("sd,sdv->sv", weights, head.log_masses(params).exp())
+        for head, (_, params) in zip(heads, self._conditionals(tokens, samples), strict=True):
+            masses = torch.einsum("sd,sdiv->siv", weights, head.log_masses(params).exp())
+            marginals[:, list(head.species), : head.states] = masses
         return marginals
 
     def sample(
@@ -115,63 +117,60 @@ class Backbone(Options):
         """Turn numbers in (0, 1) into samples under each set of weights: invert one conditional after the other."""
         walk, outputs = self._bind(tokens)
         state = walk.start(uniforms.shape[1])
-        features = self._features(tokens, uniforms.shape[1])
-        drawn: dict[int, Tensor] = {}
+        samples = torch.zeros_like(uniforms)
         for k, i in enumerate(self.order):
-            hidden, state = walk.step(features, state)
-            drawn[i] = self.heads[i].quantile(self._params(outputs, i, hidden), uniforms[..., k])
-            features = self._features(tokens, uniforms.shape[1], k + 1, drawn[i])
-        return torch.stack([drawn[i] for i in range(self.dim)], -1)
+            hidden, state = walk.step(self._feature(k, samples), state)
+            number, head = self._alone[i]
+            params = _linear(outputs[number], hidden)[:, :, None]
+            samples[..., i] = head.quantile(params, uniforms[..., k : k + 1])[..., 0]
+        return samples
 
     def _conditionals(
-        self, tokens: Tensor, samples: Tensor, last: int
-    ) -> Iterator[tuple[int, Float[Tensor, "stack draw row"]]]:
-        """Yield each species, in the order of description, with the parameters of its conditional."""
+        self, tokens: Tensor, samples: Tensor
+    ) -> Iterator[tuple[Head, Float[Tensor, "stack draw species row"]]]:
+        """Yield each head with the parameters of the conditionals of its species."""
         walk, outputs = self._bind(tokens)
-        state = walk.start(samples.shape[1])
-        features = self._features(tokens, samples.shape[1])
-        for k, i in enumerate(self.order[:last]):
-            hidden, state = walk.step(features, state)
-            yield i, self._params(outputs, i, hidden)
-            features = self._features(tokens, samples.shape[1], k + 1, samples[..., i])
+        hidden = walk.read(torch.stack([self._feature(k, samples) for k in range(self.dim)], 2))
+        for head, output in zip(self.heads, outputs, strict=True):
+            places = [self.order.index(i) for i in head.species]
+            told = hidden if places == list(range(self.dim)) else hidden[:, :, places]
+            yield head, _linear(output, told.flatten(1, 2)).unflatten(1, told.shape[1:3])
 
-    def _bind(self, tokens: Tensor) -> tuple[Walk, dict[tuple[str, int], tuple[Tensor, Tensor]]]:
+    def _bind(self, tokens: Tensor) -> tuple[Walk, list[Output]]:
         matrices = self.layout.unpack(tokens)
-        inner = len(matrices) - len(self._groups)
-        outputs = {
-            group: (matrix[..., :-1].mT, matrix[..., None, :, -1])
-            for group, matrix in zip(self._groups, matrices[inner:], strict=True)
-        }
+        inner = len(matrices) - len(self.heads)
+        outputs = [(matrix[..., :-1].mT, matrix[..., None, :, -1]) for matrix in matrices[inner:]]
         return self.core.bind(matrices[:inner]), outputs
 
-    def _params(
-        self, outputs: dict[tuple[str, int], tuple[Tensor, Tensor]], species: int, hidden: Tensor
-    ) -> Float[Tensor, "stack draw row"]:
-        matrix, bias = outputs[_group(self.heads[species])]
-        return torch.baddbmm(bias, hidden, matrix)
-
-    def _features(
-        self, tokens: Tensor, draws: int, place: int = 0, value: Tensor | None = None
-    ) -> Float[Tensor, "stack draw feature"]:
-        """Encode the value before (zeros before the first), and the place of the species that comes next."""
+    def _feature(self, k: int, samples: Tensor) -> Float[Tensor, "stack draw feature"]:
+        """What the core is told before the k-th species in order: the value before (zeros before the first), and k."""
         width = self.layout.layers[0].fan_in
-        room = width - (self.dim if self.places else 0)
-        features = tokens.new_zeros(len(tokens), draws, width)
-        if value is not None:
-            encoded = self.heads[self.order[place - 1]].encode(value)
-            features[..., : encoded.shape[-1]] = encoded
-        if self.places and place < self.dim:
-            features[..., room + place] = 1.0
-        return features
+        feature = samples.new_zeros(*samples.shape[:2], width)
+        if k:
+            _, head = self._alone[self.order[k - 1]]
+            feature[..., : head.features] = head.encode(samples[..., list(head.species)])[..., 0, :]
+        if self.places:
+            feature[..., width - self.dim + k] = 1.0
+        return feature
 
     @cached_property
-    def _groups(self) -> tuple[tuple[str, int], ...]:
-        return tuple(dict.fromkeys(_group(head) for head in self.heads))
+    def _alone(self) -> dict[int, tuple[int, Head]]:
+        """For each species, which head it has, and that head of it alone."""
+        return {
+            species: (number, head.take(k))
+            for number, head in enumerate(self.heads)
+            for k, species in enumerate(head.species)
+        }
 
-    def _head_of(self, group: tuple[str, int]) -> Head:
-        return next(head for head in self.heads if _group(head) == group)
+    def _count_heads(self) -> list[Softmax | Logistic]:
+        counts = [head for head in self.heads if isinstance(head, Softmax | Logistic)]
+        if len(counts) < len(self.heads):
+            raise InputError(
+                "marginals are probabilities of counts, but a species is continuous; draw samples instead."
+            )
+        return counts
 
 
-def _group(head: Head) -> tuple[str, int]:
-    """Heads of one family and size share their layer."""
-    return head.family, head.rows
+def _linear(output: Output, hidden: Float[Tensor, "stack draw hidden"]) -> Float[Tensor, "stack draw row"]:
+    matrix, bias = output
+    return torch.baddbmm(bias, hidden, matrix)

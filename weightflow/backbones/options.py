@@ -69,32 +69,40 @@ class BackboneOptions(Options):
             InputError: softmax is asked for, and a count is too large for it.
         """
         pooled = snapshots.pooled()
-        heads = tuple(self._head(pooled[:, i], kind, snapshots.species[i]) for i, kind in enumerate(snapshots.kinds))
+        families: dict[str, list[int]] = {}
+        for i, kind in enumerate(snapshots.kinds):
+            families.setdefault(self._family(pooled[:, i], kind, snapshots.species[i]), []).append(i)
         core = (
             GRU(hidden=self.hidden)
             if self.kind is CoreKind.GRU
             else Transformer(hidden=self.hidden, depth=self.depth, heads=self.heads)
         )
+        heads = tuple(self._head(family, species, pooled[:, species]) for family, species in families.items())
         return Backbone(core=core, heads=heads, order=self._order(pooled, seed), places=self.places)
 
-    def _head(self, values: np.ndarray, kind: Kind, species: str) -> Head:
+    def _family(self, values: np.ndarray, kind: Kind, species: str) -> str:
         if kind is Kind.CONTINUOUS:
-            return Gaussian(components=self.components, location=float(values.mean()), scale=_spread(values))
-        largest = int(values.max())
-        if self.head is HeadKind.SOFTMAX or (self.head is HeadKind.AUTO and largest < FEW_STATES):
-            if largest >= MAX_SOFTMAX:
-                raise InputError(
-                    f"species `{species}` reaches {largest}, and `backbone.head`=softmax has a weight for every count "
-                    f"(at most {MAX_SOFTMAX}); use `logistic`."
-                )
-            return Softmax(states=largest + 1)
-        roots = np.sqrt(values)
-        return Logistic(
-            components=self.components,
-            location=float(roots.mean()),
-            scale=_spread(roots),
-            states=math.ceil(ROOM * largest) + 2,
-        )
+            return "gaussian"
+        largest = values.max()
+        if self.head is HeadKind.SOFTMAX and largest >= MAX_SOFTMAX:
+            raise InputError(
+                f"species `{species}` reaches {largest:g}, and `backbone.head`=softmax has a weight for every count "
+                f"(at most {MAX_SOFTMAX}); use `logistic`."
+            )
+        if self.head is HeadKind.AUTO:
+            return "softmax" if largest < FEW_STATES else "logistic"
+        return self.head.value
+
+    def _head(self, family: str, species: list[int], values: np.ndarray) -> Head:
+        chosen, largest = tuple(species), int(values.max())
+        if family == "softmax":
+            return Softmax(species=chosen, states=largest + 1)
+        if family == "gaussian":
+            locations, scales = _standardise(values)
+            return Gaussian(species=chosen, components=self.components, locations=locations, scales=scales)
+        locations, scales = _standardise(np.sqrt(values))
+        states = math.ceil(ROOM * largest) + 2
+        return Logistic(species=chosen, components=self.components, locations=locations, scales=scales, states=states)
 
     def _order(self, pooled: np.ndarray, seed: int) -> tuple[int, ...]:
         if self.order is Order.RANDOM:
@@ -104,6 +112,8 @@ class BackboneOptions(Options):
         return tuple(range(pooled.shape[1]))
 
 
-def _spread(values: np.ndarray) -> float:
-    """Return the standard deviation, or one where all values are equal."""
-    return float(values.std()) or 1.0
+def _standardise(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return each column's mean and standard deviation, or one where all of its values are equal."""
+    deviations = values.std(axis=0)
+    deviations[deviations == 0] = 1.0
+    return tuple(values.mean(axis=0).tolist()), tuple(deviations.tolist())

@@ -22,6 +22,10 @@ __all__ = ["GRU", "Core", "Transformer", "Walk"]
 class Walk(Protocol):
     """A core with its weights, ready to walk over the species."""
 
+    def read(self, features: Float[Tensor, "stack draw species feature"]) -> Float[Tensor, "stack draw species hidden"]:
+        """Read whole sequences of encoded values; the k-th answer depends on the first k alone."""
+        ...
+
     def start(self, draws: int) -> Any:
         """Return the state before the first species."""
         ...

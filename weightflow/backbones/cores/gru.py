@@ -36,15 +36,28 @@ class GRUWalk:
     w_state: Tensor
     b_state: Tensor
 
+    def read(self, features: Tensor) -> Tensor:
+        """Read whole sequences of encoded values, (stack, draw, species, feature); what goes in is mapped at once."""
+        inputs = torch.baddbmm(self.b_input, features.flatten(1, 2), self.w_input).unflatten(1, features.shape[1:3])
+        state = self.start(features.shape[1])
+        states: list[Tensor] = []
+        for one in inputs.unbind(2):
+            state = self._next(one, state)
+            states.append(state)
+        return torch.stack(states, 2)
+
     def start(self, draws: int) -> Tensor:
         """Zeros."""
         return self.w_state.new_zeros(len(self.w_state), draws, self.w_state.shape[1])
 
     def step(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Read one encoded value; the state is also what the next conditional is made of."""
-        reset_i, update_i, new_i = torch.baddbmm(self.b_input, features, self.w_input).chunk(3, -1)
+        state = self._next(torch.baddbmm(self.b_input, features, self.w_input), state)
+        return state, state
+
+    def _next(self, inputs: Tensor, state: Tensor) -> Tensor:
+        reset_i, update_i, new_i = inputs.chunk(3, -1)
         reset_h, update_h, new_h = torch.baddbmm(self.b_state, state, self.w_state).chunk(3, -1)
         update = torch.sigmoid(update_i + update_h)
         new = torch.tanh(new_i + torch.sigmoid(reset_i + reset_h) * new_h)
-        state = new + update * (state - new)
-        return state, state
+        return new + update * (state - new)

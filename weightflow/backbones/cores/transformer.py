@@ -59,22 +59,31 @@ class TransformerWalk:
     parts: tuple[tuple[Tensor, Tensor], ...]
     heads: int
 
+    def read(self, features: Tensor) -> Tensor:
+        """Read whole sequences of encoded values, (stack, draw, species, feature), each under a causal mask."""
+        shape = (features.shape[1], features.shape[2])
+        return self._walk(features.flatten(1, 2), shape, ())[0].unflatten(1, shape)
+
     def start(self, draws: int) -> Memory:
         """Nothing to attend to."""
         return ()
 
     def step(self, features: Tensor, state: Memory) -> tuple[Tensor, Memory]:
         """Read one encoded value, attend to all before it and to itself."""
+        return self._walk(features, (features.shape[1], 1), state)
+
+    def _walk(self, features: Tensor, shape: tuple[int, int], state: Memory) -> tuple[Tensor, Memory]:
+        """Read (stack, draw x species, feature); `shape` says how many draws and species they are."""
         x = self._linear(0, features)
         memory: list[tuple[Tensor, Tensor]] = []
         for block in range((len(self.parts) - 1) // 4):
             first = 1 + 4 * block
-            query, key, value = (self._split(part) for part in self._linear(first, _norm(x)).chunk(3, -1))
+            query, key, value = (self._split(part, shape) for part in self._linear(first, _norm(x)).chunk(3, -1))
             if state:
                 key, value = torch.cat([state[block][0], key], -2), torch.cat([state[block][1], value], -2)
             memory.append((key, value))
-            attended = scaled_dot_product_attention(query, key, value)
-            x = x + self._linear(first + 1, attended.flatten(-3))
+            attended = scaled_dot_product_attention(query, key, value, is_causal=shape[1] > 1)
+            x = x + self._linear(first + 1, attended.transpose(-2, -3).flatten(-2).flatten(1, 2))
             x = x + self._linear(first + 3, gelu(self._linear(first + 2, _norm(x))))
         return _norm(x), tuple(memory)
 
@@ -82,8 +91,8 @@ class TransformerWalk:
         matrix, bias = self.parts[k]
         return torch.baddbmm(bias, x, matrix)
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, 1, -1))
+    def _split(self, x: Tensor, shape: tuple[int, int]) -> Tensor:
+        return x.unflatten(1, shape).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
 
 
 def _norm(x: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
-"""Heads: how one species' conditional p(x_i | x_1 .. x_{i-1}) is described, one file for each family.
+"""Heads: how the conditionals p(x_i | x_1 .. x_{i-1}) of some species are described, one file for each family.
 
-A head is a pure function of the `rows` numbers that the backbone's last layer gives it. It encodes a value for the
-species that follow, evaluates a log-probability (counts) or log-density (continuous values), and inverts its
-cumulative distribution, so that samples are a function of uniform numbers.
+A head is a pure function of the `rows` numbers that its output layer gives for each of its species. It encodes values
+for the species that follow, evaluates log-probabilities (counts) or log-densities (continuous values), and inverts the
+cumulative distribution, so that samples are a function of uniform numbers. All its species are evaluated at once;
+`take` gives the head of one of them alone.
 """
 
 from typing import Annotated

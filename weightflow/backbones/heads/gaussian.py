@@ -18,12 +18,18 @@ NARROWEST = 1e-3  # least standard deviation of a component, as a share of the p
 
 
 class Gaussian(Options):
-    """Weights, means and standard deviations of `components` Gaussians."""
+    """Weights, means and standard deviations of `components` Gaussians, for the `species` at these columns of the data.
+
+    Attributes:
+        species, components: as above.
+        locations, scales: what the values of each species are standardised with.
+    """
 
     family: Literal["gaussian"] = "gaussian"
+    species: tuple[int, ...]
     components: int
-    location: float
-    scale: float
+    locations: tuple[float, ...]
+    scales: tuple[float, ...]
 
     @property
     def rows(self) -> int:
@@ -35,28 +41,38 @@ class Gaussian(Options):
         """Length of an encoded value."""
         return 1
 
+    def take(self, k: int) -> "Gaussian":
+        """Return the head of the k-th of its species alone."""
+        one = slice(k, k + 1)
+        parts = {"species": self.species[one], "locations": self.locations[one], "scales": self.scales[one]}
+        return self.model_copy(update=parts)
+
     def first_bias(self) -> Float[Tensor, "row"]:
         """Bias of the output layer before fitting: components spread over the pooled data."""
         return first_bias(self.components)
 
-    def encode(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape feature"]:
+    def encode(self, x: Float[Tensor, "*shape species"]) -> Float[Tensor, "*shape species feature"]:
         """The standardised value."""
-        return ((x - self.location) / self.scale)[..., None]
+        return ((x - x.new_tensor(self.locations)) / x.new_tensor(self.scales))[..., None]
 
-    def log_prob(self, params: Float[Tensor, "*shape row"], x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    def log_prob(
+        self, params: Float[Tensor, "*shape species row"], x: Float[Tensor, "*shape species"]
+    ) -> Float[Tensor, "*shape species"]:
         """Log-density in the data's units, in nats."""
-        mixture = components(params, math.log(NARROWEST))
+        mixture = components(params, params.new_tensor([[math.log(NARROWEST)]]))
         place = (self.encode(x) - mixture.means) * (-mixture.log_scales).exp()
         log_normal = -0.5 * place.square() - mixture.log_scales - 0.5 * math.log(2 * math.pi)
-        return (mixture.log_weights + log_normal).logsumexp(-1) - math.log(self.scale)
+        return (mixture.log_weights + log_normal).logsumexp(-1) - x.new_tensor(self.scales).log()
 
-    def quantile(self, params: Float[Tensor, "*shape row"], u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    def quantile(
+        self, params: Float[Tensor, "*shape species row"], u: Float[Tensor, "*shape species"]
+    ) -> Float[Tensor, "*shape species"]:
         """Value at which the cumulative distribution is `u`."""
-        mixture = components(params, math.log(NARROWEST))
+        mixture = components(params, params.new_tensor([[math.log(NARROWEST)]]))
         weights, scales = mixture.log_weights.exp(), mixture.log_scales.exp()
         y = invert(
             lambda y: (weights * torch.special.ndtr((y[..., None] - mixture.means) / scales)).sum(-1),
             mixture.means + scales * torch.special.ndtri(u)[..., None],
             u,
         )
-        return self.location + self.scale * y
+        return u.new_tensor(self.locations) + u.new_tensor(self.scales) * y

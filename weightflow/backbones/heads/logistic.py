@@ -25,12 +25,19 @@ NARROWEST = 0.1  # least scale of a component, in halves of the narrowest bin: a
 
 
 class Logistic(Options):
-    """Weights, means and scales of `components` logistics; `states` counts are listed in marginals."""
+    """Weights, means and scales of `components` logistics, for the `species` at these columns of the data.
+
+    Attributes:
+        species, components: as above.
+        locations, scales: what the square roots of each species are standardised with.
+        states: how many counts marginals list.
+    """
 
     family: Literal["logistic"] = "logistic"
+    species: tuple[int, ...]
     components: int
-    location: float
-    scale: float
+    locations: tuple[float, ...]
+    scales: tuple[float, ...]
     states: int
 
     @property
@@ -43,27 +50,40 @@ class Logistic(Options):
         """Length of an encoded value."""
         return 1
 
+    def take(self, k: int) -> "Logistic":
+        """Return the head of the k-th of its species alone."""
+        one = slice(k, k + 1)
+        parts = {"species": self.species[one], "locations": self.locations[one], "scales": self.scales[one]}
+        return self.model_copy(update=parts)
+
     def first_bias(self) -> Float[Tensor, "row"]:
         """Bias of the output layer before fitting: components spread over the pooled data."""
         return first_bias(self.components)
 
-    def encode(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape feature"]:
+    def encode(self, x: Float[Tensor, "*shape species"]) -> Float[Tensor, "*shape species feature"]:
         """The standardised square root."""
         return self._standardised(x)[..., None]
 
-    def log_prob(self, params: Float[Tensor, "*shape row"], x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    def log_prob(
+        self, params: Float[Tensor, "*shape species row"], x: Float[Tensor, "*shape species"]
+    ) -> Float[Tensor, "*shape species"]:
         """Log-probability of counts, in nats."""
         return self._log_mass(self._components(params), x)
 
-    def log_masses(self, params: Float[Tensor, "*shape row"]) -> Float[Tensor, "*shape state"]:
+    def log_masses(self, params: Float[Tensor, "*shape species row"]) -> Float[Tensor, "*shape species state"]:
         """Log-probability of the counts 0 .. states - 2, and of states - 1 or more."""
-        mixture = self._components(params[..., None, :])
-        counts = torch.arange(self.states, dtype=params.dtype, device=params.device).expand(*params.shape[:-1], -1)
-        masses = self._log_mass(mixture, counts[..., :-1])
-        edge = (self._standardised(counts[..., -1:] - 0.5)[..., None] - mixture.means) * (-mixture.log_scales).exp()
-        return torch.cat([masses, (mixture.log_weights + logsigmoid(-edge)).logsumexp(-1)], -1)
+        mixture = self._components(params[..., None, :, :])
+        counts = torch.arange(self.states, dtype=params.dtype, device=params.device)
+        grid = counts[:, None].expand(*params.shape[:-2], -1, params.shape[-2])
+        edge = (self._standardised(grid[..., -1, :] - 0.5)[..., None, :, None] - mixture.means) * (
+            -mixture.log_scales
+        ).exp()
+        tail = (mixture.log_weights + logsigmoid(-edge)).logsumexp(-1)
+        return torch.cat([self._log_mass(mixture, grid[..., :-1, :]), tail], -2).mT
 
-    def quantile(self, params: Float[Tensor, "*shape row"], u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    def quantile(
+        self, params: Float[Tensor, "*shape species row"], u: Float[Tensor, "*shape species"]
+    ) -> Float[Tensor, "*shape species"]:
         """Smallest count whose cumulative probability reaches `u`."""
         mixture = self._components(params)
         weights, scales = mixture.log_weights.exp(), mixture.log_scales.exp()
@@ -72,21 +92,22 @@ class Logistic(Options):
             mixture.means + scales * torch.logit(u)[..., None],
             u,
         )
-        return ((self.location + self.scale * y).clamp(min=0).square() - 0.5).ceil().clamp(min=0)
+        root = u.new_tensor(self.locations) + u.new_tensor(self.scales) * y
+        return (root.clamp(min=0).square() - 0.5).ceil().clamp(min=0)
 
-    def _components(self, params: Float[Tensor, "*shape row"]) -> Components:
-        narrowest_bin = 0.5 / (self.scale * math.sqrt(self.states))
-        return components(params, math.log(NARROWEST * narrowest_bin / 2))
+    def _components(self, params: Float[Tensor, "*shape species row"]) -> Components:
+        narrowest_bin = 0.5 / (params.new_tensor(self.scales) * math.sqrt(self.states))
+        return components(params, (NARROWEST * narrowest_bin / 2).log()[:, None])
 
-    def _standardised(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        return (x.clamp(min=0).sqrt() - self.location) / self.scale
+    def _standardised(self, x: Float[Tensor, "*shape species"]) -> Float[Tensor, "*shape species"]:
+        return (x.clamp(min=0).sqrt() - x.new_tensor(self.locations)) / x.new_tensor(self.scales)
 
-    def _log_mass(self, mixture: Components, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    def _log_mass(self, mixture: Components, x: Float[Tensor, "*shape species"]) -> Float[Tensor, "*shape species"]:
         rate = (-mixture.log_scales).exp()
         upper = (self._standardised(x + 0.5)[..., None] - mixture.means) * rate
         # sqrt(x + 1/2) - sqrt(x - 1/2), written so that nothing cancels
         bin_width = 1 / ((x + 0.5).sqrt() + (x - 0.5).clamp(min=0).sqrt())
-        width = (bin_width / self.scale)[..., None] * rate
+        width = (bin_width / x.new_tensor(self.scales))[..., None] * rate
         # S(b) - S(a) = S(b) S(-a) (1 - e^(a - b)): exact, however far out the bin lies
         inside = logsigmoid(upper) + logsigmoid(width - upper) + torch.log(-torch.expm1(-width))
         log_mass = torch.where(x[..., None] > 0, inside, logsigmoid(upper))

@@ -19,8 +19,8 @@ class Components(NamedTuple):
     log_scales: Tensor
 
 
-def components(params: Float[Tensor, "*shape row"], lowest: float) -> Components:
-    """Split the numbers of one conditional; log-scales stay above `lowest`, smoothly, so that gradients live on."""
+def components(params: Float[Tensor, "*shape row"], lowest: Float[Tensor, "#species 1"]) -> Components:
+    """Split the numbers of conditionals; log-scales stay above `lowest`, smoothly, so that gradients live on."""
     logits, means, scales = params.chunk(3, -1)
     return Components(logits.log_softmax(-1), means, lowest + torch.nn.functional.softplus(scales - lowest))
 
