@@ -294,7 +294,7 @@ def test_the_command_line_says_what_is_wrong_alone_and_exits_with_2(root: Path, 
     result = command(root, "simulate", "epidemci", "--out", tmp_path / "a.npy")
     assert result.returncode == 2
     assert result.stdout == ""
-    assert result.stderr.startswith("error: `epidemci` is neither a built-in system (epidemic)")
+    assert result.stderr.startswith("error: `epidemci` is neither a built-in system (epidemic, ")
     assert result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

@@ -140,7 +140,7 @@ def check_law(
     for cloud, wait in zip(ensemble.swapaxes(0, 1).astype(int), np.diff(times, prepend=0), strict=True):
         law = np.asarray(expm_multiply(generator * wait, law))
         joint = law.clip(0).reshape(shape)
-        boxes = np.ravel_multi_index(tuple(np.indices(shape) // width), shape)
+        boxes = np.asarray(np.ravel_multi_index(tuple(np.indices(shape) // width), shape))
         assert follows(boxes[tuple(cloud.T)], np.bincount(boxes.ravel(), joint.ravel())) > 1e-4
         for axis, counts in enumerate(cloud.T):
             others = tuple(other for other in range(len(shape)) if other != axis)
@@ -310,6 +310,20 @@ def test_sbml_and_antimony_of_one_model_give_the_same_trajectories(model):
     assert np.array_equal(simulate(sbml, 20, 7, times)[0], simulate(model(CLOSED), 20, 7, times)[0])
 
 
+def test_species_are_counted_in_molecules_whatever_the_volume(model):
+    text = "model m()\n compartment C = 4; species A in C = 25, B in C = 0; A => B; 0.5 * A * C;\nend"
+    samples = simulate(model(text), 1000, seed=8, times=[0.0, 1.0])[0]
+    assert (samples[:, 0] == [100, 0]).all()
+    left = 100 * np.exp(-0.5)
+    assert abs(samples[:, 1, 0].mean() - left) < 4.5 * np.sqrt(left * (1 - np.exp(-0.5)) / 1000)
+
+
+def test_an_event_happens_as_soon_as_its_species_allow(model):
+    text = "model m()\n species X = 9; X => ; X; at (X < 5): X = 9;\nend"
+    samples = simulate(model(text), 50, seed=9, times=np.linspace(0, 9, 91))[0]
+    assert set(np.unique(samples)) == {5, 6, 7, 8, 9}
+
+
 def test_simulating_prints_nothing(model, capfd):
     simulate("epidemic", 5, seed=0)
     with pytest.raises(InputError):
@@ -325,6 +339,11 @@ def test_simulating_prints_nothing(model, capfd):
         ("model m()\n species A = 1, B = 40; A -> B; A - B;\nend", "each direction as a reaction of its own"),
         ("model m()\n species X = 2; X => ; k * X;\nend", "'k' is missing a value"),
         ("model m()\n k = 1; k' = 0.5; species X = 2; X => ; k * X;\nend", "rate rules"),
+        ("model m()\n species X = 2; X => ;\nend", "a reaction without a rate"),
+        ("model m()\n species X = 2, Y = 0; X => Y; 1 / Y;\nend", "reaches inf, but a rate is a finite number"),
+        ("model m()\n species X = 3; X => ; X * sqrt(X - 1.5);\nend", "reaches nan, but a rate is a finite number"),
+        ("model m()\n species X = 9; X => ; X; at (time > 2): X = 9;\nend", "events beside `time`"),
+        ("model m()\n species X = 9; X => ; X; at 2 after (X < 5): X = 9;\nend", "events beside `time`"),
         ("model m()\n k = 1;\nend", "no species that reactions change"),
         ("", "no species that reactions change"),
         ("model m(\n", "not valid Antimony"),
@@ -352,8 +371,10 @@ def test_times_that_cannot_be_simulated_are_refused(times, says):
 
 
 def test_a_model_without_times_or_trajectories_is_refused(model):
-    with pytest.raises(InputError, match="--times"):
-        simulate(model(CLOSED), 5, seed=0)
+    own = find_system(model(CLOSED))
+    for times in (None, own.times):
+        with pytest.raises(InputError, match="--times"):
+            Simulator(own).run(5, seed=0, times=times)
     with pytest.raises(InputError, match="0 trajectories"):
         simulate("epidemic", 0, seed=0)
 
@@ -365,6 +386,8 @@ def test_unknown_models_are_refused(model):
         simulate(model(CLOSED, "own.py"), 5, seed=0)
     with pytest.raises(InputError, match="cannot be compiled"):
         simulate(model("<sbml", "own.xml"), 5, seed=0, times=[0.0, 1.0])
+    with pytest.raises(InputError, match="no <sbml> element"):
+        simulate(model("<html/>", "own.xml"), 5, seed=0, times=[0.0, 1.0])
 
 
 @pytest.mark.parametrize("library", ["roadrunner", "antimony"])

@@ -1,5 +1,6 @@
 """Exact stochastic simulation of reaction networks, by libRoadRunner's Gillespie integrator."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ class Simulator:
 
         Raises:
             InputError: no trajectory or no time is asked for, the times are negative or do not increase, a species
-                becomes negative or fractional, or a rate negative.
+                becomes negative or fractional, or a rate negative or not finite.
         """
         wanted = self._times(times)
         if trajectories < 1:
@@ -90,12 +91,12 @@ class Simulator:
         return samples
 
     def _times(self, times: ArrayLike | None) -> Float[np.ndarray, "time"]:
-        if times is None and not len(self.system.times):
+        wanted = np.asarray(self.system.times if times is None else times, dtype=np.float64)
+        if not wanted.size and not self.system.times.size:
             raise InputError(
                 f"`{self.system.name}` is your own model: say at which times it is observed, such as "
                 "`--times 0:50:0.5`."
             )
-        wanted = np.asarray(self.system.times if times is None else times, dtype=np.float64)
         if wanted.ndim != 1 or not len(wanted) or not np.isfinite(wanted).all() or (np.diff(wanted) <= 0).any():
             raise InputError("simulated times must be finite and strictly increase, one at least, such as 0:50:0.5.")
         if wanted[0] < 0:
@@ -118,6 +119,9 @@ class Simulator:
                 "but a number of molecules is whole and not negative; start it at a whole amount, and let the rate of "
                 "each reaction vanish when what it consumes is used up."
             )
+        if not np.isfinite(rates).all():
+            row, reaction = np.argwhere(~np.isfinite(rates))[0]
+            raise InputError(_not_finite(self._reactions[reaction], self.system.name, float(rates[row, reaction])))
         if (rates < 0).any():
             row, reaction = np.argwhere(rates < 0)[0]
             raise InputError(
@@ -136,22 +140,51 @@ def _sbml_of(system: System) -> str:
 
 
 def _compile(sbml: str, name: str) -> Any:
+    # Any other text would be taken for the address of a file.
+    if not re.search(r"<(?:\w+:)?sbml\b", sbml):
+        raise InputError(f"model `{name}` is not SBML, since it has no <sbml> element; give the file of a model.")
     try:
         runner = _library("roadrunner").RoadRunner(sbml)
         runner.setIntegrator("gillespie")
     except RuntimeError as error:
-        raise InputError(f"model `{name}` cannot be compiled: {' '.join(str(error).split())}") from None
-    if not runner.model.getNumFloatingSpecies() or not runner.model.getNumReactions():
+        reason = " ".join(str(error).split(", at ")[0].split())  # without the place in libRoadRunner's own code
+        raise InputError(f"model `{name}` cannot be compiled: {reason}") from None
+    _check_reactions(runner.model, sbml, name)
+    runner.getIntegrator().setValue("variable_step_size", False)  # record at the times that are asked for
+    return runner
+
+
+def _check_reactions(model: Any, sbml: str, name: str) -> None:
+    """Refuse what the integrator would follow wrongly, or never come back from."""
+    if not model.getNumFloatingSpecies() or not model.getNumReactions():
         raise InputError(
             f"model `{name}` has no species that reactions change; write at least one species and reaction."
         )
-    if runner.model.getNumRateRules():
+    if len(re.findall(r"<(?:\w+:)?kineticLaw\b", sbml)) < model.getNumReactions():
+        raise InputError(
+            f"model `{name}` has a reaction without a rate; write the rate of each, as in `A -> B; k * A`."
+        )
+    if model.getNumRateRules():
         raise InputError(
             f"model `{name}` has rate rules, which the Gillespie algorithm cannot follow; write them as reactions "
             "or as functions of `time`."
         )
-    runner.getIntegrator().setValue("variable_step_size", False)  # record at the times that are asked for
-    return runner
+    if model.getNumEvents() and (TIME_SYMBOL in sbml or re.search(r"<(?:\w+:)?delay\b", sbml)):
+        raise InputError(
+            f"model `{name}` has events beside `time` or delays, which the Gillespie algorithm would notice too late; "
+            "let events depend on species alone, and write what depends on `time` as a rate."
+        )
+    rates = model.getReactionRates()
+    if not np.isfinite(rates).all():
+        reaction = int(np.flatnonzero(~np.isfinite(rates))[0])
+        raise InputError(_not_finite(str(model.getReactionIds()[reaction]), name, rates[reaction]))
+
+
+def _not_finite(reaction: str, model: str, rate: float) -> str:
+    return (
+        f"the rate of reaction `{reaction}` of model `{model}` reaches {rate:g}, but a rate is a finite number; guard "
+        "it where it divides by zero, as in `piecewise(k / A, A > 0, 0)`."
+    )
 
 
 def _library(name: str) -> Any:
