@@ -9,7 +9,7 @@ anchors are aligned.
 import math
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from weightflow.backbones import TokenLayout
@@ -22,17 +22,17 @@ FIRST_OUTPUT_SCALE = 0.02  # a new field is nearly still: its first rollouts sta
 class GraphAttention(nn.Module):
     """Map tokens (and, if asked, the clock) to `channels` numbers for every weight.
 
-    The maps of all layers lie in one array each, padded to the longest row, and are applied as one product: a module
-    for each layer would cost more time than its arithmetic.
+    The maps of all layers lie in one array, padded to the longest row: a module for each layer, and padding for each
+    result, would cost more time than the arithmetic.
     """
 
-    layer_of: Int[Tensor, "token"]
     used: Float[Tensor, "token width"]
     reach: Bool[Tensor, "token token"] | None
 
     def __init__(self, layout: TokenLayout, options: DynamicsOptions, channels: int) -> None:
         super().__init__()
         hidden, n_layers, width = options.hidden, len(layout.layers), layout.width
+        self.rows = [layer.rows for layer in layout.layers]
         self.channels = channels
         fan_in = torch.tensor([layer.fan_in + 1.0 for layer in layout.layers])
         self.inputs = nn.Parameter((torch.rand(n_layers, width, hidden) * 2 - 1) / fan_in.sqrt()[:, None, None])
@@ -42,7 +42,6 @@ class GraphAttention(nn.Module):
         self.norm = nn.LayerNorm(hidden)
         self.outputs = nn.Parameter(torch.randn(n_layers, hidden, width * channels) * FIRST_OUTPUT_SCALE)
         self.bias = nn.Parameter(torch.zeros(layout.n_tokens, width * channels))
-        self.register_buffer("layer_of", layout.layer_of, persistent=False)
         self.register_buffer("used", layout.mask.float(), persistent=False)
         self.register_buffer("reach", _reach(layout, options.attention), persistent=False)
 
@@ -62,7 +61,8 @@ class GraphAttention(nn.Module):
         self, x: Float[Tensor, "batch token from"], maps: Float[Tensor, "layer from to"]
     ) -> Float[Tensor, "batch token to"]:
         """Multiply each token by the matrix of its layer."""
-        return torch.bmm(x.transpose(0, 1), maps[self.layer_of]).transpose(0, 1)
+        blocks = zip(x.split(self.rows, 1), maps.unbind(0), strict=True)
+        return torch.cat([block @ matrix for block, matrix in blocks], 1)
 
 
 class _Block(nn.Module):

@@ -24,9 +24,7 @@ class Direct(nn.Module):
 
     used: Float[Tensor, "token width"]
 
-    def __init__(
-        self, base: Float[Tensor, "token width"], width: int, mask: Bool[Tensor, "token width"]
-    ) -> None:
+    def __init__(self, base: Float[Tensor, "token width"], width: int, mask: Bool[Tensor, "token width"]) -> None:
         super().__init__()
         self.base = nn.Parameter(base.clone())
         self.hidden = nn.Sequential(

@@ -80,7 +80,7 @@ def solve(
     settings["options"] = _method_options(chosen, marks)
     if memory is Memory.ADJOINT:
         parameters = tuple(field.parameters()) if isinstance(field, nn.Module) else ()
-        # The error of the parameters' gradient need not hold back the steps: no state depends on it (Kidger et al. 2021)
+        # no state depends on the parameters' gradient: its error need not hold back the steps (Kidger et al. 2021)
         backwards = {**settings["options"], "norm": "seminorm"} if chosen.solver.adaptive else settings["options"]
         solution = odeint_adjoint(
             system, start, marks, adjoint_params=parameters, adjoint_options=backwards, **settings
