@@ -61,7 +61,8 @@ def path(kind: DynamicsKind, seed: int = 0, **values: object) -> Rollout | Direc
     if kind is DynamicsKind.DIRECT:
         with seeded(seed, "direct"):
             return Direct(start, 16, LAYOUT.mask)
-    return Rollout(start, field(seed, kind=kind.value, **values), options(kind=kind.value, **values))
+    chosen: dict[str, object] = {"kind": kind.value, "steps": 4, **values}
+    return Rollout(start, field(seed, **chosen), options(**chosen))
 
 
 class TestSolvers:
@@ -97,8 +98,8 @@ class TestSolvers:
     @pytest.mark.parametrize("solver", FIXED)
     def test_substeps_are_the_steps_of_as_many_more_marks(self, solver: Solver) -> None:
         begin, start = torch.zeros(1, dtype=torch.float64), torch.ones(1, 1, 1, dtype=torch.float64)
-        few = solve(self.decay, start, begin, begin + 2, 5, SolverOptions(solver=solver, substeps=3))
-        many = solve(self.decay, start, begin, begin + 2, 15, SolverOptions(solver=solver))
+        few = solve(self.decay, start, begin, begin + 2, 3, SolverOptions(solver=solver, substeps=3))
+        many = solve(self.decay, start, begin, begin + 2, 9, SolverOptions(solver=solver))
         torch.testing.assert_close(few.tokens, many.tokens[:, ::3])
 
     @pytest.mark.parametrize("tolerance", [1e-3, 1e-5])
@@ -196,7 +197,7 @@ class TestMemory:
     """What is kept for the gradient changes its cost, not its value."""
 
     @staticmethod
-    def gradient(memory: Memory, solver: Solver, kind: str = "ode", steps: int = 10) -> tuple[Tensor, Tensor, Solution]:
+    def gradient(memory: Memory, solver: Solver, kind: str = "ode", steps: int = 8) -> tuple[Tensor, Tensor, Solution]:
         moving = field(kind=kind, time=False)  # the clock's fast features would need many steps
         start = torch.randn(2, *TOKENS, generator=torch.Generator().manual_seed(1)).requires_grad_()
         begin, end = torch.tensor([0.0, 0.3]), torch.tensor([0.5, 1.0])
@@ -229,7 +230,7 @@ class TestMemory:
             stored, adjoint = (self.gradient(m, Solver.EULER, steps=steps)[0] for m in (Memory.STORE, Memory.ADJOINT))
             return float((stored - adjoint).norm() / stored.norm())
 
-        assert gap(24) < 0.6 * gap(12)
+        assert gap(16) < 0.6 * gap(8)
 
     def test_checkpoints_and_the_adjoint_keep_a_small_part_of_the_memory(self) -> None:
         def kept(memory: Memory) -> int:
@@ -242,7 +243,7 @@ class TestMemory:
             still = field(depth=2)
             begin = torch.zeros(1)
             with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-                solution = solve(still, torch.randn(1, *TOKENS), begin, begin + 1, 20, SolverOptions(memory=memory))
+                solution = solve(still, torch.randn(1, *TOKENS), begin, begin + 1, 10, SolverOptions(memory=memory))
             assert solution.tokens.requires_grad
             return sum(bytes_kept.values())
 
@@ -280,7 +281,7 @@ class TestEveryPath:
     def test_weights_at_one_time_do_not_depend_on_the_other_times_asked_for(
         self, kind: DynamicsKind, solver: Solver
     ) -> None:
-        moving = path(kind, solver=solver.value, steps=4, time=False)
+        moving = path(kind, solver=solver.value, time=False)
         together = moving.weights(torch.tensor([1.7, 0.3, 1.0]))
         alone = torch.cat([moving.weights(torch.tensor([t])) for t in (1.7, 0.3, 1.0)])
         torch.testing.assert_close(together, alone, atol=3e-3 if solver.adaptive else 1e-5, rtol=0)
