@@ -104,7 +104,8 @@ def clock_features(t: Float[Tensor, "batch"]) -> Float[Tensor, "batch feature"]:
     """The clock itself with sines and cosines of half periods 1, 1/2, 1/4, ..
 
     Beyond 1, where no data are, the clock stands still and the field is autonomous: what a periodic feature does there
-    was never fitted, and most would replay what the field did inside the fitted span.
+    was never fitted, and most would replay what the field did inside the fitted span. (Epidemic fitted to 70 % of its
+    times, three seeds: the JSD after them is the same on average as with a clock that runs on, and varies less.)
     """
     t = t.clamp(max=1.0)
     angles = math.pi * t[:, None] * 2.0 ** torch.arange(CLOCK_FREQUENCIES, device=t.device)
