@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.interpolate import CubicSpline
+from scipy.spatial.distance import pdist
 
 from weightflow.anchors import Anchors
 from weightflow.errors import InputError
@@ -58,24 +59,71 @@ def test_outside_its_interval_the_control_path_refuses_until_it_is_extended_in_a
     torch.testing.assert_close(extended.derivative(inside), path.derivative(inside), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("z_dim", [1, 2])
 @pytest.mark.parametrize("projection", list(Projection))
-def test_projected_anchors_are_centred_of_unit_size_and_reproducible(projection: Projection) -> None:
+def test_projected_anchors_are_centred_of_unit_size_and_reproducible(projection: Projection, z_dim: int) -> None:
     a = anchors()
-    z = project(a.tokens, 2, projection, seed=3)
-    assert z.shape == (6, 2)
+    z = project(a.tokens, z_dim, projection, seed=3)
+    assert z.shape == (6, z_dim)
     np.testing.assert_allclose([z.mean(), z.std()], [0.0, 1.0], atol=1e-5)
-    np.testing.assert_array_equal(z, project(a.tokens, 2, projection, seed=3))
+    np.testing.assert_array_equal(z, project(a.tokens, z_dim, projection, seed=3))
 
 
-def test_pca_keeps_the_order_of_anchors_on_a_line() -> None:
+@pytest.mark.parametrize("projection", list(Projection))
+def test_anchors_on_a_line_keep_their_order_and_the_channel_grows_with_it(projection: Projection) -> None:
     tokens = (np.arange(5.0)[:, None, None] * np.ones((1, 2, 3))).astype(np.float32)
-    z = project(tokens, 1, Projection.PCA, seed=0)[:, 0]
-    assert (np.diff(z) > 0).all() or (np.diff(z) < 0).all()
+    z = project(-tokens, 1, projection, seed=0)[:, 0]
+    assert (np.diff(z) > 0).all()
 
 
-def test_more_channels_than_anchors_allow_are_refused() -> None:
-    with pytest.raises(InputError, match=r"lower `dynamics.z_dim`"):
-        project(anchors(3).tokens, 3, Projection.PCA, seed=0)
+@pytest.mark.parametrize("projection", [Projection.PCA, Projection.MDS, Projection.ISOMAP])
+def test_turning_all_anchors_over_changes_no_projection(projection: Projection) -> None:
+    tokens = anchors().tokens
+    mirrored = np.ascontiguousarray(-tokens[:, ::-1])
+    z, again = (project(x, 2, projection, seed=0) for x in (tokens, mirrored))
+    np.testing.assert_allclose(z, again, atol=1e-4)
+
+
+def test_mds_keeps_the_distances_of_anchors_that_lie_in_a_plane() -> None:
+    rng = np.random.default_rng(1)
+    plane = rng.normal(size=(7, 2)) @ np.linalg.qr(rng.normal(size=(12, 2)))[0].T
+    z = project(plane.reshape(7, 4, 3).astype(np.float32), 2, Projection.MDS, seed=0)
+    ratio = pdist(z) / pdist(plane)
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)
+
+
+def test_mds_has_less_stress_than_principal_components() -> None:
+    tokens = anchors(8).tokens
+    flat = tokens.reshape(8, -1).astype(float)
+
+    def stress(z: np.ndarray) -> float:
+        near, far = pdist(z), pdist(flat)
+        scale = near @ far / (near @ near)
+        return float(((scale * near - far) ** 2).sum())
+
+    assert stress(project(tokens, 1, Projection.MDS, 0)) < stress(project(tokens, 1, Projection.PCA, 0))
+
+
+def test_isomap_unrolls_an_arc_that_pca_folds() -> None:
+    angle = np.linspace(0, 1.8 * np.pi, 25)
+    arc = np.stack([np.cos(angle), np.sin(angle)], 1)[:, :, None].astype(np.float32)
+    unrolled = project(arc, 1, Projection.ISOMAP, seed=0, neighbours=2)[:, 0]
+    assert np.corrcoef(unrolled, angle)[0, 1] > 0.9999
+    assert not (np.diff(project(arc, 1, Projection.PCA, seed=0)[:, 0]) > 0).all()
+
+
+@pytest.mark.parametrize("projection", list(Projection))
+def test_more_channels_than_anchors_allow_are_refused(projection: Projection) -> None:
+    with pytest.raises(InputError, match=r"needs at least 4 anchors and there are 3; lower `dynamics.z_dim`"):
+        project(anchors(3).tokens, 3, projection, seed=0)
+
+
+def test_isomap_refuses_more_neighbours_than_there_are_and_anchors_in_separate_groups() -> None:
+    with pytest.raises(InputError, match=r"at least 6 anchors and there are 5; lower `dynamics.neighbours`"):
+        project(anchors(5).tokens, 1, Projection.ISOMAP, seed=0, neighbours=5)
+    apart = np.array([0.0, 0.1, 0.2, 9.0, 9.1, 9.2], dtype=np.float32)[:, None, None]
+    with pytest.raises(InputError, match=r"2 separate groups; raise `dynamics.neighbours`"):
+        project(apart, 1, Projection.ISOMAP, seed=0, neighbours=1)
 
 
 def test_a_reference_path_meets_the_anchors_and_its_velocity_is_its_derivative() -> None:

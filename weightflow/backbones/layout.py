@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -48,6 +48,17 @@ class TokenLayout:
         """True where a token holds a weight, false where it is padded."""
         used = [layer.fan_in + 1 for layer in self.layers for _ in range(layer.rows)]
         return torch.arange(self.width)[None, :] < torch.tensor(used)[:, None]
+
+    @cached_property
+    def layer_of(self) -> Int[Tensor, "token"]:
+        """Place in `layers` of each token's layer."""
+        return torch.repeat_interleave(torch.arange(len(self.layers)), torch.tensor([x.rows for x in self.layers]))
+
+    @cached_property
+    def neighbours(self) -> Bool[Tensor, "layer layer"]:
+        """Which layers touch in the weight graph: each one itself, and those before and after it in `layers`."""
+        place = torch.arange(len(self.layers))
+        return (place[:, None] - place[None, :]).abs() <= 1
 
     def unpack(self, tokens: Float[Tensor, "*stack token width"]) -> tuple[Tensor, ...]:
         """Split into one matrix per layer, shape (*stack, rows, fan_in + 1), the bias last."""

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from weightflow.backbones import TokenLayout
 from weightflow.dynamics.attention import GraphAttention
 from weightflow.dynamics.options import DynamicsKind, DynamicsOptions
+from weightflow.errors import InputError
 from weightflow.path import ControlPath
 from weightflow.rng import seeded
-
-FIRST_OUTPUT_SCALE = 0.02  # a new field is nearly still: its first rollouts stay near the start
 
 
 @runtime_checkable
@@ -96,18 +95,18 @@ class CDEField(nn.Module):
 def build_field(
     layout: TokenLayout, options: DynamicsOptions, units: Units, control: ControlPath | None, seed: int
 ) -> ODEField | CDEField:
-    """Build the field that `options.kind` names, with first weights drawn from `seed`; a CDE needs its control path."""
-    channels = control.dim if control else 1
+    """Build the field that `options.kind` names, with first weights drawn from `seed`; a CDE needs its control path.
+
+    Raises:
+        InputError: the kind has no field, or a CDE no control path.
+    """
+    if options.kind is DynamicsKind.DIRECT:
+        raise InputError("`dynamics.kind`=direct has no vector field; build a `Direct` path, or take ode or cde.")
+    driver = control if options.kind is DynamicsKind.CDE else None
     with seeded(seed, "field"):
-        attention = GraphAttention(
-            layout, options.hidden, options.depth, options.heads, options.dropout, channels, options.time
-        )
-        for head in attention.outputs:
-            if isinstance(head, nn.Linear):
-                nn.init.normal_(head.weight, std=FIRST_OUTPUT_SCALE)
-                nn.init.zeros_(head.bias)
+        attention = GraphAttention(layout, options, driver.dim if driver else 1)
     if options.kind is DynamicsKind.ODE:
         return ODEField(attention, units)
-    if control is None:
-        raise ValueError("a neural CDE needs a control path")
-    return CDEField(attention, units, control)
+    if driver is None:
+        raise InputError("`dynamics.kind`=cde needs a control path; project the anchors to one, or take ode.")
+    return CDEField(attention, units, driver)

@@ -39,9 +39,7 @@ class Rollout(nn.Module):
         options = self.options
         field = self.field.until(end)
         zero = self.start.new_zeros(1)
-        return solve(
-            field, self.start[None], zero, zero + end, round(end * options.steps), options.solver, options.tolerance
-        )
+        return solve(field, self.start[None], zero, zero + end, round(end * options.steps), options)
 
     def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
         """Return the weights at clock times; the answer at one time does not depend on the others."""

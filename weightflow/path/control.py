@@ -1,28 +1,15 @@
-"""Control paths: the anchors, projected to a few numbers and joined by a natural cubic spline (torchcde).
+"""Control paths: projected anchors, joined by a natural cubic spline (torchcde).
 
 A natural spline ends without curvature, so it can go on in a straight line, with continuous second derivative: this is
 how a path is extended for a forecast, explicitly and up to a stated end. Outside its interval a path refuses.
 """
 
-from collections.abc import Callable
-from enum import StrEnum
-
-import numpy as np
 import torch
 import torchcde
 from jaxtyping import Float
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from weightflow.errors import InputError
-from weightflow.rng import seeded
-
-
-class Projection(StrEnum):
-    """How flattened anchors become `z_dim` numbers."""
-
-    PCA = "pca"
-    AUTOENCODER = "autoencoder"
 
 
 class ControlPath(nn.Module):
@@ -76,46 +63,3 @@ class ControlPath(nn.Module):
                 "extend it first."
             )
         return self._spline.derivative(t.clamp(low, high))
-
-
-def project(
-    tokens: Float[np.ndarray, "anchor token width"], z_dim: int, projection: Projection, seed: int
-) -> Float[np.ndarray, "anchor z"]:
-    """Project flattened anchors to `z_dim` numbers of unit overall scale.
-
-    Raises:
-        InputError: more numbers are asked for than there are anchors less one.
-    """
-    if z_dim > len(tokens) - 1:
-        raise InputError(
-            f"`z_dim`={z_dim} needs at least {z_dim + 1} anchors and there are {len(tokens)}; lower `dynamics.z_dim`."
-        )
-    flat = tokens.reshape(len(tokens), -1)
-    z = PROJECTIONS[projection](flat - flat.mean(0), z_dim, seed)
-    z = z - z.mean(0)
-    return (z / max(float(z.std()), 1e-12)).astype(np.float32)
-
-
-def _pca(flat: np.ndarray, z_dim: int, _seed: int) -> np.ndarray:
-    return PCA(z_dim, svd_solver="full").fit_transform(flat)
-
-
-def _autoencoder(flat: np.ndarray, z_dim: int, seed: int) -> np.ndarray:
-    """Train a small autoencoder on the flattened anchors, as the paper does, and return its codes."""
-    x = torch.as_tensor(flat / max(float(flat.std()), 1e-12), dtype=torch.float32)
-    with seeded(seed, "autoencoder"):
-        encode = nn.Sequential(nn.Linear(x.shape[1], 32), nn.Tanh(), nn.Linear(32, z_dim))
-        decode = nn.Sequential(nn.Linear(z_dim, 32), nn.Tanh(), nn.Linear(32, x.shape[1]))
-    optimiser = torch.optim.Adam([*encode.parameters(), *decode.parameters()], 5e-3)
-    for _ in range(500):
-        loss = (decode(encode(x)) - x).pow(2).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return encode(x).detach().numpy()
-
-
-PROJECTIONS: dict[Projection, Callable[[np.ndarray, int, int], np.ndarray]] = {
-    Projection.PCA: _pca,
-    Projection.AUTOENCODER: _autoencoder,
-}

@@ -67,6 +67,6 @@ class AnchorDistance:
         options = rollout.options
         steps = max(self.window, -(-options.steps * self.window // (len(self.marks) - 1)))
         begin, end = self.marks[starts], self.marks[starts + self.window]
-        solution = solve(rollout.field, self.tokens[starts], begin, end, steps, options.solver, options.tolerance)
+        solution = solve(rollout.field, self.tokens[starts], begin, end, steps, options)
         distance = (solution.at(self.marks[inside]) - self.tokens[inside]).pow(2).mean()
         return distance + self.options.energy * solution.energy.mean()
