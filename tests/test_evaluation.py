@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from weightflow.bridge import Bridge
+from weightflow.bridge import Bridge, BridgeOptions, Curve
 from weightflow.data import Protocol, Snapshots, Split
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.evaluation import (
@@ -102,8 +102,8 @@ def test_drifting_counts_are_rounded_without_bias_and_may_pass_the_largest_seen(
 
 
 def test_the_width_of_a_bridge_baseline_is_its_own():
-    bridge = Bridge.between(line(), width=7.0)
-    assert (McCann(bridge).bridge.width, BridgeSamples(bridge).bridge.width) == (0.0, 1.0)
+    bridge = Bridge.between(line(), BridgeOptions(curve=Curve.CUBIC, width=7.0))
+    assert (McCann(bridge).bridge.options.width, BridgeSamples(bridge).bridge.options.width) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("name", ["nearest", "mixture", "mccann", "bridge"])

@@ -8,7 +8,8 @@ ten times as much.
 There are seldom more than ten such times, one bad snapshot rules a mean, and intervals without a snapshot are twice as
 long as those that the chosen curve will be used in: whoever takes the best mean follows noise. A curve therefore has to
 earn its place: it replaces the default, half the bend of the means' cubic, only if it is better by Student's one-sided
-paired test at 95 %, over the times, of the scores relative to the default's. With one interior time the default stays.
+paired test at 99 % (five curves are tried), over the times, of the scores relative to the default's. With fewer than
+three interior times that test says nothing, and the default stays.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ from weightflow.types import Kind
 DEFAULT = Curve.SHIFT_CUBIC_HALF
 CANDIDATES = (DEFAULT, *(curve for curve in Curve if curve not in {Curve.AUTO, DEFAULT}))
 POINTS = 500  # of each snapshot, for the choice alone
-CONFIDENCE = 0.95
+CONFIDENCE = 0.99
+FEWEST_TIMES = 3  # two scores that happen to lie close together would pass any test
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,7 @@ def _scores_without(
 def _clearly_best(scores: Float[np.ndarray, "candidate time"]) -> int:
     """Index of the best of those that beat the first one clearly, else of the first."""
     n = scores.shape[1]
-    if n < 2:
+    if n < FEWEST_TIMES:
         return 0
     gain = 1 - scores / np.maximum(scores[0], np.finfo(float).tiny)
     error = gain.std(axis=1, ddof=1) / np.sqrt(n)

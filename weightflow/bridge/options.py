@@ -57,7 +57,7 @@ class BridgeOptions(Options):
     width: float = Field(default=1.0, ge=0, description="scales the covariance around the curve; 0: no spread")
     spread: Spread = Field(
         default=Spread.GAINED,
-        description="what width scales: the covariance of the displacement, or the share of it that the cloud gained",
+        description="what width scales: the covariance of the displacement, or the share of it that is new spread",
     )
     coupling: CouplingKind = Field(
         default=CouplingKind.AUTO, description="how points are paired; auto: exact, minibatch for large snapshots"
