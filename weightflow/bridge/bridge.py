@@ -114,10 +114,12 @@ class Bridge:
     def _on_paths(
         self, k: Int[np.ndarray, "query"], s: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
     ) -> Float[np.ndarray, "query n dim"]:
-        sides, _, n_pairs, powers, _ = self.paths.shape
+        sides, _, n_pairs, _, _ = self.paths.shape
         side = (rng.random((len(s), n)) < s[:, None]).astype(np.int64) if sides == 2 else np.zeros((1, 1), np.int64)
         paths = self.paths[side, k[:, None], _draw_pairs(len(s), n_pairs, n, rng)]
-        return np.einsum("qp,qnpd->qnd", s[:, None] ** np.arange(powers), paths)
+        c0, c1, c2, c3 = np.moveaxis(paths, 2, 0)
+        s = s[:, None, None]
+        return c0 + s * (c1 + s * (c2 + s * c3))
 
     def _around_paths(
         self, k: Int[np.ndarray, "query"], s: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
@@ -161,7 +163,11 @@ def _growth(start: Float[np.ndarray, "pair dim"], stop: Float[np.ndarray, "pair 
 
 
 def _draw_pairs(n_queries: int, n_pairs: int, n: int, rng: np.random.Generator) -> Int[np.ndarray, "query n"]:
-    """Without replacement while that is possible: a set of all pairs then has the clouds' exact moments."""
+    """Without replacement while that is possible: a set of all pairs then has the clouds' exact moments.
+
+    The queries take their pairs from one shuffled ring, each from a random place on.
+    """
     if n > n_pairs:
         return rng.integers(n_pairs, size=(n_queries, n))
-    return rng.permuted(np.tile(np.arange(n_pairs), (n_queries, 1)), axis=1)[:, :n]
+    first = rng.integers(n_pairs, size=(n_queries, 1))
+    return rng.permutation(n_pairs)[(first + np.arange(n)) % n_pairs]

@@ -14,7 +14,7 @@ from weightflow.rng import generator
 MAX_EXACT = 2000
 MAX_DENSE = 5000  # a plan of 5,000 against 5,000 points takes 200 MB
 MAX_PAIRS = 20_000
-BLOCK = 1000  # points that a minibatch couples exactly
+BLOCK = 500  # points that a minibatch couples exactly
 MAX_EXPONENT = 600.0  # exp(-600) is still a number above zero
 
 
@@ -51,8 +51,14 @@ def couple(
       of about the root of `entropy`.
     - `auto`: exact up to `MAX_EXACT` points, then minibatch.
 
+    Measured on 8,000 epidemic trajectories, per interval on one busy core, scored between the snapshots on fresh ones
+    (paper_w1): exact 1,000 points 0.16 s, 0.0425; 2,000 0.8 s, 0.0379; 4,000 4.6 s, 0.0374; minibatch of all 8,000
+    1.1 s, 0.0345; entropic 1,000 1.1 s, 0.0413; 2,000 5.7 s, 0.0372. Minibatches cost no score, points left out do:
+    above 2,000 points minibatches are both faster and better. Entropic plans pay only where they are wanted as such.
+
     With `unbalanced` the marginals are relaxed by a Kullback-Leibler price (Chizat et al. 2018): where one group grew
-    at the expense of another, partners are sought in the same group. Its plan is always an entropic one.
+    at the expense of another, partners are sought in the same group. Its plan is always an entropic one. Where no group
+    grows it does harm, above all from a point start, so that it is never chosen by itself.
 
     Raises:
         InputError: an unbalanced coupling was asked to be exact or in minibatches.
