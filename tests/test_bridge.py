@@ -1,15 +1,41 @@
-"""Bridge samples have the moments that the bridge promises, and couplings are optimal."""
+"""Bridges have the moments and curves that they promise, couplings are optimal, and the choice follows the data."""
 
 import numpy as np
 import pytest
+from scipy.interpolate import CubicSpline, PchipInterpolator
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from weightflow.bridge import Bridge, couple
+from weightflow.bridge import (
+    Bridge,
+    BridgeOptions,
+    Coupling,
+    CouplingKind,
+    Curve,
+    Spread,
+    build_bridge,
+    choose_bridge,
+    couple,
+)
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
 
-N = 1500
+N = 700
+CURVES = [curve for curve in Curve if curve is not Curve.AUTO]
+PLANS = {
+    "exact": BridgeOptions(curve=Curve.STRAIGHT, coupling=CouplingKind.EXACT),
+    "minibatch": BridgeOptions(curve=Curve.STRAIGHT, coupling=CouplingKind.MINIBATCH),
+    "entropic": BridgeOptions(curve=Curve.STRAIGHT, coupling=CouplingKind.ENTROPIC),
+    "unbalanced": BridgeOptions(curve=Curve.STRAIGHT, unbalanced=1.0),
+}
+
+
+def straight(width: float = 1.0) -> BridgeOptions:
+    return BridgeOptions(curve=Curve.STRAIGHT, width=width, spread=Spread.DISPLACEMENT)
+
+
+def along(curve: Curve) -> BridgeOptions:
+    return BridgeOptions(curve=curve, width=0.0)
 
 
 def gaussian_snapshots() -> Snapshots:
@@ -19,11 +45,23 @@ def gaussian_snapshots() -> Snapshots:
     return Snapshots(np.array([0.0, 10.0]), (start, stop))
 
 
+def particles(positions: np.ndarray, times: np.ndarray) -> Snapshots:
+    """Well separated particles on a line, (time, particle), in another order at each time."""
+    rng = np.random.default_rng(0)
+    return Snapshots(times, tuple(rng.permutation(row)[:, None] for row in positions))
+
+
+def moving(mean: np.ndarray, times: np.ndarray, n: int = 300, noise: float = 1.0) -> Snapshots:
+    """Independent Gaussian clouds around a mean path in two dimensions."""
+    rng = np.random.default_rng(0)
+    return Snapshots(times, tuple(rng.normal(at, noise, (n, 2)) for at in mean))
+
+
 @pytest.mark.parametrize("s", [0.1, 0.5, 0.8])
 def test_the_mean_moves_in_a_straight_line_and_width_one_grows_the_covariance_linearly(s: float) -> None:
     snapshots = gaussian_snapshots()
     start, stop = snapshots.samples
-    drawn = Bridge.between(snapshots, width=1.0).sample(np.array([10 * s]), 40_000, np.random.default_rng(1))[0]
+    drawn = Bridge.between(snapshots, straight()).sample(np.array([10 * s]), 40_000, np.random.default_rng(1))[0]
     np.testing.assert_allclose(drawn.mean(0), (1 - s) * start.mean(0) + s * stop.mean(0), atol=0.06)
     expected = (1 - s) * np.cov(start.T) + s * np.cov(stop.T)
     np.testing.assert_allclose(np.cov(drawn.T), expected, atol=0.03 * expected.max())
@@ -32,52 +70,216 @@ def test_the_mean_moves_in_a_straight_line_and_width_one_grows_the_covariance_li
 def test_width_zero_is_the_displacement_interpolation_of_gaussians() -> None:
     rng = np.random.default_rng(0)
     start, stop = np.sort(rng.normal(0, 1, (N, 1)), 0), np.sort(rng.normal(5, 3, (N, 1)), 0)
-    drawn = Bridge.between(Snapshots(np.array([0.0, 1.0]), (start, stop)), 0.0).sample(np.array([0.5]), N, rng)[0]
-    np.testing.assert_allclose(np.sort(drawn, 0), (start + stop) / 2, atol=1e-9)
+    bridge = Bridge.between(Snapshots(np.array([0.0, 1.0]), (start, stop)), straight(0.0))
+    np.testing.assert_allclose(np.sort(bridge.sample(np.array([0.5]), N, rng)[0], 0), (start + stop) / 2, atol=1e-9)
 
 
-def test_at_the_snapshots_the_samples_are_the_data() -> None:
-    snapshots = gaussian_snapshots()
-    drawn = Bridge.between(snapshots).sample(snapshots.times, N, np.random.default_rng(2))
+@pytest.mark.parametrize("curve", CURVES)
+def test_at_the_snapshots_the_samples_are_the_data(curve: Curve) -> None:
+    times = np.array([0.0, 1.0, 4.0, 5.0])
+    snapshots = moving(np.array([[0.0, 0.0], [3.0, 1.0], [2.0, 5.0], [0.0, 0.0]]), times)
+    drawn = Bridge.between(snapshots, BridgeOptions(curve=curve)).sample(times, 300, np.random.default_rng(2))
     for cloud, samples in zip(drawn, snapshots.samples, strict=True):
         np.testing.assert_allclose(np.sort(cloud[:, 0]), np.sort(samples[:, 0]))
 
 
-def test_from_a_point_start_counts_spread_as_a_brownian_bridge_does() -> None:
+@pytest.mark.parametrize("name", PLANS)
+def test_samples_at_the_snapshots_are_the_data_whatever_the_coupling(name: str) -> None:
+    snapshots = moving(np.array([[0.0, 0.0], [3.0, 1.0], [2.0, 5.0]]), np.arange(3.0), n=60)
+    drawn = Bridge.between(snapshots, PLANS[name]).sample(snapshots.times, 60, np.random.default_rng(2))
+    for cloud, samples in zip(drawn, snapshots.samples, strict=True):
+        np.testing.assert_allclose(np.sort(cloud[:, 0]), np.sort(samples[:, 0]))
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_particles_that_move_steadily_do_so_on_every_curve(curve: Curve) -> None:
+    times = np.array([0.0, 1.0, 3.0, 4.0, 8.0])
+    lines = np.array([0.0, 100.0, 250.0])[None] + times[:, None] * np.array([1.0, 2.0, -1.5])
+    at = np.linspace(0.0, 8.0, 17)
+    drawn = Bridge.between(particles(lines, times), along(curve)).sample(at, 3, np.random.default_rng(0))
+    expected = np.array([0.0, 100.0, 250.0])[None] + at[:, None] * np.array([1.0, 2.0, -1.5])
+    np.testing.assert_allclose(np.sort(drawn[:, :, 0]), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(("curve", "n"), [(Curve.CUBIC, 7), (Curve.CUBIC, 4), (Curve.PCHIP, 5), (Curve.DAMPED, 6)])
+def test_each_particle_follows_scipys_spline_through_its_chained_positions(curve: Curve, n: int) -> None:
+    times = np.cumsum(np.random.default_rng(1).uniform(0.5, 2.0, n))
+    paths = np.random.default_rng(2).uniform(0, 10, (n, 3)) + np.array([0.0, 100.0, 200.0])
+    at = np.linspace(times[0], times[-1], 40)
+    cubic = CubicSpline(times, paths, bc_type="not-a-knot" if n >= 6 else "natural")(at)
+    line = np.stack([np.interp(at, times, path) for path in paths.T], axis=1)
+    expected = {Curve.CUBIC: cubic, Curve.PCHIP: PchipInterpolator(times, paths)(at), Curve.DAMPED: (cubic + line) / 2}
+    drawn = Bridge.between(particles(paths, times), along(curve)).sample(at, 3, np.random.default_rng(0))
+    np.testing.assert_allclose(np.sort(drawn[:, :, 0]), expected[curve], atol=1e-9)
+
+
+@pytest.mark.parametrize(("curve", "share"), [(Curve.SHIFT_PCHIP, 1.0), (Curve.SHIFT_CUBIC_HALF, 0.5)])
+def test_a_shift_moves_the_whole_straight_cloud_towards_the_spline_of_the_means(curve: Curve, share: float) -> None:
+    times = np.arange(6.0)
+    snapshots = moving(np.stack([times**2, -times], axis=1), times)
+    means = np.stack([cloud.mean(0) for cloud in snapshots.samples])
+    at = np.linspace(0.0, 5.0, 21)
+    line = Bridge.between(snapshots, straight(0.0)).sample(at, 300, np.random.default_rng(0))
+    shifted = Bridge.between(snapshots, along(curve)).sample(at, 300, np.random.default_rng(0))
+    spline = PchipInterpolator(times, means) if curve.monotone else CubicSpline(times, means)
+    shift = share * (spline(at) - line.mean(1))
+    np.testing.assert_allclose(shifted, line + shift[:, None], atol=1e-9)
+
+
+def test_the_order_of_the_samples_means_nothing() -> None:
+    rng = np.random.default_rng(3)
+    snapshots = moving(np.array([[0.0, 0.0], [3.0, 1.0], [2.0, 5.0], [0.0, 0.0]]), np.arange(4.0), n=100)
+    mixed = Snapshots(snapshots.times, tuple(rng.permutation(cloud) for cloud in snapshots.samples))
+    a, b = (
+        Bridge.between(given, along(Curve.PCHIP)).sample(np.array([1.3]), 100, rng)[0] for given in (snapshots, mixed)
+    )
+    np.testing.assert_allclose(np.sort(a, axis=0), np.sort(b, axis=0), atol=1e-9)
+
+
+def test_the_same_seed_gives_the_same_bridge() -> None:
+    first, second = (
+        Bridge.between(gaussian_snapshots(), PLANS["entropic"], 5).sample(np.array([3.0]), 9, np.random.default_rng(0))
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("spread", Spread)
+def test_from_a_point_start_counts_spread_as_a_brownian_bridge_does(spread: Spread) -> None:
     rng = np.random.default_rng(0)
     start, stop = np.full((N, 1), 50.0), rng.poisson(30.0, (N, 1)).astype(float)
-    bridge = Bridge.between(Snapshots(np.array([0.0, 1.0]), (start, stop)))
+    options = BridgeOptions(curve=Curve.STRAIGHT, spread=spread)
+    bridge = Bridge.between(Snapshots(np.array([0.0, 1.0]), (start, stop)), options)
     drawn = bridge.sample(np.array([0.5]), 40_000, rng)[0]
     assert np.array_equal(drawn, np.rint(drawn))
     np.testing.assert_allclose(drawn.mean(), (50 + stop.mean()) / 2, atol=0.1)
     np.testing.assert_allclose(drawn.var(), 0.5 * stop.var() + 1 / 6, rtol=0.03)  # the rounding adds at most 1/4
 
 
-def test_counts_stay_in_the_range_of_the_data() -> None:
+def test_a_cloud_that_does_not_grow_gains_no_spread() -> None:
     rng = np.random.default_rng(0)
-    clouds = (np.zeros((N, 2)), rng.integers(0, 4, (N, 2)).astype(float))
-    drawn = Bridge.between(Snapshots(np.array([0.0, 1.0]), clouds), 2.0).sample(np.linspace(0, 1, 9), 500, rng)
-    assert drawn.min() >= 0
-    assert drawn.max() <= 3
+    clouds = rng.normal(0, 2, (N, 3)), rng.normal(5, 1.5, (N, 3))
+    bridge = Bridge.between(Snapshots(np.array([0.0, 1.0]), clouds), BridgeOptions(curve=Curve.STRAIGHT))
+    assert not bridge.noise.any()
 
 
-def test_the_coupling_is_as_cheap_as_the_best_assignment() -> None:
+@pytest.mark.parametrize("curve", CURVES)
+def test_counts_stay_in_the_range_of_the_data(curve: Curve) -> None:
+    rng = np.random.default_rng(0)
+    clouds = tuple(rng.integers(low, low + 3, (200, 2)).astype(float) for low in (0, 9, 0, 9))
+    bridge = Bridge.between(Snapshots(np.arange(4.0), clouds), BridgeOptions(curve=curve, width=2.0))
+    drawn = bridge.sample(np.linspace(0, 3, 31), 500, rng)
+    assert drawn.min() == 0
+    assert drawn.max() == 11
+    assert np.array_equal(drawn, np.rint(drawn))
+
+
+def test_the_exact_coupling_is_the_best_assignment() -> None:
     rng = np.random.default_rng(0)
     start, stop = rng.normal(size=(200, 3)), rng.normal(2.0, 3.0, size=(200, 3))
-    i, j = couple(start, stop, seed=0)
-    scale = np.concatenate([start, stop]).std(0)
-    cost = cdist(start / scale, stop / scale, "sqeuclidean")
-    np.testing.assert_allclose(cost[i, j].sum(), cost[linear_sum_assignment(cost)].sum(), rtol=1e-9)
-    assert len(set(j)) == 200
+    coupling = couple(start, stop, PLANS["exact"], seed=0)
+    assert transport_cost(coupling, start, stop) == pytest.approx(assignment_cost(start, stop), rel=1e-9)
+    assert coupling.one_to_one
 
 
-def test_clouds_of_different_sizes_are_coupled_whole() -> None:
+def test_minibatches_pair_every_point_once_at_little_more_than_the_best_price() -> None:
     rng = np.random.default_rng(0)
-    i, j = couple(rng.normal(size=(30, 2)), rng.normal(size=(70, 2)), seed=0)
-    assert set(i) == set(range(30))
-    assert set(j) == set(range(70))
+    start, stop = rng.normal(size=(1200, 2)), rng.normal(3.0, 2.0, size=(1200, 2))
+    coupling = couple(start, stop, PLANS["minibatch"], seed=0)
+    assert coupling.one_to_one
+    assert set(coupling.forward) == set(range(1200))
+    blocks, best = transport_cost(coupling, start, stop), assignment_cost(start, stop)
+    assert best < blocks < 1.05 * best
+
+
+def test_entropic_couplings_tend_to_the_exact_one() -> None:
+    rng = np.random.default_rng(0)
+    start, stop = rng.normal(size=(200, 2)), rng.normal(2.0, 3.0, size=(200, 2))
+    excess = [
+        transport_cost(
+            couple(start, stop, BridgeOptions(coupling=CouplingKind.ENTROPIC, entropy=price), 0), start, stop
+        )
+        - assignment_cost(start, stop)
+        for price in (1.0, 0.1, 0.01)
+    ]
+    assert excess[0] > 3 * excess[1] > 9 * abs(excess[2])
+
+
+def test_where_one_of_two_groups_grew_unbalanced_partners_stay_in_their_group() -> None:
+    rng = np.random.default_rng(0)
+    group = [np.repeat([0, 1], sizes) for sizes in ([150, 150], [200, 100])]
+    start, stop = (rng.normal(20.0 * members[:, None], 1.0, (300, 2)) for members in group)
+    crossing = {
+        name: [
+            (group[0] != group[1][coupling.forward]).mean(),
+            (group[1] != group[0][coupling.backward]).mean(),
+        ]
+        for name, options in {"balanced": BridgeOptions(), "unbalanced": BridgeOptions(unbalanced=0.1)}.items()
+        for coupling in [couple(start, stop, options, seed=0)]
+    }
+    np.testing.assert_allclose(crossing["balanced"], 50 / 300)
+    np.testing.assert_allclose(crossing["unbalanced"], 0.0)
+
+
+def test_an_unbalanced_coupling_cannot_be_exact() -> None:
+    cloud = np.zeros((3, 1))
+    with pytest.raises(InputError, match=r"`unbalanced`=1 needs an entropic plan.*choose `entropic` or `auto`"):
+        couple(cloud, cloud, BridgeOptions(unbalanced=1.0, coupling=CouplingKind.EXACT), seed=0)
+
+
+def test_clouds_of_different_sizes_are_used_whole() -> None:
+    rng = np.random.default_rng(0)
+    sizes = (30, 70, 50)
+    snapshots = Snapshots(np.arange(3.0), tuple(rng.normal(size=(size, 2)) for size in sizes))
+    drawn = Bridge.between(snapshots, along(Curve.PCHIP)).sample(snapshots.times, 70, rng)
+    assert [len(np.unique(cloud.round(9), axis=0)) for cloud in drawn] == list(sizes)
+
+
+def test_a_path_that_curves_is_given_a_curve() -> None:
+    times = np.linspace(0.0, 1.0, 8)
+    parabola = np.stack([100 * times, 400 * times * (1 - times)], axis=1)
+    assert choose_bridge(moving(parabola, times), BridgeOptions()).options.curve in {Curve.CUBIC, Curve.PCHIP}
+
+
+def test_a_steady_path_keeps_the_default_and_says_what_was_compared() -> None:
+    times = np.linspace(0.0, 1.0, 7)
+    choice = choose_bridge(moving(np.stack([9 * times, -9 * times], axis=1), times), BridgeOptions(width=0.5))
+    assert (choice.options.curve, choice.options.width) == (choice.candidates[0], 0.5)
+    assert choice.scores.shape == (len(choice.candidates), 5)
+    assert list(choice.times) == list(times[1:-1])
+
+
+def test_a_path_that_jumps_to_and_fro_is_given_no_curve_that_overshoots() -> None:
+    times = np.arange(9.0)
+    jumps = np.stack([20.0 * (-1.0) ** times, 0 * times], axis=1)
+    chosen = choose_bridge(moving(jumps, times), BridgeOptions()).options.curve
+    assert chosen in {Curve.STRAIGHT, Curve.SHIFT_PCHIP, Curve.PCHIP}
+
+
+def test_a_named_curve_is_kept_and_between_two_snapshots_it_is_straight() -> None:
+    assert choose_bridge(gaussian_snapshots(), along(Curve.CUBIC)).options == along(Curve.CUBIC)
+    assert build_bridge(gaussian_snapshots(), BridgeOptions()).options.curve is Curve.STRAIGHT
+
+
+def test_a_curve_must_be_chosen_before_a_bridge_is_built() -> None:
+    with pytest.raises(InputError, match="let `build_bridge` choose"):
+        Bridge.between(gaussian_snapshots(), BridgeOptions())
 
 
 def test_a_time_outside_the_snapshots_is_refused() -> None:
     with pytest.raises(InputError, match=r"span \[0, 10\]; ask inside"):
-        Bridge.between(gaussian_snapshots()).sample(np.array([10.5]), 3, np.random.default_rng(0))
+        Bridge.between(gaussian_snapshots(), straight()).sample(np.array([10.5]), 3, np.random.default_rng(0))
+
+
+def transport_cost(coupling: Coupling, start: np.ndarray, stop: np.ndarray) -> float:
+    return float(squared_distance(start, stop)[np.arange(len(start)), coupling.forward].mean())
+
+
+def assignment_cost(start: np.ndarray, stop: np.ndarray) -> float:
+    cost = squared_distance(start, stop)
+    return float(cost[linear_sum_assignment(cost)].mean())
+
+
+def squared_distance(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    unit = np.concatenate([start, stop]).std(0)
+    return cdist(start / unit, stop / unit, "sqeuclidean")

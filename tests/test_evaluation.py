@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from weightflow.bridge import Bridge
+from weightflow.bridge import Bridge, BridgeOptions, Curve
 from weightflow.data import Protocol, Snapshots, Split
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.evaluation import (
     BridgeSamples,
+    ChosenBridge,
     McCann,
     Mixture,
     Nearest,
@@ -102,8 +103,16 @@ def test_drifting_counts_are_rounded_without_bias_and_may_pass_the_largest_seen(
 
 
 def test_the_width_of_a_bridge_baseline_is_its_own():
-    bridge = Bridge.between(line(), width=7.0)
-    assert (McCann(bridge).bridge.width, BridgeSamples(bridge).bridge.width) == (0.0, 1.0)
+    bridge = Bridge.between(line(), BridgeOptions(curve=Curve.CUBIC, width=7.0))
+    assert (McCann(bridge).bridge.options.width, BridgeSamples(bridge).bridge.options.width) == (0.0, 1.0)
+
+
+def test_a_chosen_bridge_stands_beside_the_others_where_it_is_another_one():
+    seen = poisson_snapshots(TIMES, 50, 1)
+    chosen = baselines(seen, options=BridgeOptions())["chosen_bridge"]
+    assert isinstance(chosen, ChosenBridge)
+    assert chosen.bridge.options.curve is not Curve.AUTO
+    assert "chosen_bridge" not in baselines(seen, options=BridgeOptions(curve=Curve.STRAIGHT, width=0.0))
 
 
 @pytest.mark.parametrize("name", ["nearest", "mixture", "mccann", "bridge"])

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from weightflow.anchors import AnchorOptions, Anchors, fit_anchors, fit_base
 from weightflow.backbones import Backbone, BackboneOptions
-from weightflow.bridge import Bridge
+from weightflow.bridge import BridgeOptions, build_bridge
 from weightflow.data import Snapshots
 from weightflow.dynamics import DynamicsKind, DynamicsOptions, Rollout, Table, Units, build_field
 from weightflow.model import WeightFlow
@@ -22,7 +22,6 @@ from weightflow.path import Clock, ControlPath, ReferencePath, project
 from weightflow.rng import derive_seed
 from weightflow.training import (
     AnchorDistance,
-    BridgeOptions,
     Collocation,
     EpochReport,
     Likelihood,
@@ -111,7 +110,8 @@ def teach(
     device: torch.device | str = "cpu",
 ) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point token width"]]:
     """Fit the teacher of one bridge width."""
-    bridge = Bridge.between(snapshots, width, derive_seed(seed, "bridge"))
+    options = config.bridge.model_copy(update={"width": width})
+    bridge = build_bridge(snapshots, options, derive_seed(seed, "bridge"))
     return fit_teacher(backbone, bridge, base, config.teacher, seed, device)
 
 
@@ -174,7 +174,7 @@ class Trial:
         clock, options = self.reference.clock, self.config.training
         if options.objective is Objective.ANCHOR:
             return AnchorDistance(self.prepared.anchors, clock, options, self.device)
-        bridge = Bridge.between(self.prepared.snapshots, self.config.bridge.width, derive_seed(self.seed, "bridge"))
+        bridge = build_bridge(self.prepared.snapshots, self.config.bridge, derive_seed(self.seed, "bridge"))
         return Likelihood(self.prepared.backbone, bridge, clock, options)
 
 

@@ -1,57 +1,97 @@
 """Bridge samples: plausible samples at times between the snapshots.
 
-Neighbouring snapshots are coupled by optimal transport, and a pair (x0, x1) is joined by a Gaussian bridge
+Neighbouring snapshots are coupled by optimal transport, particles follow a curve (`curves`) through the snapshots, and
+between two of them they spread around it as a Gaussian bridge does:
 
-    x_s = (1 - s) x0 + s x1 + sqrt(s (1 - s)) * xi,    xi ~ N(0, width * Sigma),    0 <= s <= 1,
+    x_s = curve(s) + sqrt(s (1 - s)) * xi,    xi ~ N(0, width * Sigma),    0 <= s <= 1.
 
-where Sigma is the covariance of the displacement x1 - x0 over the coupling. The choice is not arbitrary: since
-Cov(x0) + Cov(x1) - Cov(x0, x1) - Cov(x1, x0) = Sigma, a width of 1 makes Cov(x_s) = (1 - s) Cov(x0) + s Cov(x1), the
-covariance that grows linearly, as under free diffusion. From a point start it is the Brownian bridge; where the cloud
-only moves, Sigma vanishes and the bridge is McCann's displacement interpolation, as it is for a width of 0.
+With the spread `displacement`, Sigma is the covariance of the displacement x1 - x0 over the coupling. The choice is not
+arbitrary: since Cov(x0) + Cov(x1) - Cov(x0, x1) - Cov(x1, x0) = Sigma, a width of 1 and straight lines make
+Cov(x_s) = (1 - s) Cov(x0) + s Cov(x1), the covariance that grows linearly, as under free diffusion. From a point start
+it is the Brownian bridge; where the cloud only moves, Sigma vanishes and the bridge is McCann's displacement
+interpolation, as it is for a width of 0.
+
+But partners are never quite right, above all in many dimensions, and Sigma holds their errors; and a cloud that keeps
+its shape and grows moves its particles outwards, each from a place of its own, which a straight line follows without
+any noise. What no pair can know is the spread that is new. With the spread `gained`, Sigma is multiplied by the square
+of the new share of the deviation, max(0, 1 - D0 / D1)^2 with D^2 the total variance, species in units of their own: 1
+from a point start, 0 where the cloud does not grow. On all data measured this is as good as the better of the widths 0
+and 1, or nearly so.
+
+Where plans are sampled (entropic and unbalanced couplings), each end has pairs of its own: at s a pair is drawn from a
+point of the earlier cloud with probability 1 - s, from one of the later cloud with probability s. Samples at the
+snapshots are thus the data, whatever the coupling, and mass that grows does so linearly in time.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from weightflow.bridge.coupling import couple
+from weightflow.bridge.chain import Chain
+from weightflow.bridge.curves import coefficients
+from weightflow.bridge.options import BridgeOptions, Curve, Spread
 from weightflow.data.snapshots import Snapshots
 from weightflow.errors import InputError
 from weightflow.types import Kind
 
 
-@dataclass(frozen=True)
-class Interval:
-    """Coupled pairs of two neighbouring snapshots, and a square root of the displacement's covariance."""
-
-    start: Float[np.ndarray, "pair dim"]
-    stop: Float[np.ndarray, "pair dim"]
-    noise: Float[np.ndarray, "dim dim"]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bridge:
-    """Samples between snapshots, on [times[0], times[-1]]."""
+    """Samples between snapshots, on [times[0], times[-1]].
 
-    times: Float[np.ndarray, "time"]
-    intervals: tuple[Interval, ...]
+    Attributes:
+        chain: the coupled snapshots.
+        counts: which species are counts.
+        upper: the largest value seen of each species, which bounds counts.
+        options: curve, width and spread; the couplings are those of the chain.
+        paths: polynomials of the particles. Of the two sides, the first starts from the points of the earlier cloud,
+            the second from those of the later one; there is only one where each point has one partner.
+        noise: a square root of the covariance around the path, per interval.
+    """
+
+    chain: Chain
     counts: tuple[bool, ...]
     upper: Float[np.ndarray, "dim"]
-    width: float
+    options: BridgeOptions
+    paths: Float[np.ndarray, "side interval pair power dim"]
+    noise: Float[np.ndarray, "interval dim dim"]
 
     @classmethod
-    def between(cls, snapshots: Snapshots, width: float = 1.0, seed: int = 0) -> "Bridge":
-        """Couple each snapshot with the next; `width` scales the bridge's covariance (0: McCann interpolation)."""
-        intervals = tuple(
-            _interval(snapshots.samples[k], snapshots.samples[k + 1], seed) for k in range(len(snapshots) - 1)
-        )
-        counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
-        return cls(snapshots.times, intervals, counts, snapshots.pooled().max(axis=0), width)
+    def between(cls, snapshots: Snapshots, options: BridgeOptions, seed: int = 0) -> "Bridge":
+        """Couple each snapshot with the next and join them.
 
-    def with_width(self, width: float) -> "Bridge":
-        """Return the same couplings with another width."""
-        return Bridge(self.times, self.intervals, self.counts, self.upper, width)
+        Raises:
+            InputError: there are fewer than two snapshots, or the curve is `auto` (`build_bridge` chooses one).
+        """
+        counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
+        upper = snapshots.pooled().max(axis=0)
+        return cls.along(Chain.through(snapshots, options, seed), counts, upper, options)
+
+    @classmethod
+    def along(
+        cls, chain: Chain, counts: tuple[bool, ...], upper: Float[np.ndarray, "dim"], options: BridgeOptions
+    ) -> "Bridge":
+        """Join the clouds of a chain.
+
+        Raises:
+            InputError: the curve is `auto`.
+        """
+        if options.curve is Curve.AUTO:
+            raise InputError(
+                f"`curve` is `{Curve.AUTO.value}`, which names no curve; let `build_bridge` choose one, or name one."
+            )
+        return cls(chain, counts, upper, options, _paths(chain, options.curve), _noise(chain, options))
+
+    def with_paths(self, curve: Curve, width: float, spread: Spread = Spread.DISPLACEMENT) -> "Bridge":
+        """Return a bridge with the same couplings and other paths between them."""
+        options = self.options.model_copy(update={"curve": curve, "width": width, "spread": spread})
+        return Bridge.along(self.chain, self.counts, self.upper, options)
+
+    @property
+    def times(self) -> Float[np.ndarray, "time"]:
+        """Times of the snapshots."""
+        return self.chain.times
 
     def sample(
         self, times: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
@@ -67,31 +107,67 @@ class Bridge:
                 f"bridge samples were asked for between t={times.min():g} and t={times.max():g}, but the snapshots "
                 f"span [{self.times[0]:g}, {self.times[-1]:g}]; ask inside."
             )
-        where = np.clip(np.searchsorted(self.times, times, side="right") - 1, 0, len(self.intervals) - 1)
-        return np.stack([self._sample_one(int(k), time, n, rng) for k, time in zip(where, times, strict=True)])
+        k = np.clip(np.searchsorted(self.times, times, side="right") - 1, 0, len(self.times) - 2)
+        s = (times - self.times[k]) / (self.times[k + 1] - self.times[k])
+        return self._to_valid(self._on_paths(k, s, n, rng) + self._around_paths(k, s, n, rng), rng)
 
-    def _sample_one(self, k: int, time: float, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n dim"]:
-        interval = self.intervals[k]
-        s = (time - self.times[k]) / (self.times[k + 1] - self.times[k])
-        pairs = _draw_pairs(len(interval.start), n, rng)
-        noise = rng.standard_normal((n, len(self.upper))) @ interval.noise.T
-        x = (1 - s) * interval.start[pairs] + s * interval.stop[pairs] + np.sqrt(self.width * s * (1 - s)) * noise
-        return self._to_valid(x, rng)
+    def _on_paths(
+        self, k: Int[np.ndarray, "query"], s: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
+    ) -> Float[np.ndarray, "query n dim"]:
+        sides, _, n_pairs, _, _ = self.paths.shape
+        side = (rng.random((len(s), n)) < s[:, None]).astype(np.int64) if sides == 2 else np.zeros((1, 1), np.int64)
+        paths = self.paths[side, k[:, None], _draw_pairs(len(s), n_pairs, n, rng)]
+        c0, c1, c2, c3 = np.moveaxis(paths, 2, 0)
+        s = s[:, None, None]
+        return c0 + s * (c1 + s * (c2 + s * c3))
 
-    def _to_valid(self, x: Float[np.ndarray, "n dim"], rng: np.random.Generator) -> Float[np.ndarray, "n dim"]:
+    def _around_paths(
+        self, k: Int[np.ndarray, "query"], s: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
+    ) -> Float[np.ndarray, "query n dim"]:
+        scaled = np.sqrt(s * (1 - s))[:, None, None] * self.noise[k]
+        return rng.standard_normal((len(s), n, len(self.upper))) @ scaled.transpose(0, 2, 1)
+
+    def _to_valid(
+        self, x: Float[np.ndarray, "query n dim"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "query n dim"]:
         """Round counts up or down at random, keeping their mean, and clip them to the range seen in the data."""
-        counts = np.asarray(self.counts)
-        rounded = np.floor(x + rng.random(x.shape))
-        return np.where(counts, np.clip(rounded, 0, self.upper), x)
+        if not any(self.counts):
+            return x
+        rounded = np.clip(np.floor(x + rng.random(x.shape)), 0, self.upper)
+        return np.where(np.asarray(self.counts), rounded, x)
 
 
-def _interval(start: np.ndarray, stop: np.ndarray, seed: int) -> Interval:
-    i, j = couple(start, stop, seed)
-    covariance = np.atleast_2d(np.cov(stop[j] - start[i], rowvar=False, bias=True))
-    values, vectors = np.linalg.eigh(covariance)
-    return Interval(start[i], stop[j], vectors * np.sqrt(np.clip(values, 0, None)))
+def _paths(chain: Chain, curve: Curve) -> Float[np.ndarray, "side interval pair power dim"]:
+    if chain.one_to_one:
+        return coefficients(curve, chain.times, chain.track(0))[None]
+    sides = [coefficients(curve, chain.times, chain.track(k)) for k in range(len(chain.times))]
+    intervals = range(len(chain.times) - 1)
+    return np.stack([[sides[k][k] for k in intervals], [sides[k + 1][k] for k in intervals]])
 
 
-def _draw_pairs(n_pairs: int, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Without replacement while that is possible: a set of all pairs then has the clouds' exact moments."""
-    return rng.permutation(n_pairs)[:n] if n <= n_pairs else rng.integers(n_pairs, size=n)
+def _noise(chain: Chain, options: BridgeOptions) -> Float[np.ndarray, "interval dim dim"]:
+    roots: list[np.ndarray] = []
+    for start, stop, coupling in zip(chain.clouds[:-1], chain.clouds[1:], chain.couplings, strict=True):
+        moves = np.concatenate([stop[coupling.forward] - start, stop - start[coupling.backward]])
+        share = 1.0 if options.spread is Spread.DISPLACEMENT else _growth(start, stop)
+        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(moves, rowvar=False, bias=True)))
+        roots.append(vectors * np.sqrt(options.width * share * np.clip(values, 0, None)))
+    return np.stack(roots)
+
+
+def _growth(start: Float[np.ndarray, "pair dim"], stop: Float[np.ndarray, "pair dim"]) -> float:
+    unit = np.concatenate([start, stop]).std(axis=0)
+    unit[unit == 0] = 1.0
+    before, after = (np.sqrt((cloud / unit).var(axis=0).sum()) for cloud in (start, stop))
+    return float((1 - before / after) ** 2) if after > before else 0.0
+
+
+def _draw_pairs(n_queries: int, n_pairs: int, n: int, rng: np.random.Generator) -> Int[np.ndarray, "query n"]:
+    """Without replacement while that is possible: a set of all pairs then has the clouds' exact moments.
+
+    The queries take their pairs from one shuffled ring, each from a random place on.
+    """
+    if n > n_pairs:
+        return rng.integers(n_pairs, size=(n_queries, n))
+    first = rng.integers(n_pairs, size=(n_queries, 1))
+    return rng.permutation(n_pairs)[(first + np.arange(n)) % n_pairs]

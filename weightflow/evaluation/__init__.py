@@ -1,6 +1,6 @@
 """Scores of samplers against held-out data, beside baselines and the sampling floor."""
 
-from weightflow.evaluation.baselines import BridgeSamples, McCann, Mixture, Nearest, baselines
+from weightflow.evaluation.baselines import BridgeSamples, ChosenBridge, McCann, Mixture, Nearest, baselines
 from weightflow.evaluation.floor import Floor, check_scorable
 from weightflow.evaluation.held_out import HeldOut, held_out_score
 from weightflow.evaluation.sampler import Sampler
@@ -10,6 +10,7 @@ from weightflow.evaluation.verdict import summary, verdict
 
 __all__ = [
     "BridgeSamples",
+    "ChosenBridge",
     "Floor",
     "HeldOut",
     "McCann",

@@ -6,8 +6,9 @@ Between the snapshots:
 - `Mixture`: samples of the two neighbours, mixed in proportion to time, p_s = (1 - s) p_0 + s p_1.
 - `McCann`: optimal-transport (displacement) interpolation, x_s = (1 - s) x_0 + s x_1 over coupled pairs.
 - `BridgeSamples`: the same with the spread of a Gaussian bridge of width 1.
+- `ChosenBridge`: samples of a given bridge, such as the one that a model was trained with.
 
-Beyond the last snapshot the first two stand still (*persistence*). The last two *drift*: the coupled pairs of the last
+Beyond the last snapshot the first two stand still (*persistence*). The others *drift*: the coupled pairs of the last
 interval go on in a straight line, x_s with s > 1, without noise, so that there they are one. Counts are rounded at
 random, keeping their mean, and stay at zero or above; they may pass the largest value seen. Before the first snapshot
 nothing is defined.
@@ -19,22 +20,30 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from weightflow.bridge import Bridge
+from weightflow.bridge import Bridge, BridgeOptions, Curve, Spread, build_bridge
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
 from weightflow.evaluation.sampler import Sampler
 from weightflow.rng import generator
 
 
-def baselines(seen: Snapshots, seed: int = 0) -> dict[str, Sampler]:
-    """Return all of them for the seen snapshots, by the names that score files use; couplings are computed once."""
-    bridge = Bridge.between(seen, seed=seed)
-    return {
+def baselines(seen: Snapshots, seed: int = 0, options: BridgeOptions | None = None) -> dict[str, Sampler]:
+    """Return all of them for the seen snapshots, by the names that score files use; couplings are computed once.
+
+    With `options` the bridge that they ask for, or choose, is there as `chosen_bridge`, unless it is one of the others.
+    McCann and the bridge then have its couplings too.
+
+    Raises:
+        InputError: there are fewer than two snapshots.
+    """
+    bridge = build_bridge(seen, options or BridgeOptions(curve=Curve.STRAIGHT), seed)
+    known: dict[str, Sampler] = {
         "nearest": Nearest(seen),
         "mixture": Mixture(seen),
         "mccann": McCann(bridge),
         "bridge": BridgeSamples(bridge),
     }
+    return known if options is None or _is_plain(bridge.options) else {**known, "chosen_bridge": ChosenBridge(bridge)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +82,10 @@ class Mixture:
 
 
 @dataclass(frozen=True, eq=False)
-class BridgeSamples:
-    """Bridge samples of width 1 between the snapshots, drift beyond the last."""
-
-    width: ClassVar[float] = 1.0
+class ChosenBridge:
+    """Samples of the given bridge between the snapshots, drift beyond the last."""
 
     bridge: Bridge
-
-    def __post_init__(self) -> None:
-        if not self.bridge.intervals:
-            raise InputError("a bridge needs two snapshots at least, but one was given; let two times be seen.")
-        object.__setattr__(self, "bridge", self.bridge.with_width(self.width))
 
     def sample(self, times: Float[np.ndarray, "time"], n: int, seed: int) -> Float[np.ndarray, "time n dim"]:
         """Draw `n` samples at each of `times`."""
@@ -98,20 +100,36 @@ class BridgeSamples:
         return samples
 
     def _drift(self, time: float, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n dim"]:
-        last = self.bridge.intervals[-1]
+        clouds, coupling = self.bridge.chain.clouds, self.bridge.chain.couplings[-1]
         before, after = self.bridge.times[-2:]
         s = (time - before) / (after - before)
-        x = _choose(np.concatenate([last.start, last.stop], axis=1), n, rng)
+        x = _choose(np.concatenate([clouds[-2], clouds[-1][coupling.forward]], axis=1), n, rng)
         start, stop = np.split(x, 2, axis=1)
         moved = start + s * (stop - start)
         rounded = np.maximum(np.floor(moved + rng.random(moved.shape)), 0.0)
         return np.where(np.asarray(self.bridge.counts), rounded, moved)
 
 
+@dataclass(frozen=True, eq=False)
+class BridgeSamples(ChosenBridge):
+    """Straight bridges of width 1 between the snapshots, drift beyond the last; only the couplings are taken over."""
+
+    width: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bridge", self.bridge.with_paths(Curve.STRAIGHT, self.width))
+
+
 class McCann(BridgeSamples):
     """Optimal-transport interpolation between the snapshots, drift beyond the last."""
 
     width: ClassVar[float] = 0.0
+
+
+def _is_plain(options: BridgeOptions) -> bool:
+    """Whether the bridge is McCann's or the one of width 1."""
+    free = options.width == BridgeSamples.width and options.spread is Spread.DISPLACEMENT
+    return options.curve is Curve.STRAIGHT and (options.width == McCann.width or free)
 
 
 def check_not_before(times: Float[np.ndarray, "time"], seen: Float[np.ndarray, "seen"]) -> None:

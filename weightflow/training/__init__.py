@@ -3,12 +3,11 @@
 from weightflow.training.collocation import Collocation
 from weightflow.training.loop import EpochReport, train
 from weightflow.training.objectives import AnchorDistance, Likelihood, RolloutObjective
-from weightflow.training.options import BridgeOptions, Objective, TeacherOptions, TrainingOptions
+from weightflow.training.options import Objective, TeacherOptions, TrainingOptions
 from weightflow.training.teacher import fit_teacher
 
 __all__ = [
     "AnchorDistance",
-    "BridgeOptions",
     "Collocation",
     "EpochReport",
     "Likelihood",

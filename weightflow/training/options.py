@@ -14,12 +14,6 @@ class Objective(StrEnum):
     ANCHOR = "anchor"
 
 
-class BridgeOptions(Options):
-    """Samples between snapshots."""
-
-    width: float = Field(default=1.0, ge=0, description="covariance of the bridge: 0 McCann, 1 free diffusion")
-
-
 class TeacherOptions(Options):
     """How the teacher path is fitted, the direct path theta(t) that trials learn their field from."""
 

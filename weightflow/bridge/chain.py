@@ -1,0 +1,67 @@
+"""Snapshots joined by couplings, so that particles can be followed through all of them."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float
+
+from weightflow.bridge.coupling import Coupling, couple, most_pairs, resample
+from weightflow.bridge.options import BridgeOptions
+from weightflow.data.snapshots import Snapshots
+from weightflow.errors import InputError
+from weightflow.rng import generator
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Clouds of one size and the couplings of neighbours.
+
+    Attributes:
+        times: shape (time,).
+        clouds: the snapshots, resampled to one size, shape (time, pair, dim).
+        couplings: one per interval.
+    """
+
+    times: Float[np.ndarray, "time"]
+    clouds: Float[np.ndarray, "time pair dim"]
+    couplings: tuple[Coupling, ...]
+
+    @classmethod
+    def through(cls, snapshots: Snapshots, options: BridgeOptions, seed: int, most: int | None = None) -> "Chain":
+        """Resample the clouds to the size of the largest, or to `most` if that is less, and couple neighbours.
+
+        Raises:
+            InputError: there are fewer than two snapshots.
+        """
+        if len(snapshots) < 2:
+            raise InputError(
+                f"a bridge needs two snapshots at least, but {len(snapshots)} was given; let two times be seen."
+            )
+        size = min(max(len(cloud) for cloud in snapshots.samples), most or most_pairs(options))
+        rng = generator(seed, "chain", size)
+        clouds = np.stack([cloud[resample(len(cloud), size, rng)] for cloud in snapshots.samples])
+        pairs = pairwise(clouds)
+        return cls(snapshots.times, clouds, tuple(couple(start, stop, options, seed) for start, stop in pairs))
+
+    @property
+    def one_to_one(self) -> bool:
+        """Whether a particle followed there and back is the same particle."""
+        return all(coupling.one_to_one for coupling in self.couplings)
+
+    def without(self, k: int, options: BridgeOptions, seed: int) -> "Chain":
+        """Leave out an interior snapshot: only its two neighbours need a new coupling."""
+        bypass = couple(self.clouds[k - 1], self.clouds[k + 1], options, seed)
+        couplings = (*self.couplings[: k - 1], bypass, *self.couplings[k + 1 :])
+        return Chain(np.delete(self.times, k), np.delete(self.clouds, k, axis=0), couplings)
+
+    def track(self, k: int) -> Float[np.ndarray, "time pair dim"]:
+        """Follow the particles of snapshot `k`, in its order, through all snapshots."""
+        here = np.arange(self.clouds.shape[1])
+        before, after = [here], [here]
+        for coupling in reversed(self.couplings[:k]):
+            before.append(coupling.backward[before[-1]])
+        for coupling in self.couplings[k:]:
+            after.append(coupling.forward[after[-1]])
+        index = np.stack([*reversed(before[1:]), *after])
+        return np.take_along_axis(self.clouds, index[:, :, None], axis=1)
