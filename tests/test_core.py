@@ -14,7 +14,7 @@ from weightflow.anchors import Alignment, AnchorOptions, ArrayCache, fit_anchors
 from weightflow.backbones import BackboneOptions
 from weightflow.errors import InputError, TrainingError
 from weightflow.evaluation import held_out_score
-from weightflow.experiment import ExperimentConfig, Prepared, Trial, line_model, prepare, teacher_model
+from weightflow.experiment import ExperimentConfig, Prepared, Trial, direct_model, line_model, prepare
 from weightflow.metrics import paper_jsd
 from weightflow.path import Clock
 
@@ -75,7 +75,7 @@ def test_a_trained_model_finds_the_law_between_the_snapshots(model: WeightFlow, 
         ]
     )
     assert mean_jsd(model, between) < floor + 0.006
-    assert mean_jsd(teacher_model(prepared, 1.0), between) < floor + 0.006
+    assert mean_jsd(direct_model(prepared), between) < floor + 0.006
 
 
 def test_the_score_is_the_mean_of_both_held_out_parts(model: WeightFlow) -> None:
@@ -123,10 +123,9 @@ def test_a_saved_model_is_the_same_model(model: WeightFlow, tmp_path: Path) -> N
     assert sorted(path.name for path in (tmp_path / "best").iterdir()) == ["config.json", "model.safetensors"]
 
 
-@pytest.mark.parametrize("kind", ["cde"])
-def test_a_saved_cde_and_a_saved_table_are_the_same_models(prepared: Prepared, tmp_path: Path, kind: str) -> None:
-    cde = Trial(prepared, config(dynamics={"kind": kind, "z_dim": 2}), seed=0).model()
-    for name, one in (("cde", cde), ("line", line_model(prepared))):
+def test_saved_paths_of_all_kinds_are_the_same_models(prepared: Prepared, tmp_path: Path) -> None:
+    cde = Trial(prepared, config(dynamics={"kind": "cde", "z_dim": 2}), seed=0).model()
+    for name, one in (("cde", cde), ("line", line_model(prepared)), ("direct", direct_model(prepared))):
         one.save(tmp_path / name)
         assert torch.equal(load(tmp_path / name).weights([0.5, 7.0]), one.weights([0.5, 7.0]))
 
@@ -159,7 +158,7 @@ def test_the_wrong_number_of_species_is_refused(model: WeightFlow) -> None:
     "overrides",
     [
         {"dynamics": {"kind": "cde", "z_dim": 1, "projection": "autoencoder"}},
-        {"dynamics": {"time": False, "solver": "dopri5"}},
+        {"dynamics": {"time": True, "solver": "dopri5"}},
         {"dynamics": {"solver": "euler", "dropout": 0.1}},
         {"training": {"objective": "anchor"}},
         {"training": {"objective": "anchor"}, "dynamics": {"kind": "cde", "z_dim": 2, "solver": "midpoint"}},
@@ -173,6 +172,30 @@ def test_every_variant_learns(prepared: Prepared, overrides: dict[str, dict[str,
     assert losses["collocation"][-1] < 0.7 * losses["collocation"][0]
     assert np.isfinite(losses["rollout"]).all()
     assert mean_jsd(trial.model(), TIMES) < 0.25
+
+
+def test_a_direct_path_is_trained_once_it_is_prepared(prepared: Prepared) -> None:
+    trial = Trial(prepared, config(dynamics={"kind": "direct"}), seed=0)
+    assert [(report.epoch, report.phase, report.loss) for report in trial.epochs()] == [
+        (6, "direct", prepared.taught.loss)
+    ]
+    assert torch.equal(trial.model().weights([2.5]), direct_model(prepared).weights([2.5]))
+
+
+def test_the_papers_objective_needs_no_teacher(snapshots: Snapshots) -> None:
+    paper: dict[str, object] = {"objective": "anchor", "warm_share": 0.0, "epochs": 2, "rollout_steps": 2}
+    made = prepare(snapshots, config(anchors={"base_steps": 20, "steps": 20}, training=paper), seed=0)
+    assert made.teacher is None
+    assert [report.phase for report in Trial(made, config(training=paper), seed=0).epochs()] == ["rollout"] * 2
+
+
+def test_what_is_prepared_is_taken_from_the_cache_unchanged(snapshots: Snapshots, tmp_path: Path) -> None:
+    quick = config(anchors={"base_steps": 20, "steps": 20}, teacher={"steps": 20})
+    first, again = (prepare(snapshots, quick, seed=0, cache=ArrayCache(tmp_path)) for _ in range(2))
+    assert torch.equal(direct_model(again).weights([2.5]), direct_model(first).weights([2.5]))
+    times, rng = np.array([0.5, 3.0]), np.random.default_rng
+    np.testing.assert_array_equal(again.bridge.sample(times, 9, rng(0)), first.bridge.sample(times, 9, rng(0)))
+    assert again.bridge.options == first.bridge.options
 
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(prepared: Prepared) -> None:
@@ -202,7 +225,7 @@ def test_continuous_species_are_learned_in_their_own_units() -> None:
 
     times = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
     data = Snapshots(times, tuple(rng.multivariate_normal(*law(t), size=800) for t in times), ("height", "weight"))
-    learned = teacher_model(prepare(data, config(teacher={"steps": 500}), seed=0), 0.0)
+    learned = direct_model(prepare(data, config(teacher={"steps": 500}), seed=0))
     for t in (0.5, 2.5):
         fresh = rng.multivariate_normal(*law(t), size=4000)
         exact = stats.multivariate_normal(*law(t)).logpdf(fresh)
@@ -276,11 +299,11 @@ def test_a_damaged_cache_file_is_made_again(tmp_path: Path) -> None:
 def test_a_shorter_path_does_not_cost_likelihood(snapshots: Snapshots) -> None:
     def teacher(length: float) -> tuple[float, float]:
         made = prepare(snapshots, config(teacher={"length": length}), seed=0)
-        _, tokens = made.teacher(1.0)
+        _, tokens = made.taught.table(made.backbone)
         path = float(np.sqrt((np.diff(tokens, axis=0) ** 2).sum((1, 2))).sum())
-        return path, held_out_score(teacher_model(made, 1.0), death_process(TIMES[1:], 2000, 7), snapshots).score
+        return path, held_out_score(direct_model(made), death_process(TIMES[1:], 2000, 7), snapshots).score
 
-    (free_path, free_score), (short_path, short_score) = teacher(0.0), teacher(3e-3)
+    (free_path, free_score), (short_path, short_score) = teacher(0.0), teacher(1e-2)
     assert short_path < 0.5 * free_path
     assert short_score < free_score + 0.03
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from weightflow.bridge import Bridge, BridgeOptions, Curve
+from weightflow.bridge import Bridge, BridgeOptions, Curve, build_bridge
 from weightflow.data import Protocol, Snapshots, Split
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.evaluation import (
@@ -109,10 +109,10 @@ def test_the_width_of_a_bridge_baseline_is_its_own():
 
 def test_a_chosen_bridge_stands_beside_the_others_where_it_is_another_one():
     seen = poisson_snapshots(TIMES, 50, 1)
-    chosen = baselines(seen, options=BridgeOptions())["chosen_bridge"]
+    chosen = baselines(seen, build_bridge(seen, BridgeOptions()))["chosen_bridge"]
     assert isinstance(chosen, ChosenBridge)
     assert chosen.bridge.options.curve is not Curve.AUTO
-    assert "chosen_bridge" not in baselines(seen, options=BridgeOptions(curve=Curve.STRAIGHT, width=0.0))
+    assert "chosen_bridge" not in baselines(seen, Bridge.between(seen, BridgeOptions(curve=Curve.STRAIGHT, width=0.0)))
 
 
 @pytest.mark.parametrize("name", ["nearest", "mixture", "mccann", "bridge"])

@@ -290,16 +290,17 @@ def test_an_anchor_worker_that_dies_is_replaced_and_its_snapshots_are_fitted_aga
         killer.start()
         said: list[str] = []
         with Crew(Resources(cpus=2, gpus=0), ArrayCache(tmp_path), said.append) as crew:
-            prepared = crew.prepare(snapshots, config, 0, [1.0])
+            prepared = crew.prepare(snapshots, config, 0)
             killer.join()
-            again = crew.prepare(snapshots, config, 0, [1.0])
+            again = crew.prepare(snapshots, config, 0)
     finally:
         ray.shutdown()
     assert killed
     np.testing.assert_array_equal(prepared.anchors.times, times)
     assert np.isfinite(prepared.anchors.tokens).all()
     np.testing.assert_array_equal(again.anchors.tokens, prepared.anchors.tokens)
-    assert [line.split(" in ")[0] for line in said[2:]] == [
+    assert [line.split(" in ")[0] for line in said[3:]] == [
+        "base and bridge from the cache",
         "anchors of 4 snapshots from the cache",
-        "1 teacher path(s) from the cache",
+        "teacher path from the cache",
     ]

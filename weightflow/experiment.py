@@ -6,17 +6,16 @@ the first among its trials; a single fit does both.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float
 
-from weightflow.anchors import AnchorOptions, Anchors, fit_anchors, fit_base
+from weightflow.anchors import AnchorOptions, Anchors, ArrayCache, Arrays, fit_anchors, fit_base
 from weightflow.backbones import Backbone, BackboneOptions
-from weightflow.bridge import BridgeOptions, build_bridge
+from weightflow.bridge import Bridge, BridgeOptions, build_bridge
 from weightflow.data import Snapshots
-from weightflow.dynamics import DynamicsKind, DynamicsOptions, Rollout, Table, Units, build_field
+from weightflow.dynamics import Direct, DynamicsKind, DynamicsOptions, Rollout, Table, Units, build_field
 from weightflow.model import WeightFlow
 from weightflow.path import Clock, ControlPath, ReferencePath, project
 from weightflow.rng import derive_seed
@@ -27,6 +26,7 @@ from weightflow.training import (
     Likelihood,
     Objective,
     RolloutObjective,
+    Teacher,
     TeacherOptions,
     TrainingOptions,
     fit_teacher,
@@ -63,56 +63,117 @@ def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What depends on the data alone, as plain arrays.
+    """What does not depend on phi; trials share it.
 
     Attributes:
         snapshots: the snapshots that are fitted.
         backbone: the pure function that the weights belong to.
         anchors: weights at each of those snapshots.
-        teachers: by bridge width, physical times and the teacher's weights there.
+        bridge: samples between them.
+        teacher: a direct path through weight space; None where nothing asks for it.
     """
 
     snapshots: Snapshots
     backbone: Backbone
     anchors: Anchors
-    teachers: dict[float, tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point token width"]]]
+    bridge: Bridge
+    teacher: Teacher | None
 
-    def teacher(self, width: float) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point token width"]]:
-        """Return the teacher of the bridge width nearest to `width`."""
-        return self.teachers[min(self.teachers, key=lambda known: abs(known - width))]
+    @property
+    def taught(self) -> Teacher:
+        """The teacher.
+
+        Raises:
+            ValueError: there is none, because `prepare` was told that nothing asks for it.
+        """
+        if self.teacher is None:
+            raise ValueError("this was prepared without a teacher")
+        return self.teacher
+
+
+# The pieces of a preparation, and the groups of the configuration that each depends on, beside data and seed.
+PIECES = {
+    "base": ("backbone", "anchors"),
+    "anchors": ("backbone", "anchors"),
+    "bridge": ("bridge",),
+    "teacher": ("backbone", "anchors", "bridge", "teacher"),
+}
+
+
+class Preparation:
+    """How the pieces are made: each as plain arrays, so that workers can make them and a cache can keep them."""
+
+    def __init__(self, snapshots: Snapshots, config: ExperimentConfig, seed: int) -> None:
+        self.snapshots = snapshots
+        self.config = config
+        self.seed = seed
+        self.backbone = config.backbone.build(snapshots, seed)
+
+    def depends_on(self, piece: str) -> dict[str, Any]:
+        """Return, as plain values, everything that a piece depends on."""
+        groups = {group: getattr(self.config, group).model_dump(mode="json") for group in PIECES[piece]}
+        return {"data": self.snapshots.digest(), "seed": self.seed, **groups}
+
+    def base(self, device: torch.device | str = "cpu") -> Arrays:
+        """Fit one set of weights to all snapshots together."""
+        return {"tokens": fit_base(self.backbone, self.snapshots, self.config.anchors, self.seed, device)}
+
+    def anchors(self, indices: Sequence[int], base: Arrays, device: torch.device | str = "cpu") -> Arrays:
+        """Fit the anchors of some snapshots."""
+        options = self.config.anchors
+        made = fit_anchors(self.backbone, self.snapshots, indices, base["tokens"], options, self.seed, device)
+        return {"times": made.times, "tokens": made.tokens}
+
+    def bridge(self) -> Arrays:
+        """Couple the snapshots, and choose a curve if none is named."""
+        return build_bridge(self.snapshots, self.config.bridge, derive_seed(self.seed, "bridge")).arrays()
+
+    def teacher(self, base: Arrays, bridge: Arrays, device: torch.device | str = "cpu") -> Arrays:
+        """Fit the direct path."""
+        samples = Bridge.of_arrays(bridge, self.snapshots, self.config.bridge)
+        options = self.config.teacher
+        return fit_teacher(self.backbone, samples, base["tokens"], options, self.seed, device).arrays()
+
+    def assemble(self, anchors: Arrays, bridge: Arrays, teacher: Arrays | None) -> Prepared:
+        """Put the pieces together."""
+        return Prepared(
+            self.snapshots,
+            self.backbone,
+            Anchors(anchors["times"], anchors["tokens"]),
+            Bridge.of_arrays(bridge, self.snapshots, self.config.bridge),
+            None if teacher is None else Teacher.of_arrays(teacher),
+        )
 
 
 def prepare(
     snapshots: Snapshots,
     config: ExperimentConfig,
     seed: int,
-    widths: Sequence[float] | None = None,
     device: torch.device | str = "cpu",
+    cache: ArrayCache | None = None,
 ) -> Prepared:
-    """Fit anchors and teachers in this process."""
-    backbone = config.backbone.build(snapshots, seed)
-    base = fit_base(backbone, snapshots, config.anchors, seed, device)
-    anchors = fit_anchors(backbone, snapshots, range(len(snapshots)), base, config.anchors, seed, device)
-    teachers = {
-        width: teach(backbone, snapshots, base, width, config, seed, device)
-        for width in (widths or [config.bridge.width])
-    }
-    return Prepared(snapshots, backbone, anchors, teachers)
+    """Prepare in this process what a fit with `config` needs; a cache is asked first.
+
+    Raises:
+        InputError: the data cannot be modelled.
+        TrainingError: a likelihood is no longer finite.
+    """
+    preparation = Preparation(snapshots, config, seed)
+
+    def piece(name: str, make: Callable[[], Arrays]) -> Arrays:
+        return make() if cache is None else cache.get_or_make(name, preparation.depends_on(name), make)
+
+    base = piece("base", lambda: preparation.base(device))
+    anchors = piece("anchors", lambda: preparation.anchors(range(len(snapshots)), base, device))
+    bridge = piece("bridge", preparation.bridge)
+    wanted = needs_teacher(config)
+    teacher = piece("teacher", lambda: preparation.teacher(base, bridge, device)) if wanted else None
+    return preparation.assemble(anchors, bridge, teacher)
 
 
-def teach(
-    backbone: Backbone,
-    snapshots: Snapshots,
-    base: Float[np.ndarray, "token width"],
-    width: float,
-    config: ExperimentConfig,
-    seed: int,
-    device: torch.device | str = "cpu",
-) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point token width"]]:
-    """Fit the teacher of one bridge width."""
-    options = config.bridge.model_copy(update={"width": width})
-    bridge = build_bridge(snapshots, options, derive_seed(seed, "bridge"))
-    return fit_teacher(backbone, bridge, base, config.teacher, seed, device)
+def needs_teacher(config: ExperimentConfig) -> bool:
+    """Whether a fit follows the teacher; the paper's objective follows the anchors alone."""
+    return config.training.objective is not Objective.ANCHOR or config.dynamics.kind is DynamicsKind.DIRECT
 
 
 class Trial:
@@ -131,51 +192,57 @@ class Trial:
         self.seed = seed
         self.device = device
         self.record = {"config": config.model_dump(mode="json"), "seed": seed, **(record or {})}
-        self.reference = self._reference()
-        self.units = Units.of(
-            torch.as_tensor(self.reference.tokens, device=device),
-            torch.as_tensor(self.reference.velocity, device=device),
-        )
-        self.rollout = self._rollout().to(device).eval()
+        self.clock, self.path = self._direct() if config.dynamics.kind is DynamicsKind.DIRECT else self._solved()
 
     def epochs(self) -> Iterator[EpochReport]:
-        """Train, and report after each epoch; at the end the model lies on the CPU, wherever it was trained."""
+        """Train, and report after each epoch; at the end the model lies on the CPU, wherever it was trained.
+
+        A direct path is trained when it is prepared: it reports once, as its last epoch.
+        """
+        if isinstance(self.path, Direct):
+            yield EpochReport(self.config.training.epochs, "direct", self.prepared.taught.loss, 0.0, 0.0)
+            return
         mask = self.prepared.backbone.layout.mask
-        collocation = Collocation(self.reference, self.units, mask, self.device)
-        yield from train(self.rollout, collocation, self._objective(), self.config.training, self.seed)
-        self.rollout.cpu()
+        collocation = Collocation(self.reference, self.path.field.units, mask, self.device)
+        yield from train(self.path, collocation, self._objective(), self.config.training, self.seed)
+        self.path.cpu()
 
     def model(self) -> WeightFlow:
         """Return the model as it stands."""
-        return _model(self.prepared, self.rollout, self.reference.clock, self.record)
+        return _model(self.prepared, self.path, self.clock, self.record)
 
-    def _reference(self) -> ReferencePath:
+    @cached_property
+    def reference(self) -> ReferencePath:
+        """The path that a field is taught on: the teacher, or the spline through the anchors."""
         stretch = self.config.dynamics.stretch
         if self.config.training.objective is Objective.ANCHOR:
             return ReferencePath.through(self.prepared.anchors, stretch)
-        return ReferencePath.of_table(*self.prepared.teacher(self.config.bridge.width), stretch)
+        return ReferencePath.of_table(*self.prepared.taught.table(self.prepared.backbone), stretch)
 
-    def _rollout(self) -> Rollout:
-        options = self.config.dynamics
-        layout = self.prepared.backbone.layout
-        field = build_field(layout, options, self.units, self._control(), self.seed)
-        return Rollout(torch.as_tensor(self.reference.tokens[0]), field, options)
+    def _direct(self) -> tuple[Clock, Direct]:
+        teacher = self.prepared.taught
+        return Clock.uniform(*teacher.span), teacher.path(self.prepared.backbone)
+
+    def _solved(self) -> tuple[Clock, Rollout]:
+        options, layout = self.config.dynamics, self.prepared.backbone.layout
+        tokens, velocity = (torch.as_tensor(part) for part in (self.reference.tokens, self.reference.velocity))
+        field = build_field(layout, options, Units.of(tokens, velocity), self._control(), self.seed)
+        return self.reference.clock, Rollout(tokens[0], field, options).to(self.device).eval()
 
     def _control(self) -> ControlPath | None:
         options = self.config.dynamics
         if options.kind is not DynamicsKind.CDE:
             return None
         anchors = self.prepared.anchors
-        values = project(anchors.tokens, options.z_dim, options.projection, self.seed)
+        values = project(anchors.tokens, options.z_dim, options.projection, self.seed, options.neighbours)
         marks = self.reference.clock(anchors.times)
         return ControlPath(torch.as_tensor(marks, dtype=torch.float32), torch.as_tensor(values))
 
     def _objective(self) -> RolloutObjective:
-        clock, options = self.reference.clock, self.config.training
+        clock, options = self.clock, self.config.training
         if options.objective is Objective.ANCHOR:
             return AnchorDistance(self.prepared.anchors, clock, options, self.device)
-        bridge = build_bridge(self.prepared.snapshots, self.config.bridge, derive_seed(self.seed, "bridge"))
-        return Likelihood(self.prepared.backbone, bridge, clock, options)
+        return Likelihood(self.prepared.backbone, self.prepared.bridge, clock, options)
 
 
 def fit_model(
@@ -215,13 +282,12 @@ def line_model(prepared: Prepared) -> WeightFlow:
     return _model(prepared, Table(marks, torch.tensor(anchors.tokens)), clock, {})
 
 
-def teacher_model(prepared: Prepared, width: float) -> WeightFlow:
+def direct_model(prepared: Prepared) -> WeightFlow:
     """Return the baseline without a differential equation: the teacher path itself."""
-    times, tokens = prepared.teacher(width)
-    clock = Clock.uniform(float(times[0]), float(times[-1]))
-    return _model(prepared, Table(torch.as_tensor(clock(times), dtype=torch.float32), torch.tensor(tokens)), clock, {})
+    return _model(prepared, prepared.taught.path(prepared.backbone), Clock.uniform(*prepared.taught.span), {})
 
 
-def _model(prepared: Prepared, path: Rollout | Table, clock: Clock, record: dict[str, Any]) -> WeightFlow:
+def _model(prepared: Prepared, path: Rollout | Table | Direct, clock: Clock, record: dict[str, Any]) -> WeightFlow:
     snapshots = prepared.snapshots
-    return WeightFlow(prepared.backbone, path, clock, snapshots.species, snapshots.kinds, record)
+    bridge = {"bridge": prepared.bridge.options.model_dump(mode="json")}
+    return WeightFlow(prepared.backbone, path, clock, snapshots.species, snapshots.kinds, {**record, **bridge})

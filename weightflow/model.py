@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from weightflow.backbones import Backbone
-from weightflow.dynamics import DynamicsOptions, Rollout, Table, Units, build_field
+from weightflow.dynamics import Direct, DynamicsOptions, Rollout, Table, Units, build_field
 from weightflow.errors import InputError
 from weightflow.path import Clock, ControlPath
 from weightflow.rng import quasi_uniforms, uniforms
@@ -32,7 +32,7 @@ class WeightFlow:
 
     Attributes:
         backbone: the pure function that turns weights into a density.
-        path: weights by the clock (a rollout of phi, or a table).
+        path: weights by the clock (a rollout of phi, a direct path, or a table).
         clock: physical time to clock.
         species: names of the dimensions.
         kinds: kinds of the dimensions.
@@ -40,7 +40,7 @@ class WeightFlow:
     """
 
     backbone: Backbone
-    path: Rollout | Table
+    path: Rollout | Table | Direct
     clock: Clock
     species: tuple[str, ...]
     kinds: tuple[Kind, ...]
@@ -150,6 +150,7 @@ class WeightFlow:
             "species": list(self.species),
             "kinds": [kind.value for kind in self.kinds],
             "backbone": self.backbone.model_dump(mode="json"),
+            "path": type(self.path).__name__.lower(),
             "dynamics": self.path.options.model_dump(mode="json") if isinstance(self.path, Rollout) else None,
             "record": self.record,
         }
@@ -176,7 +177,7 @@ class WeightFlow:
         clock = Clock(tensors.pop("clock.times").numpy(), tensors.pop("clock.marks").numpy())
         backbone = Backbone.parse(config["backbone"], "backbone")
         state = {name.removeprefix("path."): tensor for name, tensor in tensors.items()}
-        path = _build_path(backbone, config["dynamics"], state)
+        path = _build_path(backbone, config, state)
         kinds = tuple(Kind(kind) for kind in config["kinds"])
         return cls(backbone, path, clock, tuple(config["species"]), kinds, config["record"])
 
@@ -185,10 +186,12 @@ class WeightFlow:
         return next(iter(self.path.state_dict().values())).device
 
 
-def _build_path(backbone: Backbone, dynamics: dict[str, Any] | None, state: dict[str, Tensor]) -> Rollout | Table:
-    if dynamics is None:
+def _build_path(backbone: Backbone, config: dict[str, Any], state: dict[str, Tensor]) -> Rollout | Table | Direct:
+    if config["path"] == "table":
         return Table(state["marks"], state["tokens"])
-    options = DynamicsOptions.parse(dynamics, "dynamics")
+    if config["path"] == "direct":
+        return Direct.of_state(state, backbone.layout.mask)
+    options = DynamicsOptions.parse(config["dynamics"], "dynamics")
     units = Units(state["field.units.centre"], state["field.units.size"], state["field.units.speed"])
     values = state.get("field.control.values")
     control = None if values is None else ControlPath(state["field.control.marks"], values)

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,17 @@ class ArrayCache:
 
     folder: Path
 
-    def get_or_make(
-        self, purpose: str, depends_on: Mapping[str, Any], make: Callable[[], dict[str, np.ndarray]]
-    ) -> dict[str, np.ndarray]:
-        """Return the stored arrays, or make and store them."""
+    def get_or_make(self, purpose: str, depends_on: Mapping[str, Any], make: Callable[[], Arrays]) -> Arrays:
+        """Return the stored arrays, or make and store them; of several processes that ask, the first one makes them."""
         path = self._path(purpose, depends_on)
-        found = self._read(path)
-        if found is not None:
-            return found
-        arrays = make()
-        self._write(path, arrays, depends_on)
-        return arrays
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            found = self._read(path)
+            if found is not None:
+                return found
+            arrays = make()
+            self._write(path, arrays, depends_on)
+            return arrays
 
     def holds(self, purpose: str, depends_on: Mapping[str, Any]) -> bool:
         """Whether the arrays are stored and whole."""
@@ -46,14 +48,13 @@ class ArrayCache:
         text = json.dumps({"format": FORMAT_VERSION, **depends_on}, sort_keys=True)
         return self.folder / f"{purpose}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.safetensors"
 
-    def _read(self, path: Path) -> dict[str, np.ndarray] | None:
+    def _read(self, path: Path) -> Arrays | None:
         try:
             return load_file(path) if path.is_file() else None
         except SafetensorError:  # a damaged file is no error: it is made again and replaced
             return None
 
-    def _write(self, path: Path, arrays: dict[str, np.ndarray], depends_on: Mapping[str, Any]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def _write(self, path: Path, arrays: Arrays, depends_on: Mapping[str, Any]) -> None:
         handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
         os.close(handle)
         save_file(

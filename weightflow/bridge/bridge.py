@@ -23,12 +23,14 @@ point of the earlier cloud with probability 1 - s, from one of the later cloud w
 snapshots are thus the data, whatever the coupling, and mass that grows does so linearly in time.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from weightflow.bridge.chain import Chain
+from weightflow.bridge.coupling import Coupling
 from weightflow.bridge.curves import coefficients
 from weightflow.bridge.options import BridgeOptions, Curve, Spread
 from weightflow.data.snapshots import Snapshots
@@ -64,9 +66,7 @@ class Bridge:
         Raises:
             InputError: there are fewer than two snapshots, or the curve is `auto` (`build_bridge` chooses one).
         """
-        counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
-        upper = snapshots.pooled().max(axis=0)
-        return cls.along(Chain.through(snapshots, options, seed), counts, upper, options)
+        return cls.along(Chain.through(snapshots, options, seed), *_limits(snapshots), options)
 
     @classmethod
     def along(
@@ -82,6 +82,24 @@ class Bridge:
                 f"`curve` is `{Curve.AUTO.value}`, which names no curve; let `build_bridge` choose one, or name one."
             )
         return cls(chain, counts, upper, options, _paths(chain, options.curve), _noise(chain, options))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what was computed (clouds, couplings, the chosen curve) as arrays; `of_arrays` undoes it."""
+        couplings = self.chain.couplings
+        return {
+            "clouds": self.chain.clouds,
+            "forward": np.stack([coupling.forward for coupling in couplings]),
+            "backward": np.stack([coupling.backward for coupling in couplings]),
+            "curve": np.array(list(Curve).index(self.options.curve)),
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray], snapshots: Snapshots, options: BridgeOptions) -> "Bridge":
+        """Build the bridge from what `arrays` has returned, and from what it was built with."""
+        pairs = zip(arrays["forward"], arrays["backward"], strict=True)
+        chain = Chain(snapshots.times, arrays["clouds"], tuple(Coupling(*pair) for pair in pairs))
+        curve = list(Curve)[arrays["curve"].item()]
+        return cls.along(chain, *_limits(snapshots), options.model_copy(update={"curve": curve}))
 
     def with_paths(self, curve: Curve, width: float, spread: Spread = Spread.DISPLACEMENT) -> "Bridge":
         """Return a bridge with the same couplings and other paths between them."""
@@ -135,6 +153,11 @@ class Bridge:
             return x
         rounded = np.clip(np.floor(x + rng.random(x.shape)), 0, self.upper)
         return np.where(np.asarray(self.counts), rounded, x)
+
+
+def _limits(snapshots: Snapshots) -> tuple[tuple[bool, ...], Float[np.ndarray, "dim"]]:
+    """Which species are counts, and the largest value seen of each."""
+    return tuple(kind is Kind.COUNTS for kind in snapshots.kinds), snapshots.pooled().max(axis=0)
 
 
 def _paths(chain: Chain, curve: Curve) -> Float[np.ndarray, "side interval pair power dim"]:

@@ -35,6 +35,13 @@ class Direct(nn.Module):
         nn.init.zeros_(self.out.bias)
         self.register_buffer("used", mask.to(base), persistent=False)
 
+    @classmethod
+    def of_state(cls, state: dict[str, Tensor], mask: Bool[Tensor, "token width"]) -> "Direct":
+        """Build the path that `state_dict` has written."""
+        path = cls(torch.zeros_like(state["base"]), len(state["out.weight"][0]), mask)
+        path.load_state_dict(state)
+        return path.eval()
+
     def forward(self, s: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
         """Return the weights at `s`."""
         return (self.base + self.out(self.hidden(direct_features(s))).unflatten(-1, self.base.shape)) * self.used

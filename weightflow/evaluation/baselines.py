@@ -20,30 +20,29 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from weightflow.bridge import Bridge, BridgeOptions, Curve, Spread, build_bridge
+from weightflow.bridge import Bridge, BridgeOptions, Curve, Spread
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
 from weightflow.evaluation.sampler import Sampler
 from weightflow.rng import generator
 
 
-def baselines(seen: Snapshots, seed: int = 0, options: BridgeOptions | None = None) -> dict[str, Sampler]:
-    """Return all of them for the seen snapshots, by the names that score files use; couplings are computed once.
+def baselines(seen: Snapshots, bridge: Bridge | None = None) -> dict[str, Sampler]:
+    """Return all of them for the seen snapshots, by the names that score files use.
 
-    With `options` the bridge that they ask for, or choose, is there as `chosen_bridge`, unless it is one of the others.
-    McCann and the bridge then have its couplings too.
+    The couplings are those of `bridge`, which is there as `chosen_bridge` unless it is one of the others.
 
     Raises:
         InputError: there are fewer than two snapshots.
     """
-    bridge = build_bridge(seen, options or BridgeOptions(curve=Curve.STRAIGHT), seed)
+    bridge = bridge or Bridge.between(seen, BridgeOptions(curve=Curve.STRAIGHT))
     known: dict[str, Sampler] = {
         "nearest": Nearest(seen),
         "mixture": Mixture(seen),
         "mccann": McCann(bridge),
         "bridge": BridgeSamples(bridge),
     }
-    return known if options is None or _is_plain(bridge.options) else {**known, "chosen_bridge": ChosenBridge(bridge)}
+    return known if _is_plain(bridge.options) else {**known, "chosen_bridge": ChosenBridge(bridge)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,24 +1,23 @@
 """Fits in parallel: Ray actors, one for each GPU or share of the CPUs.
 
-A pooled base comes first; then each worker fine-tunes its part of the snapshots from it as one batch. Results come back
-as return values, so that they outlive the actor, and the driver keeps them on disk. A worker that dies is started again
-by Ray and its call is repeated.
+A pooled base comes first, and the bridge beside it; then each worker fine-tunes its part of the snapshots from the base
+as one batch, while one fits the teacher. Results come back as return values, so that they outlive the actor, and the
+driver keeps them on disk. A worker that dies is started again by Ray and its call is repeated.
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import ray
 from ray.util import ActorPool
 
-from weightflow.anchors import Alignment, Anchors, ArrayCache, fit_anchors, fit_base
-from weightflow.backbones import Backbone
+from weightflow.anchors import Alignment, Anchors, ArrayCache, Arrays
 from weightflow.data import Snapshots
-from weightflow.experiment import ExperimentConfig, Prepared, Trial, teach
+from weightflow.experiment import ExperimentConfig, Preparation, Prepared, Trial
 from weightflow.model import WeightFlow
 from weightflow.search.resources import Resources, worker_device
 
@@ -26,29 +25,27 @@ RESTARTS = 3
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """What every worker needs to know; it lies in the object store once."""
-
-    backbone: Backbone
-    snapshots: Snapshots
-    config: ExperimentConfig
-    seed: int
-
-
 class AnchorWorker:
-    """Fits anchors, teachers and whole models; it keeps nothing, so that a restarted one is as good as the first."""
+    """Makes pieces of preparations, and whole models; it keeps nothing: a restarted one is as good as the first."""
 
     def __init__(self) -> None:
         self.device = worker_device()
 
-    def base(self, p: Problem) -> np.ndarray:
+    def base(self, preparation: Preparation) -> Arrays:
         """Fit the pooled base."""
-        return fit_base(p.backbone, p.snapshots, p.config.anchors, p.seed, self.device)
+        return preparation.base(self.device)
 
-    def anchors(self, p: Problem, indices: Sequence[int], base: np.ndarray) -> Anchors:
+    def bridge(self, preparation: Preparation) -> Arrays:
+        """Couple the snapshots and choose a curve."""
+        return preparation.bridge()
+
+    def anchors(self, preparation: Preparation, indices: Sequence[int], base: Arrays) -> Arrays:
         """Fine-tune the anchors of some snapshots as one batch."""
-        return fit_anchors(p.backbone, p.snapshots, indices, base, p.config.anchors, p.seed, self.device)
+        return preparation.anchors(indices, base, self.device)
+
+    def teacher(self, preparation: Preparation, base: Arrays, bridge: Arrays) -> Arrays:
+        """Fit the teacher."""
+        return preparation.teacher(base, bridge, self.device)
 
     def whole(self, prepared: Prepared, config: ExperimentConfig, seed: int, record: dict[str, Any]) -> WeightFlow:
         """Train one phi to its end and return the model."""
@@ -56,10 +53,6 @@ class AnchorWorker:
         for _ in trial.epochs():
             pass
         return trial.model()
-
-    def teacher(self, p: Problem, width: float, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Fit the teacher of one bridge width."""
-        return teach(p.backbone, p.snapshots, base, width, p.config, p.seed, self.device)
 
 
 class Crew:
@@ -86,20 +79,13 @@ class Crew:
             ray.kill(worker)
         self.workers = []
 
-    def prepare(self, snapshots: Snapshots, config: ExperimentConfig, seed: int, widths: Sequence[float]) -> Prepared:
-        """Fit, or fetch from the cache, what depends on the data alone: anchors, and a teacher per bridge width."""
-        problem = Problem(config.backbone.build(snapshots, seed), snapshots, config, seed)
-        key = _key(problem)
-        with self._timed(f"anchors of {len(snapshots)} snapshots", not self.cache.holds("anchors", key)):
-            arrays = self.cache.get_or_make("anchors", key, lambda: self._fit_anchors(problem))
-        teacher = {**key, "teacher": config.teacher.model_dump(mode="json")}
-        keys = {width: {**teacher, "width": width} for width in sorted(set(widths))}
-        missing = [width for width, key in keys.items() if not self.cache.holds("teacher", key)]
-        with self._timed(f"{len(keys)} teacher path(s)", bool(missing)):
-            made = self._fit_teachers(problem, missing, arrays["base"]) if missing else {}
-            stored = {w: self.cache.get_or_make("teacher", key, lambda w=w: made[w]) for w, key in keys.items()}
-        teachers = {width: (one["times"], one["tokens"]) for width, one in stored.items()}
-        return Prepared(snapshots, problem.backbone, Anchors(arrays["times"], arrays["tokens"]), teachers)
+    def prepare(self, snapshots: Snapshots, config: ExperimentConfig, seed: int) -> Prepared:
+        """Fit, or fetch from the cache, what does not depend on phi."""
+        preparation = Preparation(snapshots, config, seed)
+        base, bridge = self._pieces("base and bridge", preparation, {"base": (), "bridge": ()})
+        anchors = self._anchors(preparation, base)
+        (teacher,) = self._pieces("teacher path", preparation, {"teacher": (base, bridge)})
+        return preparation.assemble(anchors, bridge, teacher)
 
     def fit(self, prepared: Prepared, config: ExperimentConfig, seed: int, record: dict[str, Any]) -> WeightFlow:
         """Train one model to its end."""
@@ -107,30 +93,40 @@ class Crew:
         with self._timed(f"final fit to {len(prepared.snapshots)} snapshots", True):
             return ray.get(self.workers[0].whole.remote(prepared, config, seed, record))
 
-    def _fit_anchors(self, problem: Problem) -> dict[str, np.ndarray]:
-        self._start(len(problem.snapshots))
-        shared = ray.put(problem)
-        base: np.ndarray = ray.get(self.workers[0].base.remote(shared))
-        indices = range(len(problem.snapshots))
-        # a chain is fitted link by link; everything else is shared out, neighbours together
-        chained = problem.config.anchors.alignment is Alignment.CHAIN
-        parts = [
-            part.tolist() for part in np.array_split(indices, 1 if chained else min(len(self.workers), len(indices)))
-        ]
-        anchors = Anchors.join(self._share(lambda worker, part: worker.anchors.remote(shared, part, base), parts))
-        return {"base": base, "times": anchors.times, "tokens": anchors.tokens}
+    def _pieces(self, what: str, preparation: Preparation, calls: dict[str, tuple[Arrays, ...]]) -> list[Arrays]:
+        """Have each piece that the cache lacks made by a worker of its own, side by side."""
+        missing = [name for name in calls if not self.cache.holds(name, preparation.depends_on(name))]
+        self._start(len(missing))
+        with self._timed(what, bool(missing)):
+            shared = ray.put(preparation)
+            workers = zip(missing, cycle(self.workers), strict=False)
+            begun = {name: getattr(worker, name).remote(shared, *calls[name]) for name, worker in workers}
+            return [
+                self.cache.get_or_make(name, preparation.depends_on(name), lambda name=name: ray.get(begun[name]))
+                for name in calls
+            ]
 
-    def _fit_teachers(
-        self, problem: Problem, widths: Sequence[float], base: np.ndarray
-    ) -> dict[float, dict[str, np.ndarray]]:
-        self._start(len(widths))
-        shared = ray.put(problem)
-        made = self._share(lambda worker, width: worker.teacher.remote(shared, width, base), widths)
-        return {width: {"times": one[0], "tokens": one[1]} for width, one in zip(widths, made, strict=True)}
+    def _anchors(self, preparation: Preparation, base: Arrays) -> Arrays:
+        """Share the snapshots out, neighbours together; a chain is fitted link by link."""
+        n = len(preparation.snapshots)
+        depends_on = preparation.depends_on("anchors")
+        missing = not self.cache.holds("anchors", depends_on)
+        with self._timed(f"anchors of {n} snapshots", missing):
+            return self.cache.get_or_make("anchors", depends_on, lambda: self._fit_anchors(preparation, base))
 
-    def _share(self, call: Callable[[Any, Any], Any], tasks: Sequence[Any]) -> list[Any]:
-        """Give each task to the next free worker; results in the order of the tasks."""
-        return list(ActorPool(self.workers).map(call, list(tasks)))
+    def _fit_anchors(self, preparation: Preparation, base: Arrays) -> Arrays:
+        n = len(preparation.snapshots)
+        chained = preparation.config.anchors.alignment is Alignment.CHAIN
+        self._start(1 if chained else n)
+        parts = np.array_split(range(n), 1 if chained else min(len(self.workers), n))
+        shared = ray.put(preparation)
+
+        def fit(worker: Any, part: np.ndarray) -> Any:
+            return worker.anchors.remote(shared, part.tolist(), base)
+
+        made: Iterator[Any] = ActorPool(self.workers).map(fit, list(parts))
+        joined = Anchors.join([Anchors(part["times"], part["tokens"]) for part in made])
+        return {"times": joined.times, "tokens": joined.tokens}
 
     def _start(self, tasks: int) -> None:
         """Start workers until there is one for each task, or all that may be."""
@@ -145,13 +141,3 @@ class Crew:
         yield
         how = f"on {len(self.workers)} worker(s)" if is_work else "from the cache"
         self.say(f"{what} {how} in {time.perf_counter() - began:.1f} s")
-
-
-def _key(problem: Problem) -> dict[str, Any]:
-    backbone = problem.backbone
-    return {
-        "data": problem.snapshots.digest(),
-        "backbone": backbone.model_dump(mode="json"),
-        "anchors": problem.config.anchors.model_dump(mode="json"),
-        "seed": problem.seed,
-    }

@@ -20,7 +20,7 @@ from weightflow.anchors import ArrayCache
 from weightflow.data import Dataset, Protocol, Split, split
 from weightflow.errors import InputError, SearchError
 from weightflow.evaluation import Scores, baselines, check_scorable, evaluate
-from weightflow.experiment import ExperimentConfig, Prepared, line_model, nest, teacher_model
+from weightflow.experiment import ExperimentConfig, Prepared, direct_model, line_model, nest
 from weightflow.model import WeightFlow
 from weightflow.report import Report, write_report
 from weightflow.search.board import Board, Watcher
@@ -37,7 +37,6 @@ from weightflow.training import Objective
 from weightflow.trials import TrialRecord, TrialState
 
 DRAWS = 1000
-SHARED_GROUPS = ("backbone", "anchors", "teacher")  # made once for all trials, so they cannot differ between them
 FIDELITY = ("training.epochs", "training.warm_share")  # trials are compared after the same epochs
 TRAINABLE = "weightflow"
 
@@ -63,18 +62,24 @@ class Search:
         return self.out.resolve() / self.name
 
     @property
+    def cache(self) -> Path:
+        """Where what was fitted is kept for later searches."""
+        return self.out.resolve() / ".cache"
+
+    @property
     def shared_config(self) -> ExperimentConfig:
-        """The configuration of what all trials share.
+        """The configuration that most trials prepare with: what is fixed, and the first of the first trials.
 
         Raises:
-            InputError: the space searches what all trials share.
+            InputError: the space searches how long trials train, by which they are compared.
         """
-        for key in self.space.parameters:
-            if key.split(".")[0] in SHARED_GROUPS or key in FIDELITY:
+        for key in FIDELITY:
+            if key in self.space.parameters:
                 raise InputError(
                     f"`{key}` must be the same for all trials, so it cannot be searched; put it under `fixed`."
                 )
-        return ExperimentConfig.parse(nest(self.space.fixed))
+        first = self.space.first_trials[0] if self.space.first_trials else {}
+        return ExperimentConfig.parse(nest({**self.space.fixed, **first}))
 
     @cached_property
     def parts(self) -> Split:
@@ -166,13 +171,12 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
         console.print(text, style="dim", highlight=False, soft_wrap=True)
 
     say(f"{search.name}: {_describe(search, parts)}; {resources}; {search.folder}")
-    cache = ArrayCache(search.out.resolve() / ".cache")
+    cache = ArrayCache(search.cache)
     run = SearchRun.open(search.tracking, search.folder, _run_facts(search, parts))
     try:
         with interruptible():
-            widths = [float(width) for width in search.space.values("bridge.width", shared.bridge.width)]
             with Crew(resources, cache, say) as crew:
-                prepared = crew.prepare(parts.fit, shared, search.seed, widths)
+                prepared = crew.prepare(parts.fit, shared, search.seed)
             journal = Journal(search.folder, search.identity, past)
             with LiveTable(console, search.trials, shared.training.epochs, deadline, past.ended) as table:
                 board = _run_trials(search, parts, prepared, resources, deadline, [journal, run, table])
@@ -204,7 +208,15 @@ def _run_trials(
         return board
     tuner = tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(train_trial, prepared=prepared, split=parts, seed=search.seed), resources.per_trial
+            tune.with_parameters(
+                train_trial,
+                prepared=prepared,
+                shared=search.shared_config,
+                split=parts,
+                seed=search.seed,
+                cache=search.cache,
+            ),
+            resources.per_trial,
         ),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
@@ -251,11 +263,11 @@ def _finish(
     say(f"trial {best.number} is best with score {best.score:.4f}; fitting it again on all {len(parts.seen)} snapshots")
     record = {"trial": best.number, "score": best.score, "data": parts.seen.digest(), **environment_facts()}
     with Crew(resources, cache, say) as crew:
-        prepared = crew.prepare(parts.seen, config, search.seed, [config.bridge.width])
+        prepared = crew.prepare(parts.seen, config, search.seed)
         model = crew.fit(prepared, config, search.seed, record)
     model.save(search.folder / "best")
     say("scoring on the test part")
-    scores = _score(model, prepared, config, parts, search.seed)
+    scores = _score(model, prepared, parts, search.seed)
     scores.write(search.folder / "scores.json")
     pictures = write_report(
         search.folder / "report.html",
@@ -267,12 +279,12 @@ def _finish(
     return Outcome(search.folder, best, scores, board.list(), next_commands(search.folder, parts), tracked)
 
 
-def _score(model: WeightFlow, prepared: Prepared, config: ExperimentConfig, parts: Split, seed: int) -> Scores:
+def _score(model: WeightFlow, prepared: Prepared, parts: Split, seed: int) -> Scores:
     samplers = {
         "model": model,
-        **baselines(parts.seen, seed),
+        **baselines(parts.seen, prepared.bridge),
         "weights_line": line_model(prepared),
-        "direct": teacher_model(prepared, config.bridge.width),
+        "direct": direct_model(prepared),
     }
     return evaluate(samplers, parts, DRAWS, seed)
 
@@ -289,7 +301,7 @@ def _report(
     began: float,
 ) -> Report:
     by_anchors = config.training.objective is Objective.ANCHOR
-    times, tokens = prepared.teacher(config.bridge.width)
+    times, tokens = prepared.taught.table(prepared.backbone)
     nearest = [int(np.argmin(np.abs(times - time))) for time in parts.seen.times]
     learned_from = prepared.anchors.tokens if by_anchors else tokens[nearest]
     states = Counter(record.state.value for record in board.list())

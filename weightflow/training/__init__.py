@@ -4,7 +4,7 @@ from weightflow.training.collocation import Collocation
 from weightflow.training.loop import EpochReport, train
 from weightflow.training.objectives import AnchorDistance, Likelihood, RolloutObjective
 from weightflow.training.options import Objective, TeacherOptions, TrainingOptions
-from weightflow.training.teacher import fit_teacher
+from weightflow.training.teacher import Teacher, fit_teacher
 
 __all__ = [
     "AnchorDistance",
@@ -13,6 +13,7 @@ __all__ = [
     "Likelihood",
     "Objective",
     "RolloutObjective",
+    "Teacher",
     "TeacherOptions",
     "TrainingOptions",
     "fit_teacher",

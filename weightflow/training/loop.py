@@ -15,7 +15,7 @@ from weightflow.training.collocation import Collocation
 from weightflow.training.objectives import RolloutObjective
 from weightflow.training.options import TrainingOptions
 
-ROLLOUT_RATE = 0.1  # rollouts refine a field that collocation has taught: at its full rate they would first unlearn it
+REFINING_RATE = 0.1  # rollouts refine a field that collocation has taught: at its full rate they would first unlearn it
 CLIP = 1.0
 
 
@@ -52,7 +52,7 @@ def train(
     field = rollout.field
     phases = (
         ("collocation", warm, options.collocation_steps, 1.0, lambda: collocation.loss(field, options, noise)),
-        ("rollout", rest, options.rollout_steps, ROLLOUT_RATE, lambda: objective.loss(rollout, rng)),
+        ("rollout", rest, options.rollout_steps, REFINING_RATE if warm else 1.0, lambda: objective.loss(rollout, rng)),
     )
     epoch = 0
     for phase, epochs, steps, rate, loss in phases:

@@ -21,7 +21,7 @@ class TeacherOptions(Options):
     draws: int = Field(default=128, ge=1, description="samples at each time in each step")
     random_times: int = Field(default=6, ge=1, description="times between snapshots in each step")
     learning_rate: float = Field(default=5e-3, gt=0)
-    length: float = Field(default=3e-3, ge=0, description="price of a unit of path length in weight space")
+    length: float = Field(default=1e-2, ge=0, description="price of a unit of path length in weight space")
     width: int = Field(default=128, ge=1, description="hidden units")
 
 
@@ -34,7 +34,9 @@ class TrainingOptions(Options):
     collocation_steps: int = Field(default=75, ge=1, description="steps in an epoch of collocation")
     collocation_batch: int = Field(default=32, ge=1)
     rollout_steps: int = Field(default=15, ge=1, description="steps in an epoch of rollouts")
-    learning_rate: float = Field(default=3e-3, gt=0, description="highest rate of collocation; rollouts take a tenth")
+    learning_rate: float = Field(
+        default=3e-3, gt=0, description="highest rate; rollouts after collocation take a tenth"
+    )
     pull_back: float = Field(default=5.0, ge=0, description="rate at which the field leads back to the reference path")
     energy: float = Field(default=1e-6, ge=0, description="price of path energy in rollouts")
     draws: int = Field(default=128, ge=1, description="samples at each time of a likelihood rollout")

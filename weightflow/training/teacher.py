@@ -1,50 +1,64 @@
 """The teacher: a direct path theta(t), fitted by likelihood to snapshots and bridge samples at once.
 
-theta(t) = theta_0 + MLP(features of t), no differential equation. Many paths through weight space describe the same
-densities; the price on path length picks a short one, which costs no likelihood and makes the path easy to follow: a
-small vector field learns it to the noise floor.
+Many paths through weight space describe the same densities; the price on path length picks a short one, which costs no
+likelihood and makes the path easy to follow: a small vector field learns it to the noise floor. Noise of the samples
+that would make the path wander is not worth its price either, so that the path rests where the distribution does.
 """
 
-import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from weightflow.anchors import Arrays
 from weightflow.backbones import Backbone
 from weightflow.bridge import Bridge
+from weightflow.dynamics import Direct
 from weightflow.errors import TrainingError
 from weightflow.rng import generator, seeded
 from weightflow.training.options import TeacherOptions
 
-FREQUENCIES = 4
 TABLE_SIZE = 2049
+LAST_SHARE = 0.05  # of the steps, over which the reported loss is averaged
 
 
-class DirectPath(nn.Module):
-    """theta at s in [0, 1], physical time over the fitted span."""
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A fitted direct path as plain arrays, so that a shared object store hands it out without a copy.
 
-    def __init__(self, base: Float[Tensor, "token width"], width: int) -> None:
-        super().__init__()
-        self.base = nn.Parameter(base.clone())
-        self.hidden = nn.Sequential(
-            nn.Linear(2 * FREQUENCIES + 3, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
-        )
-        self.out = nn.Linear(width, base.numel())
-        nn.init.normal_(self.out.weight, std=1e-3)
-        nn.init.zeros_(self.out.bias)
+    Attributes:
+        state: the arrays of `Direct`.
+        span: first and last fitted time.
+        loss: mean negative log-likelihood at the end, in nats per sample, the price on length included.
+    """
 
-    def forward(self, s: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
-        """Return the weights at `s`."""
-        return self.base + self.out(self.hidden(_features(s))).unflatten(-1, self.base.shape)
+    state: dict[str, np.ndarray]
+    span: tuple[float, float]
+    loss: float
 
+    def arrays(self) -> Arrays:
+        """Return everything as arrays; `of_arrays` undoes it."""
+        return {**self.state, "span": np.array(self.span), "loss": np.array(self.loss)}
 
-def _features(s: Float[Tensor, "query"]) -> Float[Tensor, "query feature"]:
-    """Time, sines and cosines, and two features that resolve the fast change after a point start."""
-    angles = math.pi * s[:, None] * 2.0 ** torch.arange(FREQUENCIES, device=s.device)
-    early = s[:, None] + 1e-2
-    return torch.cat([s[:, None], angles.sin(), angles.cos(), early.sqrt(), early.log()], 1)
+    @classmethod
+    def of_arrays(cls, arrays: Arrays) -> "Teacher":
+        """Build a teacher from what `arrays` has returned."""
+        state = {name: array for name, array in arrays.items() if name not in ("span", "loss")}
+        first, last = arrays["span"].tolist()
+        return cls(state, (first, last), arrays["loss"].item())
+
+    def path(self, backbone: Backbone) -> Direct:
+        """Return the path, on a uniform clock over the span."""
+        return Direct.of_state({name: torch.tensor(array) for name, array in self.state.items()}, backbone.layout.mask)
+
+    def table(self, backbone: Backbone) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point token width"]]:
+        """Return physical times, denser towards the start, and the weights there."""
+        s = np.linspace(0.0, 1.0, TABLE_SIZE) ** 1.5
+        with torch.no_grad():
+            tokens = self.path(backbone)(torch.as_tensor(s, dtype=torch.float32))
+        return self.span[0] + s * (self.span[1] - self.span[0]), tokens.numpy()
 
 
 def fit_teacher(
@@ -54,29 +68,22 @@ def fit_teacher(
     options: TeacherOptions,
     seed: int,
     device: torch.device | str = "cpu",
-) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point token width"]]:
-    """Fit the teacher and tabulate it.
-
-    Returns:
-        physical times, denser towards the start, and the weights there.
+) -> Teacher:
+    """Fit the teacher from the weights `base`.
 
     Raises:
         TrainingError: the likelihood is no longer finite.
     """
     rng = generator(seed, "teacher")
     with seeded(seed, "teacher"):
-        path = DirectPath(torch.as_tensor(np.array(base)), options.width).to(device)
-    mask = backbone.layout.mask.to(device)
+        path = Direct(torch.as_tensor(np.array(base)), options.width, backbone.layout.mask).to(device)
     optimiser = torch.optim.AdamW(path.parameters(), options.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, options.steps)
-    first, span = bridge.times[0], bridge.times[-1] - bridge.times[0]
+    losses: list[float] = []
     for step in range(options.steps):
-        times = np.sort(np.concatenate([bridge.times, draw_times(bridge.times, options.random_times, rng)]))
-        samples = torch.as_tensor(bridge.sample(times, options.draws, rng), dtype=torch.float32, device=device)
-        tokens = path(torch.as_tensor((times - first) / span, dtype=torch.float32, device=device)) * mask
-        length = (tokens[1:] - tokens[:-1]).flatten(1).norm(dim=1).sum()
-        loss = options.length * length - backbone.log_prob(tokens, samples).mean()
-        if not torch.isfinite(loss):
+        loss = _loss(path, backbone, bridge, options, rng, device)
+        losses.append(loss.item())
+        if not np.isfinite(losses[-1]):
             raise TrainingError(
                 f"the teacher's likelihood is not finite at step {step} of {options.steps}; lower "
                 f"`teacher.learning_rate` (now {options.learning_rate:g})."
@@ -85,10 +92,25 @@ def fit_teacher(
         loss.backward()
         optimiser.step()
         schedule.step()
-    s = np.linspace(0.0, 1.0, TABLE_SIZE) ** 1.5
-    with torch.no_grad():
-        tokens = path(torch.as_tensor(s, dtype=torch.float32, device=device)) * mask
-    return first + s * span, tokens.cpu().numpy()
+    state = {name: tensor.cpu().numpy() for name, tensor in path.state_dict().items()}
+    last = max(1, round(LAST_SHARE * options.steps))
+    return Teacher(state, (float(bridge.times[0]), float(bridge.times[-1])), float(np.mean(losses[-last:])))
+
+
+def _loss(
+    path: Direct,
+    backbone: Backbone,
+    bridge: Bridge,
+    options: TeacherOptions,
+    rng: np.random.Generator,
+    device: torch.device | str,
+) -> Float[Tensor, ""]:
+    first, span = bridge.times[0], bridge.times[-1] - bridge.times[0]
+    times = np.sort(np.concatenate([bridge.times, draw_times(bridge.times, options.random_times, rng)]))
+    samples = torch.as_tensor(bridge.sample(times, options.draws, rng), dtype=torch.float32, device=device)
+    tokens = path(torch.as_tensor((times - first) / span, dtype=torch.float32, device=device))
+    length = (tokens[1:] - tokens[:-1]).flatten(1).norm(dim=1).sum()
+    return options.length * length - backbone.log_prob(tokens, samples).mean()
 
 
 def draw_times(times: Float[np.ndarray, "time"], n: int, rng: np.random.Generator) -> Float[np.ndarray, "draw"]:
