@@ -32,7 +32,7 @@ def log_densities(
     """
     sizes = [len(cloud) for cloud in clouds]
     step = max(1, AT_ONCE // sizes[0]) if len(set(sizes)) == 1 else 1
-    values: list[Float[np.ndarray, "_"]] = []
+    values: list[np.ndarray] = []
     for start in range(0, len(times), step):
         some = slice(start, start + step)
         found = model.log_prob(np.stack(clouds[some]), times[some])

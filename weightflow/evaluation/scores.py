@@ -133,7 +133,7 @@ class Scores:
         if FLOOR in (method, rival) or len(pair[0]) != len(pair[1]) or len(pair[0]) < 2:
             return None
         centre = self.mean(method, metric) - self.mean(rival, metric)
-        return Interval.of(centre, np.subtract(*pair).tolist())
+        return Interval.of(centre, [a - b for a, b in zip(*pair, strict=True)])
 
     @classmethod
     def joined(cls, parts: Sequence["Scores"]) -> "Scores":

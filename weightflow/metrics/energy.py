@@ -2,7 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float, Real
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist, squareform
 
 from weightflow.metrics.estimate import Estimate
 from weightflow.metrics.subsample import on_subsamples
@@ -35,4 +35,4 @@ def _estimate(x: Real[np.ndarray, "n dim"], y: Real[np.ndarray, "m dim"]) -> Est
 
 def _within(x: Real[np.ndarray, "n dim"]) -> Float[np.ndarray, "n"]:
     """Mean distance of each point from all of them, itself included."""
-    return cdist(x, x).mean(axis=1)
+    return squareform(pdist(x), checks=False).mean(axis=0)

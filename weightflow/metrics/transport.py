@@ -55,23 +55,30 @@ def columns_estimate(x: Real[np.ndarray, "n column"], y: Real[np.ndarray, "m col
     columns = x.T.astype(np.float64), y.T.astype(np.float64)
     orders = [np.argsort(column, axis=1) for column in columns]
     u, v = (np.take_along_axis(column, order, axis=1) for column, order in zip(columns, orders, strict=True))
-    influences = [
-        _unsorted(_potential(near, far, power), order) for near, far, order in ((u, v, orders[0]), (v, u, orders[1]))
-    ]
     same_size = u.shape == v.shape
+    to_u, to_v = _potentials(u, v, power) if same_size else (_stretched(u, v, power), _stretched(v, u, power))
     cost = (np.abs(u - v) ** power).mean(axis=1) if same_size else columns_cost(x, y, power)
-    return Estimate.of(float(cost.mean()), *influences)
+    return Estimate.of(float(cost.mean()), _unsorted(to_u, orders[0]), _unsorted(to_v, orders[1]))
 
 
-def _potential(u: Float[np.ndarray, "column n"], v: Float[np.ndarray, "column m"], power: int) -> np.ndarray:
-    """Potential at each of the sorted `u`, up to a constant for each column."""
-    n, m = u.shape[1], v.shape[1]
-    if n != m:
-        v = v[:, ((np.arange(n) + 0.5) * m / n).astype(int)]
+def _potentials(
+    u: Float[np.ndarray, "column n"], v: Float[np.ndarray, "column n"], power: int
+) -> tuple[Float[np.ndarray, "column n"], Float[np.ndarray, "column n"]]:
+    """Potentials at each of the sorted `u` and `v`, up to a constant for each column."""
     # Between u_i and u_i+1 the map is v_i by its left and v_i+1 by its right limit; with ties these differ: their mean.
     straight, left, right = (np.abs(z) ** power for z in (u - v, u[:, 1:] - v[:, :-1], u[:, :-1] - v[:, 1:]))
-    steps = (left - straight[:, :-1] + straight[:, 1:] - right) / 2
-    return np.concatenate([np.zeros((len(u), 1)), np.cumsum(steps, axis=1)], axis=1)
+    even, odd = np.diff(straight, axis=1), left - right
+    steps = np.zeros((2, *u.shape))
+    np.add(even, odd, out=steps[0, :, 1:])
+    np.subtract(even, odd, out=steps[1, :, 1:])
+    potentials = np.cumsum(steps, axis=2, out=steps) / 2
+    return potentials[0], potentials[1]
+
+
+def _stretched(u: Float[np.ndarray, "column n"], v: Float[np.ndarray, "column m"], power: int) -> np.ndarray:
+    """Potential at each of the sorted `u`, against as many quantiles of the sorted `v`."""
+    n, m = u.shape[1], v.shape[1]
+    return _potentials(u, v[:, ((np.arange(n) + 0.5) * m / n).astype(int)], power)[0]
 
 
 def _unsorted(potential: Float[np.ndarray, "column n"], order: np.ndarray) -> Float[np.ndarray, "n"]:

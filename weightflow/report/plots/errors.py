@@ -31,12 +31,13 @@ def errors(report: Report) -> Picture:
     """Show error by time for a few metrics."""
     names = [name for name in PREFERRED if name in report.scores.metrics] or list(report.scores.metrics)
     names = names[:SHOWN]
+    methods = ", ".join(_order(report.scores, names[0]))
     return Picture(
         "errors",
         "Error by time",
         f"Lower is better. The grey area is the sampling floor ({report.scores.floor}): differences inside say little. "
         + (FEW if len(report.scores.times) < FEWEST_TIMES else MANY),
-        alt=f"Plots of {', '.join(names)} by time for {', '.join(_order(report.scores, names[0]))} and the sampling floor; "
+        alt=f"Plots of {', '.join(names)} by time for {methods} and the sampling floor; "
         "the means are in the table of scores.",
         draw=partial(_draw, report, names),
     )
