@@ -198,7 +198,7 @@ def test_scores_are_shown_with_their_margins_and_a_dash_where_there_is_none(repo
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (0.00123, "0.0012"), (0.0996, "0.10"), (0.95, "0.95"), (12.34, "12"), (2345, "2,345")],
+    [(0.0, "0"), (0.00123, "0.0012"), (0.0996, "0.10"), (0.95, "0.95"), (12.34, "12"), (2345.0, "2,345")],
 )
 def test_margins_are_written_with_two_digits(value, text):
     assert margin(value) == text

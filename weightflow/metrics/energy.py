@@ -27,8 +27,8 @@ def estimate_energy_distance(
 
 
 def _estimate(x: Real[np.ndarray, "n dim"], y: Real[np.ndarray, "m dim"]) -> Estimate:
-    between = cdist(x, y)
     within_x, within_y = _within(x), _within(y)
+    between = cdist(x, y)
     value = 2 * between.mean() - within_x.mean() - within_y.mean()
     return Estimate.of(max(float(value), 0.0), 2 * (between.mean(1) - within_x), 2 * (between.mean(0) - within_y))
 
