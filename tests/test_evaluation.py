@@ -1,12 +1,15 @@
 """Baselines move samples as they say, scores can be trusted, and verdicts follow from the numbers."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+import torch
+from scipy.stats import norm
 
 from weightflow.bridge import Bridge, BridgeOptions, Curve, build_bridge
-from weightflow.data import Protocol, Snapshots, Split
+from weightflow.data import Dataset, Protocol, Snapshots, Split, leave_one_out
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.evaluation import (
     BridgeSamples,
@@ -22,7 +25,8 @@ from weightflow.evaluation import (
     verdict,
 )
 from weightflow.evaluation.floor import check_scorable
-from weightflow.evaluation.verdict import figure
+from weightflow.evaluation.grouping import arranged
+from weightflow.evaluation.verdict import figure, standing
 from weightflow.metrics import METRICS
 from weightflow.types import Kind
 
@@ -211,10 +215,190 @@ def test_scores_survive_their_file(tmp_path):
     result.write(path)
     assert [file.name for file in path.parent.iterdir()] == ["scores.json"]
     values = json.loads(path.read_text())
-    assert list(values) == ["format", "protocol", "draws", "floor", "times", "methods"]
+    assert list(values) == ["format", "protocol", "draws", "floor", "times", "methods", "differences"]
     entry = values["methods"]["model"]["joint_w1"]
     assert entry["mean"] == pytest.approx(np.mean(entry["by_time"]))
     assert values["protocol"] == "interpolation"
+    low, high = entry["interval"]
+    assert low < entry["mean"] < high
+
+
+class Drifting:
+    """The law of the data below, N(t, 1) in two species; knows its density."""
+
+    def sample(self, times: np.ndarray, n: int, seed: int) -> np.ndarray:
+        return np.random.default_rng(seed).standard_normal((len(times), n, 2)) + times[:, None, None]
+
+    def log_prob(self, x: np.ndarray, t: np.ndarray) -> torch.Tensor:
+        z = torch.as_tensor(x - np.asarray(t)[..., None, None])
+        return (-(z**2) / 2 - np.log(2 * np.pi) / 2).sum(-1)
+
+
+class Ahead:
+    """A method without density that is off by `shift`; its draws are its own unless `share` is given."""
+
+    def __init__(self, shift: float, share: int | None = None) -> None:
+        self.shift = shift
+        self.stream = round(1000 * shift) if share is None else share
+
+    def sample(self, times: np.ndarray, n: int, seed: int) -> np.ndarray:
+        return Drifting().sample(times, n, seed + self.stream) + self.shift
+
+
+def gaussian_split(seed: int, n: int = 100) -> Split:
+    """Trajectories whose noise is the same at all times: only whole trajectories are independent."""
+    times = np.array([1.0, 2.0, 3.0])
+    noise = np.random.default_rng([7, seed]).standard_normal((n, 2))
+    data = Snapshots(times, tuple(noise + time for time in times))
+    return Split(Protocol.INTERPOLATION, data, data, data, data, data, None)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say():
+    """The likelihood's mean is the entropy, and far apart W1 of the marginals is the shift; both are known exactly."""
+    methods = {"model": Drifting(), "near": Ahead(4.0), "far": Ahead(6.0)}
+    truths = {"nll": 1 + np.log(2 * np.pi), "near": 4.0, "far": 6.0, "difference": -2.0}
+    held = dict.fromkeys(truths, 0)
+    for seed in range(150):
+        result = evaluate(methods, gaussian_split(seed), 100, seed, ["species_w1", "nll"])
+        intervals = {name: result.interval(name, "species_w1") for name in ("near", "far")}
+        intervals["nll"] = result.interval("model", "nll")
+        intervals["difference"] = result.difference("near", "far", "species_w1")
+        for name, interval in intervals.items():
+            assert interval is not None
+            held[name] += interval.low <= truths[name] <= interval.high
+    assert all(135 <= count <= 149 for count in held.values()), held  # 95 % of 150, give or take three deviations
+
+
+def test_what_two_methods_share_does_not_blur_their_difference():
+    samplers = {"model": Drifting(), "near": Ahead(4.0, share=9), "far": Ahead(4.3, share=9)}
+    result = evaluate(samplers, gaussian_split(0), 100, 0, ["sliced_w1"])
+    each = [result.interval(name, "sliced_w1") for name in ("near", "far")]
+    both = result.difference("near", "far", "sliced_w1")
+    assert both is not None
+    assert all(one is not None and 5 * both.half < one.half for one in each)
+    assert both.high < 0
+    assert result.difference("near", "floor", "sliced_w1") is None  # other samples
+
+
+def test_a_metric_that_only_some_methods_have_survives_its_file_and_counts_for_no_other():
+    samplers = {"model": Drifting(), "mccann": Ahead(1.0), "direct": Drifting()}
+    result = evaluate(samplers, gaussian_split(1), 100, 0, ["species_w1", "nll"])
+    assert Scores.from_json(result.to_json()) == result
+    assert result.metrics == ("species_w1", "nll")
+    assert result.scored("nll") == ("model", "direct")
+    assert "nll" not in json.loads(result.to_json())["methods"]["mccann"]
+    with pytest.raises(InputError, match="no score of `mccann` by `nll`"):
+        result.mean("mccann", "nll")
+    assert "McCann" not in verdict(result, "nll")
+    assert "floor" not in verdict(result, "nll")
+    assert summary(result).endswith("It beats optimal-transport (McCann) interpolation on every metric.")
+    alone = evaluate({"model": Drifting(), "mccann": Ahead(1.0)}, gaussian_split(1), 100, 0, ["species_w1", "nll"])
+    assert verdict(alone, "nll").endswith("has no baseline beside it.")
+    assert summary(alone) == "The model is better than every simple baseline on every metric."
+
+
+def test_the_likelihood_by_time_is_that_of_each_cloud_whatever_their_sizes():
+    clouds = tuple(Drifting().sample(np.array([t]), n, 3)[0] for t, n in ((1.0, 40), (2.0, 60)))
+    data = Snapshots(np.array([1.0, 2.0]), clouds)
+    split = Split(Protocol.INTERPOLATION, data, data, data, data, data, None)
+    by_time = evaluate({"model": Drifting()}, split, 100, 0, ["nll"]).by_time("model", "nll")
+    expected = [-norm.logpdf(cloud, loc=t).sum(1).mean() for t, cloud in zip(data.times, clouds, strict=True)]
+    np.testing.assert_allclose(by_time, expected)
+
+
+def test_an_infinite_likelihood_is_an_error_that_says_whose():
+    class Sure(Drifting):
+        def log_prob(self, x: np.ndarray, t: np.ndarray) -> torch.Tensor:
+            return torch.full(np.shape(x)[:-1], -torch.inf)
+
+    with pytest.raises(WeightFlowError, match="`model` returned a log-density that is not finite at t=1"):
+        evaluate({"model": Sure()}, gaussian_split(0), 50, 0, ["nll"])
+
+
+def test_what_is_within_chance_is_called_level():
+    groups = {"model": {"paper_jsd": (1.0, 2.0, 3.0)}, "mccann": {"paper_jsd": (1.5, 1.9, 3.1)}}
+    methods = {"model": {"paper_jsd": (2.0,)}, "mccann": {"paper_jsd": (2.2,)}, "floor": {"paper_jsd": (1.0,)}}
+    noisy = Scores("interpolation", 9, "", (1.0,), methods, groups)
+    assert standing(noisy, "paper_jsd") == "level"
+    assert "is no more than chance." in verdict(noisy, "paper_jsd")
+    exact = dataclasses.replace(noisy, groups={})
+    assert standing(exact, "paper_jsd") == "wins"
+    assert "chance" not in verdict(exact, "paper_jsd")
+
+
+def test_the_first_interval_and_all_others_have_their_own_means():
+    result = Scores("interpolation", 9, "", (1.0, 2.0, 3.0), {"model": {"joint_w1": (9.0, 1.0, 2.0)}})
+    assert result.mean("model", "joint_w1", until=1.0) == 9.0
+    assert result.mean("model", "joint_w1", after=1.0) == 1.5
+    assert result.mean("model", "joint_w1", after=1.0, until=2.0) == 1.0
+    with pytest.raises(InputError, match=r"after 3 and not after inf; they go from 1 to 3"):
+        result.mean("model", "joint_w1", after=3.0)
+
+
+def cells(paired: bool = False) -> Dataset:
+    times = np.arange(5.0)
+    clouds = tuple(Drifting().sample(times[[i]], 90 if paired else 90 + i, i)[0] for i in range(5))
+    return Dataset("cells", Snapshots(times, clouds), (0, 2, 4), paired)
+
+
+def test_leaving_one_out_fits_all_other_times_and_scores_there():
+    folds = leave_one_out(cells())
+    assert [fold.test.times.tolist() for fold in folds] == [[1.0], [2.0], [3.0]]
+    for fold in folds:
+        assert fold.fit is fold.seen
+        assert sorted([*fold.seen.times, *fold.test.times]) == [0, 1, 2, 3, 4]
+        assert fold.floor is None
+    with pytest.raises(InputError, match="give three at least"):
+        leave_one_out(Dataset("short", cells().snapshots.subset([0, 1]), (0, 1), paired=False))
+
+
+def test_trajectories_that_are_scored_are_not_fitted_at_the_neighbouring_times():
+    for fold in leave_one_out(cells(paired=True)):
+        assert {len(cloud) for cloud in fold.seen.samples} == {72}
+        assert len(fold.test.samples[0]) == 18
+        assert fold.floor is not None
+
+
+def test_scores_of_all_left_out_times_join_into_one():
+    parts = [
+        evaluate({"model": Drifting(), **baselines(fold.seen)}, fold, 60, 0, ["joint_w1", "nll"])
+        for fold in leave_one_out(cells())
+    ]
+    joined = Scores.joined(parts[::-1])
+    assert (joined.protocol, joined.times) == ("leave_one_out", (1.0, 2.0, 3.0))
+    assert list(joined.methods) == ["model", "nearest", "mixture", "mccann", "bridge", "floor"]
+    assert joined.mean("mccann", "joint_w1") == pytest.approx(
+        np.mean([one.mean("mccann", "joint_w1") for one in parts])
+    )
+    halves = [interval.half for one in parts if (interval := one.interval("model", "joint_w1")) is not None]
+    whole = joined.interval("model", "joint_w1")
+    assert whole is not None
+    assert whole.half == pytest.approx(np.mean(halves) / np.sqrt(3), rel=0.5)
+    assert (
+        joined.floor
+        == "split halves of the test samples, 41 to 43 against 41 to 43 (models: 60 against 60), hence too high"
+    )
+    assert Scores.from_json(joined.to_json()) == joined
+    with pytest.raises(InputError, match="t=1 was scored twice"):
+        Scores.joined([parts[0], parts[0]])
+    with pytest.raises(InputError, match="differ in `draws`"):
+        Scores.joined([parts[0], dataclasses.replace(parts[1], draws=7)])
+    with pytest.raises(InputError, match="no scores to join"):
+        Scores.joined([])
+
+
+def test_halves_of_a_cloud_large_enough_are_as_large_as_what_models_are_scored_with():
+    result = evaluate({"model": Poisson()}, poisson_split(floor=False, n=400), 150, 0, ["species_w1"])
+    assert result.floor == "split halves of the test samples, 150 against 150"
+    assert result.mean("floor", "species_w1") == pytest.approx(result.mean("model", "species_w1"), rel=0.25)
+
+
+def test_trajectories_are_in_one_group_at_all_times_and_in_another_order_at_each():
+    rows = np.arange(50.0)[:, None]
+    first, second = (arranged(rows, 7, 0, "data", time)[:, 0] for time in (0, 1))
+    for k in range(7):
+        assert set(first[k::7]) == set(second[k::7])
+    assert not np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 2}', '{"format": 1, "methods": 3}'])

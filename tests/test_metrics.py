@@ -13,7 +13,7 @@ from weightflow import metrics
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
 from weightflow.evaluation import baselines
-from weightflow.metrics import METRICS, applicable
+from weightflow.metrics import METRICS, applicable, described
 from weightflow.metrics.joint import MAX_POINTS
 from weightflow.metrics.paper import marginals
 from weightflow.metrics.sliced import directions
@@ -21,6 +21,7 @@ from weightflow.metrics.transport import columns_cost
 from weightflow.types import Kind
 
 COUNTS = (Kind.COUNTS,) * 3
+SHIFTING = [name for name in METRICS if name != "correlation_error"]  # a shift changes no correlation
 BIASED = [name for name, metric in METRICS.items() if not metric.signed]
 
 
@@ -47,7 +48,7 @@ def test_a_cloud_is_at_distance_zero_from_itself(name, n):
     assert METRICS[name](x, x.copy()) == pytest.approx(0.0, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", SHIFTING)
 def test_distances_grow_with_a_shift_and_do_not_depend_on_the_direction(name):
     x, _ = clouds()
     near, far = METRICS[name](x, x + 1), METRICS[name](x, x + 4)
@@ -143,6 +144,83 @@ def test_mmd_with_all_data_in_one_state_is_zero_only_for_the_same_state():
     point = np.full((30, 2), 5.0)
     assert metrics.mmd_median(point, point) == 0.0
     assert metrics.mmd_median(point + 1, point) > 0.1
+
+
+def test_correlation_error_is_the_mean_difference_of_numpys_correlations():
+    x, y = clouds(120, 77)
+    pairs = np.triu_indices(3, 1)
+    expected = np.abs(np.corrcoef(x.T) - np.corrcoef(y.T))[pairs].mean()
+    assert metrics.correlation_error(x, y) == pytest.approx(expected)
+    assert metrics.correlation_error(x, 3 * y + 2) == pytest.approx(expected)
+
+
+def test_a_constant_species_counts_as_uncorrelated_and_a_single_one_has_no_correlations():
+    u = np.random.default_rng(0).standard_normal((50, 1))
+    constant = np.hstack([u, np.full_like(u, 0.1)])
+    assert metrics.correlation_error(constant, np.hstack([u, -u])) == pytest.approx(1.0)
+    assert metrics.correlation_error(constant, constant + 1) == 0.0
+    assert "correlation_error" not in [metric.name for metric in applicable((Kind.COUNTS,))]
+    with pytest.raises(InputError, match=r"`correlation_error` needs 2 species.*joint_w1"):
+        applicable((Kind.COUNTS,), ["correlation_error"])
+    with pytest.raises(InputError, match="two species"):
+        metrics.correlation_error(u, u)
+
+
+def test_joint_distances_use_as_many_points_as_asked_for():
+    x, y = clouds(400, 400)
+    everything = float(np.asarray(ot.emd2(ot.unif(400), ot.unif(400), cdist(x, y))))
+    assert metrics.joint_w1(x, y, points=400) == pytest.approx(everything)
+    same_law, _ = clouds(800, 1)
+    halves = same_law[:400], same_law[400:]
+    assert metrics.joint_w1(*halves) > metrics.joint_w1(*halves, points=400)  # fewer points lie further apart
+    larger = METRICS["joint_w1"].with_points(400)
+    assert (larger.name, larger(x, y)) == ("joint_w1_400", pytest.approx(everything))
+    assert described("joint_w1_400") == larger
+    assert described("species_w1_400") is None
+    assert applicable(COUNTS, [larger, "joint_w2"])[0] is larger
+    with pytest.raises(InputError, match="`points`=1"):
+        metrics.joint_w1(x, y, points=1)
+    with pytest.raises(InputError, match="all samples"):
+        METRICS["species_w1"].with_points(10)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("sizes", [(300, 300), (300, 200)])
+def test_influences_foretell_what_a_few_samples_less_would_change(name, sizes):
+    """A delete-a-group jackknife, with nothing but the metric's own values, is the reference."""
+    x, y = clouds(*sizes)
+    x = x + np.random.default_rng(5).random(x.shape) * (not METRICS[name].needs_counts)
+    metric = METRICS[name] if METRICS[name].points is None else METRICS[name].with_points(1000)
+    groups = 20
+    total = metric.estimate(x, y).grouped(groups)
+    keep = [(np.arange(len(x)) % groups != k, np.arange(len(y)) % groups != k) for k in range(groups)]
+    without = np.array([metric(x[i], y[j]) for i, j in keep])
+    pseudo = groups * metric(x, y) - (groups - 1) * without  # Tukey's pseudo-values
+    assert np.corrcoef(total, pseudo)[0, 1] > 0.9
+    assert np.std(total) == pytest.approx(np.std(pseudo), rel=0.25)
+
+
+def test_the_standard_error_of_transport_is_that_of_repeated_samples():
+    rng = np.random.default_rng(8)
+    estimates = [metrics_of(rng) for _ in range(120)]
+    for name in ("species_w1", "sliced_w2", "joint_w1", "energy_distance", "mmd_median"):
+        spread = np.std([one[name].value for one in estimates], ddof=1)
+        told = np.sqrt(np.mean([one[name].model.var() / 80 + one[name].data.var() / 80 for one in estimates]))
+        assert told == pytest.approx(spread, rel=0.25)
+
+
+def metrics_of(rng: np.random.Generator) -> dict[str, metrics.Estimate]:
+    x, y = rng.standard_normal((80, 2)), rng.normal([1.5, 0.5], 1.0, (80, 2))
+    return {
+        name: METRICS[name].estimate(x, y)
+        for name in ("species_w1", "sliced_w2", "joint_w1", "energy_distance", "mmd_median")
+    }
+
+
+def test_more_groups_than_samples_are_refused():
+    x, y = clouds(10, 10)
+    with pytest.raises(InputError, match="cannot be put into 11 groups"):
+        METRICS["species_w1"].estimate(x, y).grouped(11)
 
 
 def test_metrics_for_counts_are_left_out_for_continuous_data():

@@ -15,8 +15,10 @@ from weightflow.errors import InputError
 from weightflow.evaluation import baselines, evaluate
 from weightflow.report import Model, Report, pictures, write_report
 from weightflow.report.picture import Picture
+from weightflow.report.plots.errors import errors
 from weightflow.report.plots.importances import importances
 from weightflow.report.plots.weights import weights
+from weightflow.report.tables import margin, score_rows
 from weightflow.report.theme import DARK, LIGHT
 from weightflow.trials import TrialRecord, TrialState
 
@@ -177,6 +179,29 @@ def test_facts_verdicts_scores_trials_configuration_and_commands_are_told(page, 
     ):
         assert text in words
     assert words.count("(best)") == len(report.scores.metrics) + 1  # one for each metric, and the best trial
+
+
+def test_scores_are_shown_with_their_margins_and_a_dash_where_there_is_none(report):
+    methods = {name: dict(by) for name, by in report.scores.methods.items()}
+    methods["model"]["nll"] = report.scores.by_time("model", "paper_jsd")
+    scores = dataclasses.replace(report.scores, methods=methods)
+    rows = {row.method: row.cells for row in score_rows(scores)}
+    assert [rows[name][-1].text for name in ("mccann", "floor")] == ["–", "–"]
+    assert rows["model"][-1].best
+    interval = scores.interval("model", "joint_w1")
+    assert interval is not None
+    cell = rows["model"][scores.metrics.index("joint_w1")]
+    assert float(cell.margin.removeprefix("±")) == pytest.approx(interval.half, rel=0.06)
+    assert "the model's less this" in rows["mccann"][0].note
+    assert errors(dataclasses.replace(report, scores=scores)).png(LIGHT).startswith(PNG)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (0.00123, "0.0012"), (0.0996, "0.10"), (0.95, "0.95"), (12.34, "12"), (2345.0, "2,345")],
+)
+def test_margins_are_written_with_two_digits(value, text):
+    assert margin(value) == text
 
 
 def test_pictures_are_pngs_the_same_twice_and_leave_the_settings_of_matplotlib_alone(report, written):

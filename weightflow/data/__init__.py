@@ -4,6 +4,17 @@ from weightflow.data.dataset import Dataset, every_nth
 from weightflow.data.grid import parse_times
 from weightflow.data.readers import read
 from weightflow.data.snapshots import Snapshots
-from weightflow.data.splits import Protocol, Split, split
+from weightflow.data.splits import Fold, Protocol, Split, leave_one_out, split
 
-__all__ = ["Dataset", "Protocol", "Snapshots", "Split", "every_nth", "parse_times", "read", "split"]
+__all__ = [
+    "Dataset",
+    "Fold",
+    "Protocol",
+    "Snapshots",
+    "Split",
+    "every_nth",
+    "leave_one_out",
+    "parse_times",
+    "read",
+    "split",
+]

@@ -31,6 +31,31 @@ class Protocol(StrEnum):
     PAPER = "paper"
 
 
+LEAVE_ONE_OUT = "leave_one_out"  # not one of `Protocol`: it takes as many fits as there are times to leave out
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A data set without one of its times.
+
+    Attributes:
+        protocol: `leave_one_out`.
+        seen: all other times, which may be fitted.
+        test: the time that was left out, to be scored.
+        floor: as in `Split`.
+    """
+
+    protocol: str
+    seen: Snapshots
+    test: Snapshots
+    floor: Snapshots | None
+
+    @property
+    def fit(self) -> Snapshots:
+        """What is fitted: all that is seen."""
+        return self.seen
+
+
 @dataclass(frozen=True)
 class Split:
     """Disjoint parts of a data set.
@@ -91,6 +116,33 @@ def split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
         visible.subset(last),
         fresh.subset(scored),
         None if floor is None else floor.subset(scored),
+    )
+
+
+def leave_one_out(dataset: Dataset, seed: int = 0) -> tuple[Fold, ...]:
+    """Leave out each interior time in turn, for real data with few times.
+
+    All times of the file count as seen, whatever `dataset.seen` says: fit `fold.seen`, score on
+    `fold.test`, and join the scores of all folds with `Scores.joined`. Trajectories are split as in `split`, so that
+    those that are scored were not fitted at the neighbouring times.
+
+    Raises:
+        InputError: there are fewer than three times, so that none is interior, or as for `split`.
+    """
+    times = len(dataset.snapshots)
+    if times < 3:
+        raise InputError(
+            f"`{dataset.name}` has {times} times, and only one between two others can be left out; give three at least."
+        )
+    kept, fresh, floor = _ensembles(dataset, Protocol.INTERPOLATION, seed)
+    return tuple(
+        Fold(
+            LEAVE_ONE_OUT,
+            kept.subset([i for i in range(times) if i != left_out]),
+            fresh.subset([left_out]),
+            None if floor is None else floor.subset([left_out]),
+        )
+        for left_out in range(1, times - 1)
     )
 
 

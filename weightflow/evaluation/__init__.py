@@ -1,18 +1,21 @@
 """Scores of samplers against held-out data, beside baselines and the sampling floor."""
 
 from weightflow.evaluation.baselines import BridgeSamples, ChosenBridge, McCann, Mixture, Nearest, baselines
+from weightflow.evaluation.density import Density
 from weightflow.evaluation.floor import Floor, check_scorable
 from weightflow.evaluation.held_out import HeldOut, held_out_score
 from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate
-from weightflow.evaluation.scores import Scores
+from weightflow.evaluation.scores import Interval, Scores
 from weightflow.evaluation.verdict import summary, verdict
 
 __all__ = [
     "BridgeSamples",
     "ChosenBridge",
+    "Density",
     "Floor",
     "HeldOut",
+    "Interval",
     "McCann",
     "Mixture",
     "Nearest",

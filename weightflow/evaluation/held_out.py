@@ -5,25 +5,13 @@ interpolate and forecast. A proper score of the joint distribution, without samp
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
-from torch import Tensor
 
 from weightflow.data import Snapshots
-from weightflow.types import Numbers
+from weightflow.evaluation.density import Density
 
 MAX_SAMPLES = 2000  # of each held-out snapshot
-
-
-@runtime_checkable
-class Density(Protocol):
-    """Anything with a normalised log-density."""
-
-    def log_prob(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape"]:
-        """Log-density of samples (draw, dim) at one time."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,47 @@
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from weightflow.errors import InputError
 
 FORMAT = 1
 MODEL, FLOOR, MCCANN = "model", "floor", "mccann"
+LEVEL = 0.95  # how often an interval holds the true mean
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % confidence interval."""
+
+    low: float
+    high: float
+
+    @property
+    def half(self) -> float:
+        """Half of its width."""
+        return (self.high - self.low) / 2
+
+    @classmethod
+    def of(cls, centre: float, groups: Sequence[float]) -> "Interval":
+        """Return Student's interval around `centre` from independent values of the same mean, two at least."""
+        error = float(np.std(groups, ddof=1)) / np.sqrt(len(groups))
+        half = float(stdtrit(len(groups) - 1, (1 + LEVEL) / 2)) * float(error)
+        return cls(centre - half, centre + half)
 
 
 @dataclass(frozen=True)
 class Scores:
     """What each method scored at each time by each metric; lower is better.
+
+    Not every method has every metric: baselines have no density, and so no likelihood.
 
     Attributes:
         protocol: what was fitted and what is scored.
@@ -25,6 +50,9 @@ class Scores:
         floor: where the method `floor` comes from, and with what sample sizes.
         times: the scored times, in the data's units.
         methods: method -> metric -> one score for each time.
+        groups: method -> metric -> the mean score over times of each of some independent groups of samples (see
+            `weightflow.evaluation.grouping`); missing where no interval is known. Equal places of two methods other
+            than the floor stand for the same test samples.
     """
 
     protocol: str
@@ -32,6 +60,7 @@ class Scores:
     floor: str
     times: tuple[float, ...]
     methods: Mapping[str, Mapping[str, tuple[float, ...]]]
+    groups: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for method, by_metric in self.methods.items():
@@ -44,17 +73,38 @@ class Scores:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics, in the order of the table."""
-        return tuple(next(iter(self.methods.values()), {}))
+        """Names of the metrics that any method has, in the order of the table."""
+        return tuple(dict.fromkeys(metric for by_metric in self.methods.values() for metric in by_metric))
 
     @property
     def baselines(self) -> tuple[str, ...]:
         """Names of the methods that are neither the model nor the floor."""
         return tuple(method for method in self.methods if method not in (MODEL, FLOOR))
 
-    def mean(self, method: str, metric: str) -> float:
-        """Return the mean score over times."""
-        return float(np.mean(self.by_time(method, metric)))
+    def has(self, method: str, metric: str) -> bool:
+        """Whether the method was scored by the metric."""
+        return metric in self.methods.get(method, {})
+
+    def scored(self, metric: str) -> tuple[str, ...]:
+        """Names of the methods that were scored by the metric."""
+        return tuple(method for method in self.methods if self.has(method, metric))
+
+    def mean(self, method: str, metric: str, after: float | None = None, until: float | None = None) -> float:
+        """Return the mean score over the times t with `after` < t <= `until`, where these are given.
+
+        With the second seen time as `until` this is the score in the first interval, and as `after` that in all others.
+
+        Raises:
+            InputError: as for `by_time`, or there is no such time.
+        """
+        low, high = (-np.inf if after is None else after), (np.inf if until is None else until)
+        values = [v for v, t in zip(self.by_time(method, metric), self.times, strict=True) if low < t <= high]
+        if not values:
+            raise InputError(
+                f"no scored time lies after {low:g} and not after {high:g}; they go from {min(self.times):g} to "
+                f"{max(self.times):g}: choose other bounds."
+            )
+        return float(np.mean(values))
 
     def by_time(self, method: str, metric: str) -> tuple[float, ...]:
         """Return one score for each time.
@@ -62,24 +112,95 @@ class Scores:
         Raises:
             InputError: the method or the metric was not scored.
         """
-        if method not in self.methods or metric not in self.methods[method]:
+        if not self.has(method, metric):
             raise InputError(
                 f"there is no score of `{method}` by `{metric}`; methods are {', '.join(self.methods)}, "
                 f"metrics {', '.join(self.metrics)}."
             )
         return self.methods[method][metric]
 
-    def to_json(self) -> str:
-        """Return the text of the score file."""
+    def interval(self, method: str, metric: str) -> Interval | None:
+        """Return the interval of the mean over all times; None where it is not known."""
+        groups = self.groups.get(method, {}).get(metric, ())
+        return Interval.of(self.mean(method, metric), groups) if len(groups) > 1 else None
+
+    def difference(self, method: str, rival: str, metric: str) -> Interval | None:
+        """Return the interval of mean(method) - mean(rival), both scored on the same data; None where it is not known.
+
+        What the test samples do to both alike cancels, so that it is narrower than those of the two means tell.
+        """
+        pair = [self.groups.get(name, {}).get(metric, ()) for name in (method, rival)]
+        if FLOOR in (method, rival) or len(pair[0]) != len(pair[1]) or len(pair[0]) < 2:
+            return None
+        centre = self.mean(method, metric) - self.mean(rival, metric)
+        return Interval.of(centre, [a - b for a, b in zip(*pair, strict=True)])
+
+    @classmethod
+    def joined(cls, parts: Sequence["Scores"]) -> "Scores":
+        """Join scores at different times into one, as of a benchmark that leaves out one time after another.
+
+        Only methods and metrics that all parts have are kept. The test samples of the parts must be independent, or
+        one trajectory must be in one group in all of them, for the intervals to hold.
+
+        Raises:
+            InputError: there is no part, or they differ in protocol or draws, or a time occurs twice.
+        """
+        _check_joinable(parts)
+        parts = sorted(parts, key=lambda part: part.times)
+        first = parts[0]
+        common = {
+            method: [metric for metric in by_metric if all(part.has(method, metric) for part in parts)]
+            for method, by_metric in first.methods.items()
+        }
+        times = tuple(time for part in parts for time in part.times)
+        order = np.argsort(times)
         methods = {
-            method: {
-                metric: {"mean": self.mean(method, metric), "by_time": list(by_time)}
-                for metric, by_time in by_metric.items()
-            }
+            method: {metric: _joined_times(parts, method, metric, order) for metric in metrics}
+            for method, metrics in common.items()
+            if metrics
+        }
+        groups = {
+            method: {metric: _joined_groups(parts, method, metric) for metric in by} for method, by in methods.items()
+        }
+        label = _joined_labels([part.floor for part in parts])
+        return cls(first.protocol, first.draws, label, tuple(sorted(times)), methods, groups)
+
+    def to_json(self) -> str:
+        """Return the text of the score file.
+
+        Beside what was scored it holds intervals, and under `differences` how the model differs from each baseline.
+        """
+        methods = {
+            method: {metric: self._entry(method, metric) for metric in by_metric}
             for method, by_metric in self.methods.items()
         }
         head = {"format": FORMAT, "protocol": self.protocol, "draws": self.draws, "floor": self.floor}
-        return json.dumps({**head, "times": list(self.times), "methods": methods}, allow_nan=False, indent=1) + "\n"
+        values = {**head, "times": list(self.times), "methods": methods, "differences": self._differences()}
+        return json.dumps(values, allow_nan=False, indent=1) + "\n"
+
+    def _entry(self, method: str, metric: str) -> dict[str, Any]:
+        interval = self.interval(method, metric)
+        known = {} if interval is None else {"interval": [interval.low, interval.high]}
+        groups = self.groups.get(method, {}).get(metric, ())
+        return {
+            "mean": self.mean(method, metric),
+            **known,
+            "by_time": list(self.by_time(method, metric)),
+            **({"groups": list(groups)} if groups else {}),
+        }
+
+    def _differences(self) -> dict[str, dict[str, Any]]:
+        differences: dict[str, dict[str, Any]] = {}
+        for rival in self.baselines:
+            for metric in self.metrics:
+                interval = self.difference(MODEL, rival, metric)
+                if interval is not None:
+                    mean = self.mean(MODEL, metric) - self.mean(rival, metric)
+                    differences.setdefault(rival, {})[metric] = {
+                        "mean": mean,
+                        "interval": [interval.low, interval.high],
+                    }
+        return differences
 
     @classmethod
     def from_json(cls, text: str) -> "Scores":
@@ -101,7 +222,13 @@ class Scores:
             method: {metric: tuple(map(float, entry["by_time"])) for metric, entry in by_metric.items()}
             for method, by_metric in values["methods"].items()
         }
-        return cls(values["protocol"], values["draws"], values["floor"], tuple(map(float, values["times"])), methods)
+        groups = {
+            method: {metric: tuple(map(float, entry["groups"])) for metric, entry in by.items() if "groups" in entry}
+            for method, by in values["methods"].items()
+        }
+        times = tuple(map(float, values["times"]))
+        known = {method: by_metric for method, by_metric in groups.items() if by_metric}
+        return cls(values["protocol"], values["draws"], values["floor"], times, methods, known)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the score file; whoever reads it sees the old one or the new one, never half of it."""
@@ -110,3 +237,47 @@ class Scores:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_text(self.to_json(), encoding="utf-8")
         temporary.replace(path)
+
+
+def _check_joinable(parts: Sequence[Scores]) -> None:
+    if not parts:
+        raise InputError("there are no scores to join; give one for each part.")
+    for name in ("protocol", "draws"):
+        if len(different := {getattr(part, name) for part in parts}) > 1:
+            raise InputError(
+                f"the scores to join differ in `{name}` ({', '.join(sorted(map(str, different)))}); "
+                "join those of one benchmark."
+            )
+    times = [time for part in parts for time in part.times]
+    if len(set(times)) < len(times):
+        twice = next(time for time in times if times.count(time) > 1)
+        raise InputError(f"t={twice:g} was scored twice; give each left-out time once.")
+
+
+def _joined_times(parts: Sequence[Scores], method: str, metric: str, order: np.ndarray) -> tuple[float, ...]:
+    values = [value for part in parts for value in part.by_time(method, metric)]
+    return tuple(values[i] for i in order)
+
+
+def _joined_groups(parts: Sequence[Scores], method: str, metric: str) -> tuple[float, ...]:
+    """Mean of each group over all times; nothing where the parts have other groups."""
+    groups = [part.groups.get(method, {}).get(metric, ()) for part in parts]
+    if len({len(one) for one in groups}) > 1:
+        return ()
+    weights = [len(part.times) for part in parts]
+    return tuple(map(float, np.average(groups, axis=0, weights=weights))) if groups[0] else ()
+
+
+def _joined_labels(labels: Sequence[str]) -> str:
+    """Return one label for all, with ranges where they differ in numbers only."""
+    pieces = [re.split(r"(\d[\d,]*\d|\d)", label) for label in labels]
+    if len({tuple(piece[::2]) for piece in pieces}) > 1:
+        return "; ".join(dict.fromkeys(labels))
+    return "".join(
+        same[0] if len(set(same)) == 1 else f"{min(same, key=_number)} to {max(same, key=_number)}"
+        for same in zip(*pieces, strict=True)
+    )
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))

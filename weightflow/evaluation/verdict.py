@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from weightflow.errors import InputError
-from weightflow.evaluation.floor import HALVES
+from weightflow.evaluation.floor import TOO_HIGH
 from weightflow.evaluation.scores import FLOOR, MCCANN, MODEL, Scores
-from weightflow.metrics import METRICS
+from weightflow.metrics import described
 
-LEVEL = 0.01  # two scores are called level if they differ by less than this share of the larger one
+LEVEL = 0.01  # two scores are called level if they differ by less than this share of the larger one, or by chance
 OWNERS = {
     "nearest": "the nearest snapshot's",
     "mixture": "the mixture's",
@@ -25,7 +25,8 @@ def verdict(scores: Scores, metric: str) -> str:
     Raises:
         InputError: there is no `model` among the methods.
     """
-    return f"{_against_baselines(scores, metric)} {_against_floor(scores, metric)}"
+    parts = (_against_baselines(scores, metric), _chance(scores, metric), _against_floor(scores, metric))
+    return " ".join(part for part in parts if part)
 
 
 def summary(scores: Scores) -> str:
@@ -37,13 +38,14 @@ def summary(scores: Scores) -> str:
     _require_model(scores)
     if not scores.baselines:
         return "The model was scored without any baseline beside it, so that there is nothing to say for or against it."
-    total = len(scores.metrics)
-    best = sum(_beats(scores, scores.baselines, metric) for metric in scores.metrics)
+    comparable = _comparable(scores, scores.baselines)
+    best, total = sum(_beats(scores, scores.baselines, metric) for metric in comparable), len(comparable)
     text = f"The model is better than {'every' if best else 'the best'} simple baseline on {_of(best, total)}."
     if best == total or MCCANN not in scores.methods:
         return text
-    mccann = sum(_beats(scores, (MCCANN,), metric) for metric in scores.metrics)
-    return f"{text} It beats optimal-transport (McCann) interpolation on {_of(mccann, total)}."
+    comparable = _comparable(scores, (MCCANN,))
+    mccann = sum(_beats(scores, (MCCANN,), metric) for metric in comparable)
+    return f"{text} It beats optimal-transport (McCann) interpolation on {_of(mccann, len(comparable))}."
 
 
 def standing(scores: Scores, metric: str) -> Literal["wins", "level", "loses"]:
@@ -54,8 +56,9 @@ def standing(scores: Scores, metric: str) -> Literal["wins", "level", "loses"]:
 
 
 def best_baseline(scores: Scores, metric: str) -> str | None:
-    """Return the baseline with the lowest mean, None if there are none."""
-    return min(scores.baselines, key=lambda baseline: scores.mean(baseline, metric), default=None)
+    """Return the baseline with the lowest mean, None if none has this metric."""
+    having = [baseline for baseline in scores.baselines if scores.has(baseline, metric)]
+    return min(having, key=lambda baseline: scores.mean(baseline, metric), default=None)
 
 
 def figure(value: float) -> str:
@@ -72,7 +75,7 @@ def _against_baselines(scores: Scores, metric: str) -> str:
     rival = best_baseline(scores, metric)
     if rival is None:
         return f"{text} has no baseline beside it."
-    named = [rival] if MCCANN not in scores.methods or rival == MCCANN else [MCCANN, rival]
+    named = [rival] if not scores.has(MCCANN, metric) or rival == MCCANN else [MCCANN, rival]
     places = " and ".join(_place(scores, method, metric) for method in named)
     return f"{text} is {places}{_consequence(scores, rival, metric)}"
 
@@ -86,29 +89,58 @@ def _place(scores: Scores, rival: str, metric: str) -> str:
 def _consequence(scores: Scores, rival: str, metric: str) -> str:
     order = _order(scores, MODEL, rival, metric)
     if order < 0:
-        return ": on this metric it beats every baseline."
+        all_have_it = all(scores.has(baseline, metric) for baseline in scores.baselines)
+        return f": on this metric it beats every baseline{'' if all_have_it else ' that has it'}."
     return ": on this metric a simple baseline is " + ("as good." if order == 0 else "better.")
 
 
+def _chance(scores: Scores, metric: str) -> str:
+    """Say how far chance reaches, in the difference from McCann's score or, where it has none, from the best one."""
+    rival = MCCANN if scores.has(MCCANN, metric) else best_baseline(scores, metric)
+    interval = None if rival is None else scores.difference(MODEL, rival, metric)
+    if rival is None or interval is None:
+        return ""
+    difference = scores.mean(MODEL, metric) - scores.mean(rival, metric)
+    meaning = "no more than chance" if interval.low <= 0 <= interval.high else "more than chance"
+    owner = OWNERS.get(rival, f"{rival}'s")
+    return (
+        f"Its difference from {owner}, {figure(difference)} (95 %: {figure(interval.low)} to {figure(interval.high)}), "
+        f"is {meaning}."
+    )
+
+
 def _against_floor(scores: Scores, metric: str) -> str:
+    if not scores.has(FLOOR, metric):
+        return ""
     model, floor = scores.mean(MODEL, metric), scores.mean(FLOOR, metric)
-    halves = scores.floor.startswith(
-        HALVES
-    )  # smaller samples: whoever is level with this floor may be above the true one
-    name = f"split-half floor of {figure(floor)}" if halves else f"sampling floor of {figure(floor)}"
+    high = scores.floor.endswith(TOO_HIGH)  # whoever is level with this floor may be above the true one
+    name = f"split-half floor of {figure(floor)}" if high else f"sampling floor of {figure(floor)}"
     if _order(scores, MODEL, FLOOR, metric) <= 0:
-        return f"It is at or below the {name}{', which lies above the true floor' if halves else ''}."
-    if floor <= 0 or (metric in METRICS and METRICS[metric].signed):  # about zero on average: a ratio says nothing
+        return f"It is at or below the {name}{', which lies above the true floor' if high else ''}."
+    known = described(metric)
+    if floor <= 0 or (known is not None and known.signed):  # about zero on average: a ratio says nothing
         return f"It is {figure(model - floor)} above the {name}."
     return f"It is {model / floor:.2f} times the {name}."
 
 
+def _comparable(scores: Scores, rivals: Sequence[str]) -> tuple[str, ...]:
+    """Metrics that the model and any of the rivals have."""
+    return tuple(
+        metric
+        for metric in scores.metrics
+        if scores.has(MODEL, metric) and any(scores.has(rival, metric) for rival in rivals)
+    )
+
+
 def _beats(scores: Scores, rivals: Sequence[str], metric: str) -> bool:
-    return all(_order(scores, MODEL, rival, metric) < 0 for rival in rivals)
+    return all(_order(scores, MODEL, rival, metric) < 0 for rival in rivals if scores.has(rival, metric))
 
 
 def _order(scores: Scores, first: str, second: str, metric: str) -> int:
-    """-1, 0 or 1: below, level, above."""
+    """-1, 0 or 1: below, level (nearly equal, or no further apart than chance takes them), above."""
+    interval = scores.difference(first, second, metric)
+    if interval is not None and interval.low <= 0 <= interval.high:
+        return 0
     a, b = scores.mean(first, metric), scores.mean(second, metric)
     if abs(a - b) <= LEVEL * max(abs(a), abs(b)):
         return 0

@@ -5,7 +5,8 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float, Real
 
-from weightflow.metrics.transport import columns_cost
+from weightflow.metrics.estimate import Estimate
+from weightflow.metrics.transport import columns_cost, columns_estimate
 from weightflow.rng import generator
 
 DIRECTIONS = 64  # the standard error over directions is then about a twentieth of the spread between them
@@ -19,6 +20,16 @@ def sliced_w1(x: Real[np.ndarray, "n dim"], y: Real[np.ndarray, "m dim"]) -> flo
 def sliced_w2(x: Real[np.ndarray, "n dim"], y: Real[np.ndarray, "m dim"]) -> float:
     """Return the root mean square 2-Wasserstein distance over fixed random directions, in the data's units."""
     return float(np.sqrt(columns_cost(x @ directions(x.shape[1]), y @ directions(x.shape[1]), power=2).mean()))
+
+
+def estimate_sliced_w1(x: Real[np.ndarray, "n dim"], y: Real[np.ndarray, "m dim"]) -> Estimate:
+    """Return `sliced_w1` with influences."""
+    return columns_estimate(x @ directions(x.shape[1]), y @ directions(x.shape[1]), power=1)
+
+
+def estimate_sliced_w2(x: Real[np.ndarray, "n dim"], y: Real[np.ndarray, "m dim"]) -> Estimate:
+    """Return `sliced_w2` with influences."""
+    return columns_estimate(x @ directions(x.shape[1]), y @ directions(x.shape[1]), power=2).root()
 
 
 @cache

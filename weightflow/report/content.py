@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from optuna.study import Study
 
-from weightflow.data import Split
+from weightflow.data import Fold, Split
 from weightflow.errors import InputError
 from weightflow.evaluation import Sampler, Scores
 from weightflow.trials import TrialRecord
@@ -44,7 +44,7 @@ class Report:
     """
 
     scores: Scores
-    split: Split
+    split: Split | Fold
     model: Model
     anchors_times: Float[np.ndarray, "anchor"]
     anchors_tokens: Float[np.ndarray, "_ token width"]

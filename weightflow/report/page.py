@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from weightflow.data import Protocol
 from weightflow.evaluation import summary, verdict
+from weightflow.evaluation.scores import MODEL
 from weightflow.evaluation.verdict import standing
 from weightflow.report.content import Report
 from weightflow.report.picture import Picture
@@ -83,6 +84,7 @@ def _page(report: Report, drawn: tuple[Picture, ...], light: dict[str, bytes], d
         verdicts=[
             (metric, standing(report.scores, metric), verdict(report.scores, metric))
             for metric in report.scores.metrics
+            if report.scores.has(MODEL, metric)
         ],
         facts=report.facts,
         scores=report.scores,
@@ -98,6 +100,12 @@ def _page(report: Report, drawn: tuple[Picture, ...], light: dict[str, bytes], d
 def _caveats(report: Report) -> list[str]:
     """What a reader must know to read the scores rightly."""
     notes = [f"Sampling floor (what a perfect model would score, by chance alone): {report.scores.floor}."]
+    if report.scores.groups:
+        notes.append(
+            "Intervals (±) are of 95 % and tell what other samples of the same sizes would change, of the data and of "
+            "each method as it was fitted; not what another fit would change. Two methods are compared by the interval "
+            "of their difference, which is narrower than the two together, as both are scored on the same data."
+        )
     if report.scores.protocol == Protocol.PAPER:
         notes.append(
             "Under the paper's protocol the scored trajectories are those that were fitted: baselines that rearrange "

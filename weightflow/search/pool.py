@@ -6,10 +6,10 @@ driver keeps them on disk. A worker that dies is started again by Ray and its ca
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import ray
@@ -124,7 +124,7 @@ class Crew:
         def fit(worker: Any, part: np.ndarray) -> Any:
             return worker.anchors.remote(shared, part.tolist(), base)
 
-        made: Iterator[Any] = ActorPool(self.workers).map(fit, list(parts))
+        made = cast(list[Arrays], list(ActorPool(self.workers).map(fit, list(parts))))
         joined = Anchors.join([Anchors(part["times"], part["tokens"]) for part in made])
         return {"times": joined.times, "tokens": joined.tokens}
 

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from weightflow.evaluation import Scores
-from weightflow.metrics import METRICS
+from weightflow.evaluation.scores import FLOOR
+from weightflow.metrics import described
 from weightflow.report.content import Report
 from weightflow.report.picture import Picture, grid_of_axes
 from weightflow.report.theme import STYLES, Style, Theme
@@ -30,12 +31,13 @@ def errors(report: Report) -> Picture:
     """Show error by time for a few metrics."""
     names = [name for name in PREFERRED if name in report.scores.metrics] or list(report.scores.metrics)
     names = names[:SHOWN]
+    methods = ", ".join(_order(report.scores, names[0]))
     return Picture(
         "errors",
         "Error by time",
         f"Lower is better. The grey area is the sampling floor ({report.scores.floor}): differences inside say little. "
         + (FEW if len(report.scores.times) < FEWEST_TIMES else MANY),
-        alt=f"Plots of {', '.join(names)} by time for {', '.join(_order(report.scores))} and the sampling floor; "
+        alt=f"Plots of {', '.join(names)} by time for {methods} and the sampling floor; "
         "the means are in the table of scores.",
         draw=partial(_draw, report, names),
     )
@@ -56,10 +58,11 @@ def _draw_few(report: Report, names: list[str], theme: Theme) -> Figure:
     """One or two times make no line: a row for each method instead."""
     figure, axes = grid_of_axes(len(names), width=11.0, height=2.5, columns=2)
     for name, axis in zip(names, axes, strict=True):
-        for row, method in enumerate(methods := _order(report.scores)):
+        for row, method in enumerate(methods := _order(report.scores, name)):
             by_time = report.scores.by_time(method, name)
             axis.plot(by_time, [row] * len(by_time), "o", color=theme.colour(method), ms=8)
-        axis.axvspan(0, report.scores.mean("floor", name), color=theme.colour("floor"), alpha=0.55, linewidth=0)
+        if report.scores.has(FLOOR, name):
+            axis.axvspan(0, report.scores.mean(FLOOR, name), color=theme.colour(FLOOR), alpha=0.55, linewidth=0)
         axis.set_yticks(range(len(methods)), [STYLES[m].label if m in STYLES else m for m in methods])
         axis.tick_params(axis="y", length=0, labelcolor=theme.ink)
         axis.set_title(_heading(report, name))
@@ -68,13 +71,14 @@ def _draw_few(report: Report, names: list[str], theme: Theme) -> Figure:
 
 def _draw_metric(report: Report, metric: str, axis: Axes, theme: Theme) -> None:
     scores, times = report.scores, np.asarray(report.scores.times)
-    floor = np.asarray(scores.by_time("floor", metric))
     marker = "o" if len(times) <= MARKERS_UP_TO else ""
     bottom = _set_scale(axis, scores, metric)
-    shade, label = theme.colour("floor"), STYLES["floor"].label
-    axis.fill_between(times, bottom, np.maximum(floor, bottom), color=shade, alpha=0.55, linewidth=0, label=label)
-    axis.plot(times, floor, color=shade, linewidth=STYLES["floor"].width, marker=marker, markersize=3.5)
-    for method in _order(scores):
+    if scores.has(FLOOR, metric):
+        floor, shade = np.asarray(scores.by_time(FLOOR, metric)), theme.colour(FLOOR)
+        high, label = np.maximum(floor, bottom), STYLES[FLOOR].label
+        axis.fill_between(times, bottom, high, color=shade, alpha=0.55, linewidth=0, label=label)
+        axis.plot(times, floor, color=shade, linewidth=STYLES[FLOOR].width, marker=marker, markersize=3.5)
+    for method in _order(scores, metric):
         style = STYLES.get(method, Style(method, "-", 1.2))
         axis.plot(
             times,
@@ -92,12 +96,13 @@ def _draw_metric(report: Report, metric: str, axis: Axes, theme: Theme) -> None:
 
 
 def _heading(report: Report, metric: str) -> str:
-    return f"{metric} ({report.unit})" if metric in METRICS and METRICS[metric].unit else metric
+    known = described(metric)
+    return f"{metric} ({report.unit})" if known is not None and known.unit else metric
 
 
 def _set_scale(axis: Axes, scores: Scores, metric: str) -> float:
     """Choose a scale and return where it begins."""
-    values = np.concatenate([scores.by_time(method, metric) for method in scores.methods])
+    values = np.concatenate([scores.by_time(method, metric) for method in scores.scored(metric)])
     positive = values[values > 0]
     # One value in fifty may lie below the axis: exact zeros and near ones would stretch it without end.
     low = float(np.quantile(positive, 0.02)) if len(positive) else 0.0
@@ -123,6 +128,8 @@ def _mark_seen(axis: Axes, report: Report, theme: Theme) -> None:
     axis.set_xlim(low, high)
 
 
-def _order(scores: Scores) -> list[str]:
-    others = [method for method in scores.methods if method not in (*DRAWN_ORDER, "floor")]
-    return [*others, *(method for method in DRAWN_ORDER if method in scores.methods)]
+def _order(scores: Scores, metric: str) -> list[str]:
+    """Methods that have the metric, in the order in which they are drawn."""
+    having = scores.scored(metric)
+    others = [method for method in having if method not in (*DRAWN_ORDER, FLOOR)]
+    return [*others, *(method for method in DRAWN_ORDER if method in having)]

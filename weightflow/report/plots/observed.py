@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from weightflow.data import Split
+from weightflow.data import Fold, Split
 from weightflow.report.content import Report
 
 MAX_SPECIES = 6  # pictures of more would be too small to read
@@ -51,7 +51,7 @@ def observe(report: Report) -> Observed:
     )
 
 
-def _thin(times: Float[np.ndarray, "all"], split: Split) -> Float[np.ndarray, "time"]:
+def _thin(times: Float[np.ndarray, "all"], split: Split | Fold) -> Float[np.ndarray, "time"]:
     if len(times) <= MAX_TIMES:
         return times
     some = times[np.linspace(0, len(times) - 1, MAX_TIMES).round().astype(int)]
