@@ -35,7 +35,7 @@ def baselines(seen: Snapshots, bridge: Bridge | None = None) -> dict[str, Sample
     Raises:
         InputError: there are fewer than two snapshots.
     """
-    bridge = bridge or Bridge.between(seen, BridgeOptions(curve=Curve.STRAIGHT))
+    bridge = bridge or Bridge.between(seen, BridgeOptions(curve=Curve.STRAIGHT, width=0.0))
     known: dict[str, Sampler] = {
         "nearest": Nearest(seen),
         "mixture": Mixture(seen),
