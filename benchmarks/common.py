@@ -1,0 +1,106 @@
+"""What the benchmarks share: tasks on all cores, a table of rows that survives a crash, and a head that says where."""
+
+import csv
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A worker imports the benchmark's own functions from here, and the package from the checkout.
+ROOT = Path(__file__).resolve().parents[1]
+PATHS = (str(ROOT), str(ROOT / "benchmarks"))
+sys.path[:0] = PATHS
+
+import ray
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+RESULTS = ROOT / "benchmarks" / "results"
+Row = dict[str, str | float]
+
+
+def run_tasks(function: Callable[..., list[Row]], tasks: Iterable[Mapping[str, Any]], path: Path, cpus: int) -> None:
+    """Run `function(**task)` for each task on one CPU each, and append its rows to the CSV file as soon as it is done.
+
+    A task whose `key` stands in the file already is not run again, so that a benchmark that was cut off goes on.
+    """
+    done = {row["key"] for row in read_rows(path)}
+    waiting = [task for task in tasks if task["key"] not in done]
+    ray.init(
+        num_cpus=cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(PATHS), "OMP_NUM_THREADS": "1"}},
+    )
+    remote = ray.remote(num_cpus=1, max_retries=1)(function)
+    running = {remote.remote(**task): task["key"] for task in waiting}
+    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns) as bar:
+        line = bar.add_task("tasks", total=len(running))
+        while running:
+            (ready,), _ = ray.wait(list(running), num_returns=1)
+            key = running.pop(ready)
+            append_rows(path, [{"key": key, **row} for row in ray.get(ready)])
+            bar.update(line, advance=1, description=f"done: {key}")
+    ray.shutdown()
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read all rows; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def append_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Append rows of one task; the file has its header from the first of them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.is_file()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def head(title: str) -> str:
+    """Say with what and where the results were made."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    command = shlex.join(
+        ["python", os.path.relpath(sys.argv[0], ROOT), *(Path(a).name if "/" in a else a for a in sys.argv[1:])]
+    )
+    return (
+        f"# {title}\n\n- command: `{command}`\n- commit: {commit.stdout.strip()}\n"
+        f"- machine: {_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}\n"
+    )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def spread(values: Sequence[float]) -> str:
+    """Write the mean over seeds, and the standard deviation between them."""
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return f"{mean:.4f}"
+    deviation = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
+    return f"{mean:.4f} ± {deviation:.4f}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

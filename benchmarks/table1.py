@@ -1,0 +1,190 @@
+"""The paper's Table 1 and more: five systems, protocols, variants and seeds, beside baselines and the sampling floor.
+
+python benchmarks/table1.py --quick
+python benchmarks/table1.py --protocols interpolation,forecast --seeds 3
+python benchmarks/table1.py --systems epidemic --protocols paper --epidemic-file trajectories.npy
+"""
+
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import common
+import torch
+import typer
+
+from weightflow.data import Protocol, read, split
+from weightflow.evaluation import Scores, baselines, evaluate
+from weightflow.experiment import ExperimentConfig, Prepared, Trial, line_model, prepare
+from weightflow.presets import preset
+from weightflow.systems import BUILT_IN, load_dataset
+
+METRICS = ("paper_w1", "paper_jsd", "species_w1", "sliced_w1", "nll")
+VARIANTS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
+    "default": ("default", {}),
+    "direct": ("default", {"dynamics": {"kind": "direct"}}),
+    "ode_time": ("default", {"dynamics": {"time": True}}),
+    "cde": ("default", {"dynamics": {"kind": "cde"}}),
+    "paper": ("paper", {}),
+}
+QUICK: dict[str, dict[str, Any]] = {
+    "anchors": {"base_steps": 100, "steps": 50},
+    "teacher": {"steps": 150},
+    "training": {"epochs": 3, "collocation_steps": 40, "rollout_steps": 3},
+}
+# Table 1 of Li et al. 2026: W and JSD, both times ten there
+PUBLISHED = {
+    "epidemic": (0.110, 0.034),
+    "toggle_switch": (0.082, 0.033),
+    "cascade1": (0.048, 0.004),
+    "cascade2": (0.049, 0.006),
+    "ecological_evolution": (0.051, 0.012),
+}
+NAMES = {"forecast": {"nearest": "persistence", "mccann": "drift"}}
+
+
+def score_one(
+    key: str, system: str, protocol: str, seed: int, variants: list[str], quick: bool, file: str | None
+) -> list[common.Row]:
+    """Fit all variants to one ensemble of one system, and score them."""
+    torch.set_num_threads(1)
+    dataset = read(Path(file), step=0.5) if file else load_dataset(system, seed)
+    parts = split(dataset, Protocol(protocol), seed)
+    shared: dict[str, Prepared] = {}
+    methods: dict[str, Any] = {}
+    seconds: dict[str, float] = {}
+    for name in variants:
+        config = _config(name, quick)
+        began = time.process_time()
+        pieces = repr((config.backbone, config.anchors))
+        if pieces not in shared:
+            shared[pieces] = prepare(parts.seen, config, seed)
+            seconds[f"prepare {pieces}"] = time.process_time() - began
+        began = time.process_time()
+        trial = Trial(shared[pieces], config, seed)
+        for _ in trial.epochs():
+            pass
+        methods[name] = trial.model()
+        seconds[name] = time.process_time() - began + seconds[f"prepare {pieces}"]
+    first = next(iter(shared.values()))
+    methods |= {"weights_line": line_model(first), **baselines(parts.seen, first.bridge)}
+    scores = evaluate(methods, parts, 1000, seed, METRICS if dataset.snapshots.dim else None)
+    place = {"key": key, "system": system, "protocol": protocol, "seed": seed}
+    edge = float(parts.seen.times[1])
+    return [
+        {**place, **_row(scores, method, metric, edge, protocol), "cpu_seconds": round(seconds.get(method, 0.0), 1)}
+        for method in scores.methods
+        for metric in METRICS
+        if scores.has(method, metric)
+    ]
+
+
+def _config(variant: str, quick: bool) -> ExperimentConfig:
+    name, changes = VARIANTS[variant]
+    if not quick:
+        return preset(name, **changes)
+    return preset(name, **{group: {**QUICK.get(group, {}), **changes.get(group, {})} for group in {*QUICK, *changes}})
+
+
+def _row(scores: Scores, method: str, metric: str, edge: float, protocol: str) -> common.Row:
+    interval = scores.interval(method, metric)
+    later, first = "", ""
+    if protocol != "forecast":
+        later, first = (f"{scores.mean(method, metric, **{side: edge}):.6g}" for side in ("after", "until"))
+    return {
+        "method": NAMES.get(protocol, {}).get(method, method),
+        "metric": metric,
+        "mean": f"{scores.mean(method, metric):.6g}",
+        "after_first": later,
+        "first_interval": first,
+        "low": "" if interval is None else f"{interval.low:.6g}",
+        "high": "" if interval is None else f"{interval.high:.6g}",
+    }
+
+
+def write_markdown(rows: list[dict[str, str]], path: Path) -> None:
+    """Write the mean over seeds, with the standard deviation between them, for each protocol and system."""
+    cells: dict[tuple[str, str, str], dict[str, list[dict[str, str]]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        cells[row["protocol"], row["system"], row["method"]][row["metric"]].append(row)
+    text = common.head("Table 1: five systems")
+    text += (
+        "\nLower is better. Mean over seeds ± standard deviation between them; `late` is the mean after the first "
+        "interval, where two snapshots say little, and `x floor` its ratio to the floor. Models fit, then draw 1,000 "
+        "samples by a randomised Sobol sequence; the floor is 1,000 independent samples of the true system.\n"
+    )
+    for protocol in dict.fromkeys(key[0] for key in cells):
+        for system in dict.fromkeys(key[1] for key in cells if key[0] == protocol):
+            text += f"\n## {system}, {protocol}\n\n" + _one_table(
+                {key[2]: metrics for key, metrics in cells.items() if key[:2] == (protocol, system)}, protocol, system
+            )
+    path.write_text(text)
+
+
+def _one_table(methods: dict[str, dict[str, list[dict[str, str]]]], protocol: str, system: str) -> str:
+    late = protocol != "forecast"
+    columns = ["method", "seeds", "paper_w1", "paper_jsd", "species_w1", "sliced_w1", "nll", "CPU s"]
+    if late:
+        columns[6:6] = ["late jsd, x floor", "late sliced, x floor"]
+    rows: list[list[str]] = []
+    for method, metrics in methods.items():
+        line = [method, str(len(next(iter(metrics.values()))))]
+        line += [_cell(metrics, metric) for metric in METRICS[:4]]
+        if late:
+            line += [_late(metrics, methods["floor"], metric) for metric in ("paper_jsd", "sliced_w1")]
+        cpu = [float(row["cpu_seconds"]) for row in metrics["paper_jsd"]]
+        rows.append([*line, _cell(metrics, "nll"), f"{sum(cpu) / len(cpu):.0f}" if sum(cpu) else "-"])
+    if protocol == "paper":
+        w, jsd = PUBLISHED[system]
+        rows.append(["published", "-", f"{w:.4f}", f"{jsd:.4f}", *["-"] * (len(columns) - 4)])
+    return common.table(columns, rows)
+
+
+def _cell(metrics: dict[str, list[dict[str, str]]], metric: str) -> str:
+    return common.spread([float(row["mean"]) for row in metrics[metric]]) if metrics.get(metric) else "-"
+
+
+def _late(metrics: dict[str, list[dict[str, str]]], floor: dict[str, list[dict[str, str]]], metric: str) -> str:
+    mean, least = (sum(float(r["after_first"]) for r in m[metric]) / len(m[metric]) for m in (metrics, floor))
+    return f"{mean:.4f}, {mean / least:.2f}"
+
+
+def main(
+    systems: Annotated[str, typer.Option(help="Comma-separated names.")] = ",".join(BUILT_IN),
+    protocols: Annotated[
+        str, typer.Option(help="Comma-separated: interpolation, forecast, paper.")
+    ] = "interpolation,forecast",
+    variants: Annotated[str, typer.Option(help="Comma-separated names of variants.")] = ",".join(VARIANTS),
+    seeds: Annotated[int, typer.Option(help="How many, from 0 on.")] = 3,
+    epidemic_file: Annotated[str | None, typer.Option(help="The paper's own epidemic, an .npy of step 0.5.")] = None,
+    quick: Annotated[bool, typer.Option(help="Two systems, one seed, short training: under five minutes.")] = False,
+    cpus: Annotated[int, typer.Option(help="Tasks at a time.")] = 2,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = common.RESULTS,
+    name: Annotated[str, typer.Option(help="Name of the files.")] = "table1",
+) -> None:
+    """Run the protocols over systems, variants and seeds, and write a CSV file and a Markdown table."""
+    chosen = systems.split(",") if not quick else ["epidemic", "toggle_switch"]
+    stem = f"{name}-quick" if quick else name
+    tasks = [
+        {
+            "key": f"{system} {protocol} {seed} {variants}",
+            "system": system,
+            "protocol": protocol,
+            "seed": seed,
+            "variants": variants.split(","),
+            "quick": quick,
+            "file": str(Path(epidemic_file).resolve()) if epidemic_file and system == "epidemic" else None,
+        }
+        for seed in range(1 if quick else seeds)
+        for protocol in (["interpolation"] if quick else protocols.split(","))
+        for system in chosen
+    ]
+    rows = out / f"{stem}.csv"
+    common.run_tasks(score_one, tasks, rows, cpus)
+    write_markdown(common.read_rows(rows), out / f"{stem}.md")
+    typer.echo(f"{rows}\n{out / stem}.md")
+
+
+if __name__ == "__main__":
+    typer.run(main)
