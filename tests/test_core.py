@@ -1,6 +1,8 @@
 """From snapshots to a model: anchors, teacher, training, saving, in seconds on a small system."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from math import comb
 from pathlib import Path
 
@@ -285,6 +287,21 @@ def test_the_cache_answers_only_for_what_it_was_made_of(tmp_path: Path) -> None:
     assert len(made) == 2
     assert other["x"][0] == 2.0
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_of_several_that_ask_the_cache_at_once_only_the_first_makes(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def make() -> dict[str, np.ndarray]:
+        made.append(1)
+        time.sleep(0.1)  # long enough for the others to ask meanwhile
+        return {"x": np.arange(3.0)}
+
+    with ThreadPoolExecutor(4) as many:
+        asked = [many.submit(ArrayCache(tmp_path).get_or_make, "thing", {"a": 1}, make) for _ in range(4)]
+    assert len(made) == 1
+    for one in asked:
+        np.testing.assert_array_equal(one.result()["x"], np.arange(3.0))
 
 
 def test_a_damaged_cache_file_is_made_again(tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def _run_aside(work: Coroutine[Any, Any, None]) -> None:
     def run() -> None:
         try:
             ended.set_result(loop.run_until_complete(task))
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that waits
+        except BaseException as error:
             ended.set_exception(error)
         finally:
             loop.close()

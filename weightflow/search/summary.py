@@ -7,7 +7,6 @@ from weightflow.evaluation import summary
 from weightflow.search.study import Outcome
 from weightflow.trials import TrialState
 
-
 SHOWN = ("paper_w1", "paper_jsd", "species_w1", "sliced_w1")
 
 
