@@ -56,7 +56,7 @@ def tune(folder: Path, environment: dict[str, str], *arguments: str, **files: st
         env=environment,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=400,
         check=False,
     )
 

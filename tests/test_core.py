@@ -167,7 +167,8 @@ def test_the_wrong_number_of_species_is_refused(model: WeightFlow) -> None:
     ],
 )
 def test_every_variant_learns(prepared: Prepared, overrides: dict[str, dict[str, object]]) -> None:
-    trial = Trial(prepared, config(**overrides), seed=0)
+    short = {"collocation_steps": 40, "rollout_steps": 4, **overrides.get("training", {})}
+    trial = Trial(prepared, config(**{**overrides, "training": short}), seed=0)
     losses: dict[str, list[float]] = {}
     for report in trial.epochs():
         losses.setdefault(report.phase, []).append(report.loss)
@@ -315,7 +316,7 @@ def test_a_damaged_cache_file_is_made_again(tmp_path: Path) -> None:
 
 def test_a_shorter_path_does_not_cost_likelihood(snapshots: Snapshots) -> None:
     def teacher(length: float) -> tuple[float, float]:
-        made = prepare(snapshots, config(teacher={"length": length}), seed=0)
+        made = prepare(snapshots, config(anchors={"steps": 5}, teacher={"length": length}), seed=0)
         _, tokens = made.taught.table(made.backbone)
         path = float(np.sqrt((np.diff(tokens, axis=0) ** 2).sum((1, 2))).sum())
         return path, held_out_score(direct_model(made), death_process(TIMES[1:], 2000, 7), snapshots).score

@@ -12,19 +12,19 @@ from searches import furnish, tracked, tune
 from weightflow import load
 from weightflow.types import Kind
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
 SPACE = """
 parameters:
-  backbone.core: {kind: choice, values: [gru, transformer]}
+  backbone.kind: {kind: choice, values: [gru, transformer]}
   bridge.width: {kind: choice, values: [0.0, 1.0]}
 fixed:
   {anchors.base_steps: 20, anchors.steps: 20, teacher.steps: 20, dynamics.hidden: 4, dynamics.heads: 1,
    dynamics.steps: 4, training.epochs: 2, training.collocation_steps: 2, training.rollout_steps: 1}
 first_trials:
-  - {backbone.core: gru, bridge.width: 0.0}
-  - {backbone.core: transformer, bridge.width: 0.0}
-  - {backbone.core: transformer, bridge.width: 0.0}
-  - {backbone.core: gru, bridge.width: 1.0}
+  - {backbone.kind: gru, bridge.width: 0.0}
+  - {backbone.kind: transformer, bridge.width: 0.0}
+  - {backbone.kind: transformer, bridge.width: 0.0}
+  - {backbone.kind: gru, bridge.width: 1.0}
 """
 
 
@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, ray_environment: dict[str, 
 def test_a_backbone_or_bridge_of_its_own_is_prepared_once_and_shared_among_trials(folder: Path) -> None:
     trials = json.loads((folder / "out" / "cells" / "search.json").read_text())["trials"]
     assert {trial["state"] for trial in trials} <= {"finished", "pruned"}
-    assert sorted((trial["params"]["backbone.core"], trial["params"]["bridge.width"]) for trial in trials) == [
+    assert sorted((trial["params"]["backbone.kind"], trial["params"]["bridge.width"]) for trial in trials) == [
         ("gru", 0.0), ("gru", 1.0), ("transformer", 0.0), ("transformer", 0.0),
     ]  # fmt: skip
     pieces = kept(folder / "out" / ".cache")
@@ -68,7 +68,7 @@ def kept(cache: Path) -> dict[str, list[tuple[str, str | None, float | None]]]:
     for path in cache.glob("*.safetensors"):
         with safe_open(path, "np") as arrays:
             made_of = json.loads(arrays.metadata()["depends_on"])
-        core, width = made_of.get("backbone", {}).get("core"), made_of.get("bridge", {}).get("width")
+        core, width = made_of.get("backbone", {}).get("kind"), made_of.get("bridge", {}).get("width")
         found.setdefault(made_of["data"], []).append((path.name.partition("-")[0], core, width))
     return found
 
@@ -87,4 +87,4 @@ def test_measured_values_are_modelled_scored_and_reported_in_their_own_units(fol
     assert "data units" in page
     parent, children, _ = tracked(folder, "cells")
     assert parent.info.status == "FINISHED"
-    assert {run.data.params["backbone.core"] for run in children} == {"gru", "transformer"}
+    assert {run.data.params["backbone.kind"] for run in children} == {"gru", "transformer"}

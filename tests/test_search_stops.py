@@ -21,7 +21,7 @@ from weightflow.experiment import ExperimentConfig
 from weightflow.search.pool import Crew
 from weightflow.search.resources import Resources
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
 
 
 def test_ctrl_c_stops_cleanly_and_a_resumed_search_keeps_what_is_finished(
@@ -46,7 +46,7 @@ def test_ctrl_c_stops_cleanly_and_a_resumed_search_keeps_what_is_finished(
         if re.match(r"trial \d+ (finished|pruned)", line):
             break
     process.send_signal(signal.SIGINT)
-    rest, errors = process.communicate(timeout=60)
+    rest, errors = process.communicate(timeout=120)
     assert process.returncode == 130, seen + rest + errors
     assert "anchors of 3 snapshots on 2 worker(s)" in seen
     assert re.search(r"Stopped\. [01] finished trial\(s\) are kept", rest)

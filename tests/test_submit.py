@@ -178,7 +178,7 @@ class TestCommands:
 
 def submit(root: Path, environment: dict[str, str], cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(root / "launch" / "submit.py"), *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=400, check=False)
 
 
 class Said(NamedTuple):
@@ -366,7 +366,7 @@ class TestCluster:
         with pytest.raises(InputError, match=r"nothing to bring back: .*/none holds none of best"):
             Cluster(address).fetch(root, RemoteSearch("none", "~"), tmp_path / "none")
 
-    @pytest.mark.timeout(300)
+    @pytest.mark.timeout(450)
     def test_a_search_submitted_from_another_folder_leaves_results_here_and_runs_there(
         self, address: str, ray_environment: dict[str, str], root: Path, tmp_path: Path
     ):
