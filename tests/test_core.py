@@ -1,6 +1,8 @@
 """From snapshots to a model: anchors, teacher, training, saving, in seconds on a small system."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from math import comb
 from pathlib import Path
 
@@ -167,7 +169,8 @@ def test_the_wrong_number_of_species_is_refused(model: WeightFlow) -> None:
     ],
 )
 def test_every_variant_learns(prepared: Prepared, overrides: dict[str, dict[str, object]]) -> None:
-    trial = Trial(prepared, config(**overrides), seed=0)
+    short = {"collocation_steps": 40, "rollout_steps": 4, **overrides.get("training", {})}
+    trial = Trial(prepared, config(**{**overrides, "training": short}), seed=0)
     losses: dict[str, list[float]] = {}
     for report in trial.epochs():
         losses.setdefault(report.phase, []).append(report.loss)
@@ -289,6 +292,21 @@ def test_the_cache_answers_only_for_what_it_was_made_of(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.tmp"))
 
 
+def test_of_several_that_ask_the_cache_at_once_only_the_first_makes(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def make() -> dict[str, np.ndarray]:
+        made.append(1)
+        time.sleep(0.1)  # long enough for the others to ask meanwhile
+        return {"x": np.arange(3.0)}
+
+    with ThreadPoolExecutor(4) as many:
+        asked = [many.submit(ArrayCache(tmp_path).get_or_make, "thing", {"a": 1}, make) for _ in range(4)]
+    assert len(made) == 1
+    for one in asked:
+        np.testing.assert_array_equal(one.result()["x"], np.arange(3.0))
+
+
 def test_a_damaged_cache_file_is_made_again(tmp_path: Path) -> None:
     cache = ArrayCache(tmp_path)
     cache.get_or_make("thing", {"a": 1}, lambda: {"x": np.ones(2)})
@@ -300,7 +318,7 @@ def test_a_damaged_cache_file_is_made_again(tmp_path: Path) -> None:
 
 def test_a_shorter_path_does_not_cost_likelihood(snapshots: Snapshots) -> None:
     def teacher(length: float) -> tuple[float, float]:
-        made = prepare(snapshots, config(teacher={"length": length}), seed=0)
+        made = prepare(snapshots, config(anchors={"steps": 5}, teacher={"length": length}), seed=0)
         _, tokens = made.taught.table(made.backbone)
         path = float(np.sqrt((np.diff(tokens, axis=0) ** 2).sum((1, 2))).sum())
         return path, held_out_score(direct_model(made), death_process(TIMES[1:], 2000, 7), snapshots).score

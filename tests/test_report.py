@@ -10,16 +10,20 @@ import optuna
 import pytest
 from optuna.distributions import BaseDistribution, FloatDistribution
 
+from weightflow.bridge import Bridge, BridgeOptions, Curve
 from weightflow.data import Protocol, Snapshots, Split
 from weightflow.errors import InputError
 from weightflow.evaluation import baselines, evaluate
+from weightflow.evaluation.verdict import OWNERS
 from weightflow.report import Model, Report, pictures, write_report
 from weightflow.report.picture import Picture
 from weightflow.report.plots.errors import errors
 from weightflow.report.plots.importances import importances
+from weightflow.report.plots.marginals import MAX_BINS, _value_edges, marginals
+from weightflow.report.plots.observed import Observed
 from weightflow.report.plots.weights import weights
 from weightflow.report.tables import margin, score_rows
-from weightflow.report.theme import DARK, LIGHT
+from weightflow.report.theme import DARK, LIGHT, STYLES
 from weightflow.trials import TrialRecord, TrialState
 
 SECTIONS = ("verdict", "facts", "scores", "distributions", "path", "search", "configuration", "next")
@@ -265,6 +269,33 @@ def test_why_importances_cannot_be_told_is_said(report, study, words):
     picture = importances(dataclasses.replace(report, study=study))
     assert picture.draw is None
     assert words in picture.caption
+
+
+def test_every_method_that_a_search_scores_has_a_name_a_line_and_a_colour(report):
+    chosen = Bridge.between(report.split.seen, BridgeOptions(curve=Curve.PCHIP, width=0.5))
+    scored = {*baselines(report.split.seen, chosen), "weights_line", "direct"}
+    assert "chosen_bridge" in scored
+    assert scored == set(OWNERS)
+    assert scored | {"model", "floor"} == set(STYLES) == set(LIGHT.methods) == set(DARK.methods)
+
+
+def test_bins_of_marginals_follow_each_species_kind_and_leave_out_what_is_rare(report):
+    rng = np.random.default_rng(0)
+    times = np.arange(12.0)
+    clouds = [np.stack([rng.poisson(300, 200), rng.normal(0, 0.01, 200), rng.poisson(4, 200)], 1) for _ in times]
+    clouds[3][0] = (60_000, 1e6, 5)  # one cell that is far from all others
+    observed = Observed(
+        times, tuple(cloud.astype(float) for cloud in clouds), np.zeros((12, 5, 3)), times < 3, ("a", "b", "c"),
+        (True, False, True),
+    )  # fmt: skip
+    large, continuous, small = (_value_edges(observed, i) for i in range(3))
+    assert 200 < large[0] < large[-1] < 400
+    assert len(large) <= MAX_BINS + 2
+    assert np.array_equal(np.diff(large), np.full(len(large) - 1, np.diff(large)[0]))
+    assert -0.1 < continuous[0] < continuous[-1] < 0.1
+    assert np.array_equal(np.diff(small), np.ones(len(small) - 1))
+    assert set(np.modf(small)[0]) <= {0.5, -0.5}
+    assert marginals(observed).png(LIGHT).startswith(PNG)
 
 
 def test_words_alone_cannot_be_drawn():

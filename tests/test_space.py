@@ -1,6 +1,5 @@
 """Search spaces: what a YAML file says is what Optuna is asked, and what it cannot mean is told at once."""
 
-import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
-import ray
 from optuna.trial import TrialState
-from ray import tune
-from ray.tune.search.optuna import OptunaSearch
 
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, flat_keys, nest
@@ -296,33 +292,3 @@ class TestMistakes:
         file.write_text(dedent(f"parameters:\n                  {text}\n"))
         with pytest.raises(InputError, match=message):
             Space.read(file, flat_keys(), can_be_used)
-
-
-@pytest.mark.ray
-def test_the_space_travels_through_ray_tune(read: Reader, ray_home: Path, tmp_path: Path):
-    space = read(SMALL)
-
-    def trainable(config: dict[str, Any]) -> None:
-        tune.report({"score": config["training.learning_rate"]})
-
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    try:
-        searcher = OptunaSearch(
-            space=space, metric="score", mode="min", sampler=optuna.samplers.TPESampler(seed=0),
-            points_to_evaluate=[dict(point) for point in space.first_trials],
-        )  # fmt: skip
-        results = tune.Tuner(
-            trainable,
-            tune_config=tune.TuneConfig(search_alg=searcher, num_samples=4, max_concurrent_trials=1, reuse_actors=True),
-            run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
-        ).fit()
-    finally:
-        ray.shutdown()
-    configs = [result.config or {} for result in results]
-    assert [result.error for result in results] == [None] * 4
-    assert all(config.pop("dynamics.time") is True for config in configs)
-    for point in space.first_trials:
-        configs.remove(dict(point))
-    for config in configs:
-        assert all(space.parameters[key].admits(value) for key, value in config.items())
-        assert ("dynamics.z_dim" in config) == (config["dynamics.kind"] == "cde")

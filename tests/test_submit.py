@@ -1,12 +1,12 @@
 """Searches as jobs of a real Ray cluster: a head and a second node, with token authentication on."""
 
 import base64
-import contextlib
 import hashlib
 import io
 import json
 import os
 import re
+import runpy
 import signal
 import socket
 import sqlite3
@@ -15,11 +15,13 @@ import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from searches import furnish
 
 import weightflow
 from weightflow.errors import InputError
@@ -176,7 +178,33 @@ class TestCommands:
 
 def submit(root: Path, environment: dict[str, str], cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(root / "launch" / "submit.py"), *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=400, check=False)
+
+
+class Said(NamedTuple):
+    """What a command has printed, and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def submit_here(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Said]:
+    """Run `launch/submit.py` in this process, which has long imported Ray; the working folder is that of the test."""
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["submit.py", *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(root / "launch" / "submit.py"), run_name="__main__")
+        code = ended.value.code
+        return Said(code if isinstance(code, int) else 0, *capfd.readouterr())
+
+    return run
 
 
 def free_port() -> int:
@@ -250,15 +278,15 @@ class TestMessages:
         ],
     )
     def test_what_cannot_work_is_said_before_the_cluster_is_asked(
-        self, root: Path, tmp_path: Path, arguments: list[str], message: str
+        self, submit_here: Callable[..., Said], arguments: list[str], message: str
     ):
-        result = submit(root, dict(os.environ), tmp_path, "--address", "http://127.0.0.1:9", *arguments)
+        result = submit_here("--address", "http://127.0.0.1:9", *arguments)
         assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
         assert message in result.stderr
 
     @pytest.mark.parametrize("place", ["http://127.0.0.1:9", "127.0.0.1:8265", "http://nowhere.invalid:8265"])
-    def test_a_head_that_does_not_answer_is_one_line_at_once(self, root: Path, tmp_path: Path, place: str):
-        result = submit(root, dict(os.environ), tmp_path, "--address", place, "--status", "x")
+    def test_a_head_that_does_not_answer_is_one_line_at_once(self, submit_here: Callable[..., Said], place: str):
+        result = submit_here("--address", place, "--status", "x")
         assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
         assert place in result.stderr
 
@@ -305,11 +333,8 @@ class TestCluster:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
             assert following.stdout is not None
             assert any(line == "up\n" for line in following.stdout)
-            for _ in range(10):  # one that falls into a callback of the event loop is lost; people press again
-                following.send_signal(signal.SIGINT)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    following.wait(timeout=3)
-                    break
+            following.send_signal(signal.SIGINT)
+            following.wait(timeout=20)
             said = following.stdout.read()
         assert following.returncode == 130
         assert f"--stop {job}" in said
@@ -321,27 +346,35 @@ class TestCluster:
         assert cluster.log(job).count("closed\n") == 1
 
     def test_results_come_back_without_a_shared_file_system(
-        self, address: str, ray_home: Path, root: Path, results: Path, tmp_path: Path
+        self,
+        address: str,
+        ray_home: Path,
+        root: Path,
+        results: Path,
+        tmp_path: Path,
+        submit_here: Callable[..., Said],
     ):
         job = Cluster(address).submit(root, "true", RemoteSearch("night", str(results.parent)))
-        followed = submit(root, dict(os.environ), tmp_path, "--address", address, "--follow", job)
+        followed = submit_here("--address", address, "--follow", job)
         assert followed.returncode == 0, followed.stderr
         assert f"{job} succeeded, exit code 0" in followed.stdout
         assert contents(tmp_path / "runs" / "night") == contents(results)
-        status = submit(root, dict(os.environ), tmp_path, "--address", address, "--status", job)
+        status = submit_here("--address", address, "--status", job)
         assert re.match(rf"{job} succeeded since .*, exit code 0\nresults on the head: {results}\n", status.stdout)
 
     def test_a_search_without_results_says_so(self, address: str, ray_home: Path, root: Path, tmp_path: Path):
         with pytest.raises(InputError, match=r"nothing to bring back: .*/none holds none of best"):
             Cluster(address).fetch(root, RemoteSearch("none", "~"), tmp_path / "none")
 
-    @pytest.mark.timeout(300)
+    @pytest.mark.timeout(450)
     def test_a_search_submitted_from_another_folder_leaves_results_here_and_runs_there(
         self, address: str, ray_environment: dict[str, str], root: Path, tmp_path: Path
     ):
         here, there = tmp_path / "here", tmp_path / "there"
         here.mkdir()
-        search = ["--space", "search_spaces/smoke.yaml", "--trials", "2", "--protocol", "forecast"]
+        there.mkdir()
+        data = furnish(there) / "counts.npy"
+        search = [f"--data={data}", "--every=3", "--space=search_spaces/smoke.yaml", "--trials=2"]
         result = submit(
             root, ray_environment, here, "--address", address, "--name", "small", "--out", str(there), "--", *search
         )
@@ -355,10 +388,8 @@ class TestCluster:
             (runs,) = store.execute("select count(*) from runs").fetchone()
         assert runs >= 3, "one of the search, one of each trial"
 
-    def test_an_unknown_job_is_one_line(
-        self, address: str, ray_environment: dict[str, str], root: Path, tmp_path: Path
-    ):
-        result = submit(root, ray_environment, tmp_path, "--address", address, "--status", "raysubmit_none")
+    def test_an_unknown_job_is_one_line(self, address: str, ray_home: Path, submit_here: Callable[..., Said]):
+        result = submit_here("--address", address, "--status", "raysubmit_none")
         assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
         assert "knows no job `raysubmit_none`" in result.stderr
 

@@ -14,6 +14,7 @@ OWNERS = {
     "mixture": "the mixture's",
     "mccann": "McCann's",
     "bridge": "the bridge's",
+    "chosen_bridge": "the chosen bridge's",
     "weights_line": "the straight line's in weights",
     "direct": "the direct path's",
 }

@@ -45,7 +45,7 @@ def connected(address: str | None, cpus: int | None, gpus: int | None) -> Genera
         ) from None
     try:
         seen = ray.cluster_resources()
-        yield Resources.choose(seen.get("CPU", 0), seen.get("GPU", 0), cpus, gpus)
+        yield Resources.choose(seen.get("CPU", 0.0), seen.get("GPU", 0.0), cpus, gpus)
     finally:
         ray.shutdown()
 

@@ -10,11 +10,14 @@ import re
 import shlex
 import socket
 import tempfile
+import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Coroutine, Generator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from ray.exceptions import AuthenticationError
@@ -28,6 +31,7 @@ _CONNECT_SECONDS = 5.0
 _POLL_SECONDS = 0.5
 _END_SECONDS = 30.0
 _STOP_SECONDS = 120
+_CANCEL_SECONDS = 2.0
 
 _JOB_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -152,7 +156,7 @@ class Cluster:
         """Print the log of `job` from its beginning until it ends; returns how it ended."""
         self.details(job)
         with self._plain_errors():
-            asyncio.run(self._print_log(job))
+            _run_aside(self._print_log(job))
         return self._wait(job, _END_SECONDS)
 
     async def _print_log(self, job: str) -> None:
@@ -208,6 +212,31 @@ class Cluster:
         except (RuntimeError, OSError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"{self.address} failed: {reason}") from None
+
+
+def _run_aside(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` in a thread of its own and wait for it: a Ctrl-C that falls into an event loop can be lost there."""
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work)
+    ended: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            ended.set_result(loop.run_until_complete(task))
+        except BaseException as error:
+            ended.set_exception(error)
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        ended.result()
+    except KeyboardInterrupt:
+        with suppress(RuntimeError):  # the loop has just been closed
+            loop.call_soon_threadsafe(task.cancel)
+        thread.join(_CANCEL_SECONDS)
+        raise
 
 
 def _tracking() -> dict[str, str]:

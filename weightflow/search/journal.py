@@ -112,5 +112,4 @@ def read_past(folder: Path, identity: Mapping[str, str]) -> Past:
 
 
 def _record(values: dict[str, Any]) -> TrialRecord:
-    record = TrialRecord(**values)
-    return replace(record, state=TrialState(record.state), history=tuple(record.history))
+    return TrialRecord(**{**values, "state": TrialState(values["state"]), "history": tuple(values["history"])})

@@ -273,7 +273,9 @@ def _finish(
         search.folder / "report.html",
         _report(search, parts, scores, model, prepared, config, board, best, began),
     )
-    metrics = {f"test_{metric}": scores.mean("model", metric) for metric in scores.metrics}
+    metrics = {
+        f"test_{metric}": scores.mean("model", metric) for metric in scores.metrics if scores.has("model", metric)
+    }
     files = [search.folder / "scores.json", search.folder / "report.html"]
     tracked = run.finish(best, search.folder / "best", files, pictures, metrics, "FINISHED")
     return Outcome(search.folder, best, scores, board.list(), next_commands(search.folder, parts), tracked)

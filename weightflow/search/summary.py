@@ -7,6 +7,8 @@ from weightflow.evaluation import summary
 from weightflow.search.study import Outcome
 from weightflow.trials import TrialState
 
+SHOWN = ("paper_w1", "paper_jsd", "species_w1", "sliced_w1")
+
 
 def print_outcome(console: Console, outcome: Outcome) -> None:
     """Print the scores, where everything lies, and what to type next."""
@@ -14,7 +16,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
         _print_interrupted(console, outcome)
         return
     scores = outcome.scores
-    shown = [metric for metric in ("paper_w1", "paper_jsd", "species_w1", "sliced_w1") if metric in scores.metrics]
+    shown = [metric for metric in SHOWN if all(scores.has(method, metric) for method in scores.methods)]
     table = Table(title=f"Test scores, mean over {len(scores.times)} times (lower is better)", title_justify="left")
     table.add_column("")
     for metric in shown:

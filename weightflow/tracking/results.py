@@ -24,6 +24,7 @@ from weightflow.tracking.trial_run import now
 from weightflow.types import Kind
 
 SERVED_WITH = (
+    "filelock",
     "jaxtyping",
     "numpy",
     "pandas",

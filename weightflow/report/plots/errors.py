@@ -15,7 +15,16 @@ from weightflow.report.theme import STYLES, Style, Theme
 
 SHOWN = 4
 PREFERRED = ("paper_w1", "paper_jsd", "species_w1", "joint_w1", "energy_distance", "sliced_w1")
-DRAWN_ORDER = ("nearest", "mixture", "weights_line", "bridge", "mccann", "model")  # the last lies on top
+DRAWN_ORDER = (
+    "nearest",
+    "mixture",
+    "weights_line",
+    "direct",
+    "bridge",
+    "chosen_bridge",
+    "mccann",
+    "model",
+)  # the last lies on top
 WIDE = 20.0  # a ratio of largest to smallest error from which a logarithmic axis shows more
 MARKERS_UP_TO = 20
 FEWEST_TIMES = 3

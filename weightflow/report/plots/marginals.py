@@ -14,7 +14,8 @@ from weightflow.report.plots.observed import Observed
 from weightflow.report.theme import Theme
 
 FEWEST_TIMES = 12  # with fewer, columns are so broad that a heat map pretends to know what lies between
-MAX_BINS = 90
+MAX_BINS = 60
+TAIL = 0.01  # of each snapshot, on either side: what lies beyond the rest goes into the outermost bins
 
 
 def marginals(observed: Observed) -> Picture:
@@ -31,7 +32,8 @@ def marginals(observed: Observed) -> Picture:
         title,
         "How often each value occurs (the darker or, on a dark page, the brighter, the more often): left the data, "
         "right the model, on one scale for each species. The line is the mean. Marks on the upper edge are the "
-        f"snapshots that were seen in fitting.{observed.left_out()}",
+        "snapshots that were seen in fitting. Rare values beyond a panel are counted in its outermost bins."
+        f"{observed.left_out()}",
         alt="Heat maps of the share of samples at each value against time, one row for each of "
         f"{', '.join(observed.species[i] for i in observed.shown)}: data in the left column, model in the right.",
         draw=partial(_draw, observed),
@@ -75,12 +77,12 @@ def _draw_species(observed: Observed, i: int, pair: list[Axes], theme: Theme, fi
 
 
 def _value_edges(observed: Observed, i: int) -> Float[np.ndarray, "edge"]:
-    data = np.concatenate([cloud[:, i] for cloud in observed.data])
-    values = np.concatenate([data, observed.model[:, :, i].ravel()])
-    low, high = float(np.quantile(values, 0.0005)), float(np.quantile(values, 0.9995))
-    low, high = min(low, float(data.min())), max(high, float(data.max()))
-    if not observed.counts:
-        return np.linspace(low, high if high > low else low + 1, MAX_BINS + 1)
+    """Return the edges of bins that hold nearly all of the data; a few far values would press all others together."""
+    parts = np.stack([np.quantile(cloud[:, i], (TAIL, 1 - TAIL)) for cloud in observed.data])
+    low, high = float(parts[:, 0].min()), float(parts[:, 1].max())
+    if not observed.counts[i]:
+        margin = (high - low) / 20 or 0.5
+        return np.linspace(low - margin, high + margin, MAX_BINS + 1)
     step = max(1, int(np.ceil((high - low + 1) / MAX_BINS)))
     return np.arange(np.floor(low), np.ceil(high) + step + 0.5, step) - 0.5
 

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 
 from weightflow.data import Fold, Split
 from weightflow.report.content import Report
+from weightflow.types import Kind
 
 MAX_SPECIES = 6  # pictures of more would be too small to read
 MAX_TIMES = 201
@@ -15,14 +16,14 @@ DRAWS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """Clouds of the data and of the model at the same times, and which of these times were seen."""
+    """Clouds of the data and of the model at the same times; which times were seen, and which species are counts."""
 
     times: Float[np.ndarray, "time"]
     data: tuple[Float[np.ndarray, "_ dim"], ...]
     model: Float[np.ndarray, "time draw dim"]
     seen: Bool[np.ndarray, "time"]
     species: tuple[str, ...]
-    counts: bool
+    counts: tuple[bool, ...]
 
     @property
     def shown(self) -> range:
@@ -47,7 +48,7 @@ def observe(report: Report) -> Observed:
         model,
         np.isin(times, report.split.seen.times),
         report.split.test.species,
-        report.unit == "counts",
+        tuple(kind is Kind.COUNTS for kind in report.split.test.kinds),
     )
 
 

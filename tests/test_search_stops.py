@@ -1,0 +1,118 @@
+"""What a search withstands: Ctrl-C, after which it can go on, and the death of a worker."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import ray
+from searches import command, furnish, run_here, tracked, tune
+
+from weightflow import Snapshots
+from weightflow.anchors import ArrayCache
+from weightflow.experiment import ExperimentConfig
+from weightflow.search.pool import Crew
+from weightflow.search.resources import Resources
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
+
+
+def test_ctrl_c_stops_cleanly_and_a_resumed_search_keeps_what_is_finished(
+    tmp_path: Path,
+    ray_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    furnish(tmp_path)
+    process = subprocess.Popen(
+        command("--trials", "50", "--name", "stopped", space="slow.yaml"),
+        cwd=tmp_path,
+        env={**ray_environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if re.match(r"trial \d+ (finished|pruned)", line):
+            break
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, seen + rest + errors
+    assert "anchors of 3 snapshots on 2 worker(s)" in seen
+    assert re.search(r"Stopped\. [01] finished trial\(s\) are kept", rest)
+    assert "Traceback" not in errors
+    folder = tmp_path / "out" / "stopped"
+    assert not (folder / "best").exists()
+    parent, children, _ = tracked(tmp_path, "stopped")
+    states = [run.info.status for run in (parent, *children)]
+    assert "RUNNING" not in states
+    assert "KILLED" in states
+
+    before = ended_trials(folder)
+    assert before
+    words = command("--trials", "3", "--resume", "stopped", "--seed", "1", space="slow.yaml")
+    assert run_here(monkeypatch, tmp_path, words) == 2
+    assert "is another search: seed was 0 and is 1" in capsys.readouterr().err
+    resumed = tune(tmp_path, ray_environment, "--trials", "3", "--resume", "stopped", space="slow.yaml")
+    assert resumed.returncode == 0, resumed.stderr
+    after = ended_trials(folder)
+    assert len(after) == 3
+    assert {trial_id: after[trial_id] for trial_id in before} == before
+    assert (folder / "best" / "config.json").exists()
+    assert tracked(tmp_path, "stopped")[0].info.status == "FINISHED"
+
+
+def ended_trials(folder: Path) -> dict[str, object]:
+    trials = json.loads((folder / "search.json").read_text())["trials"]
+    return {trial["trial_id"]: trial for trial in trials if trial["state"] != "stopped"}
+
+
+def test_an_anchor_worker_that_dies_is_replaced_and_its_snapshots_are_fitted_again(
+    ray_home: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    times = np.arange(4.0)
+    snapshots = Snapshots(times, tuple(rng.poisson(3 + t, (200, 2)).astype(float) for t in times))
+    config = ExperimentConfig.parse({"anchors": {"base_steps": 400, "steps": 1500}, "teacher": {"steps": 20}})
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        deadline = time.time() + 60
+        while time.time() < deadline and not killed:
+            for process in psutil.Process().children(recursive=True):
+                if process.is_running() and "AnchorWorker.anchors" in " ".join(process.cmdline()):
+                    os.kill(process.pid, signal.SIGKILL)
+                    killed.append(process.pid)
+                    return
+            time.sleep(0.02)
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        said: list[str] = []
+        with Crew(Resources(cpus=2, gpus=0), ArrayCache(tmp_path), said.append) as crew:
+            prepared = crew.prepare(snapshots, config, 0)
+            killer.join()
+            again = crew.prepare(snapshots, config, 0)
+    finally:
+        ray.shutdown()
+    assert killed
+    np.testing.assert_array_equal(prepared.anchors.times, times)
+    assert np.isfinite(prepared.anchors.tokens).all()
+    np.testing.assert_array_equal(again.anchors.tokens, prepared.anchors.tokens)
+    assert [line.split(" in ")[0] for line in said[3:]] == [
+        "base and bridge from the cache",
+        "anchors of 4 snapshots from the cache",
+        "teacher path from the cache",
+    ]
