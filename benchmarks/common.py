@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import ray
 
 import weightflow
 from weightflow.anchors import ArrayCache
@@ -274,6 +273,8 @@ def run_tasks(tasks: Sequence[Task], work: Callable[[Task], Done], ledger: Ledge
     if not tasks:
         say(f"nothing to compute: {ledger.path.name} holds it all")
         return 0
+    import ray  # noqa: PLC0415 - reads its environment when it is imported, and weightflow.search.cluster sets that
+
     failures, began = 0, time.perf_counter()
     with connected(None, cpus, None) as resources:
         say(f"{len(tasks)} tasks, {resources.cpus} at a time")
