@@ -297,6 +297,19 @@ def run_tasks(tasks: Sequence[Task], work: Callable[[Task], Done], ledger: Ledge
     return failures
 
 
+def chosen_of(option: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Read names separated by commas.
+
+    Raises:
+        InputError: one is not known.
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in known:
+            raise InputError(f"`--{option}` holds `{name}`, which is not known; known are {', '.join(known)}.")
+    return names
+
+
 def say(text: str) -> None:
     """Print a line at once."""
     print(text, flush=True)

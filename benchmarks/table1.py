@@ -1,7 +1,6 @@
 """The paper's Table 1, and more: five systems, three protocols, five variants; see `--help`."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +19,7 @@ from benchmarks.common import (
     Fits,
     Ledger,
     Task,
+    chosen_of,
     commit,
     costs,
     floor_ratios,
@@ -106,19 +106,6 @@ def table1(
     (out / f"{name}.md").write_text(text, encoding="utf-8")
     say(f"{ledger.path.name} and {name}.md written" + (f"; {failures} failed" if failures else ""))
     raise typer.Exit(1 if failures else 0)
-
-
-def chosen_of(option: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Read names separated by commas.
-
-    Raises:
-        InputError: one is not known.
-    """
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in names:
-        if name not in known:
-            raise InputError(f"`--{option}` holds `{name}`, which is not known; known are {', '.join(known)}.")
-    return names
 
 
 def work(task: Task) -> Done:
