@@ -1,182 +1,200 @@
-"""The paper's Table 1, and more: five systems, three protocols, five variants; see `--help`."""
+"""The paper's Table 1 and more: five systems, protocols, variants and seeds, beside baselines and the sampling floor.
 
-import sys
-from dataclasses import replace
+python benchmarks/table1.py --quick
+python benchmarks/table1.py --protocols interpolation,forecast --seeds 3
+python benchmarks/table1.py --systems epidemic --protocols paper --epidemic-file trajectories.npy
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-import pandas as pd
+import common
+import torch
 import typer
 
-from benchmarks.common import (
-    QUICK_DRAWS,
-    RESULTS,
-    VARIANTS,
-    Done,
-    Fits,
-    Ledger,
-    Task,
-    chosen_of,
-    commit,
-    costs,
-    floor_ratios,
-    grid,
-    header,
-    run_tasks,
-    say,
-    score_rows,
-)
-from weightflow.cli import run
-from weightflow.data import Dataset, Protocol, split
-from weightflow.errors import InputError
-from weightflow.evaluation import Sampler, baselines, evaluate
-from weightflow.experiment import Prepared, line_model
+from weightflow.data import Protocol, Snapshots, read, split
+from weightflow.evaluation import Scores, baselines, evaluate
+from weightflow.experiment import ExperimentConfig, Prepared, Trial, line_model, prepare
+from weightflow.model import WeightFlow
+from weightflow.presets import preset
 from weightflow.systems import BUILT_IN, load_dataset
 
 METRICS = ("paper_w1", "paper_jsd", "species_w1", "sliced_w1", "nll")
-DRAWS = 1000
-EPIDEMIC, PUBLISHED_EPIDEMIC = "epidemic", "epidemic_published"
-STEP = 0.5  # between the columns of the published epidemic
-PROTOCOLS = tuple(str(protocol) for protocol in Protocol)
-QUICK_SYSTEMS = ("epidemic", "cascade1")
-# Beyond the last snapshot the baselines are but two.
-FORECAST_NAMES = {"nearest": "persistence", "mccann": "drift"}
-
-# Li et al., AAAI 2026, Table 1 (there times ten): W and JSD of each system.
-_SYSTEMS = ("epidemic", "toggle_switch", "cascade1", "cascade2", "ecological_evolution")
-_TABLE1 = {
-    "Latent SDE": ((3.14, 4.22), (2.34, 1.27), (3.04, 0.85), (3.59, 1.02), (8.04, 3.52)),
-    "Neural MJP": ((1.88, 1.61), (2.13, 0.94), (1.69, 0.30), (1.68, 0.36), (1.68, 0.51)),
-    "T-IB": ((2.62, 3.52), (1.59, 0.88), (1.66, 0.32), (2.16, 0.40), (2.17, 0.56)),
-    "NLSB": ((3.27, 1.65), (2.97, 1.32), (1.50, 0.39), (1.83, 0.48), (3.09, 2.80)),
-    "DeepRUOT": ((1.78, 1.08), (1.37, 0.77), (0.52, 0.07), (0.51, 0.08), (3.27, 2.47)),
-    "WeightFlow": ((1.10, 0.34), (0.82, 0.33), (0.48, 0.04), (0.49, 0.06), (0.51, 0.12)),
+VARIANTS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
+    "default": ("default", {}),
+    "direct": ("default", {"dynamics": {"kind": "direct"}}),
+    "ode_time": ("default", {"dynamics": {"time": True}}),
+    "cde": ("default", {"dynamics": {"kind": "cde"}}),
+    "paper": ("paper", {}),
 }
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-
-
-@app.command()
-def table1(
-    systems: Annotated[str, typer.Option(help="Built-in systems, separated by commas.")] = ",".join(BUILT_IN),
-    protocols: Annotated[str, typer.Option(help="Protocols, separated by commas.")] = ",".join(PROTOCOLS),
-    variants: Annotated[str, typer.Option(help="Variants, separated by commas.")] = ",".join(VARIANTS),
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0, 1, ...: how many.")] = 3,
-    epidemic_file: Annotated[
-        Path | None,
-        typer.Option(help="The published epidemic (.npy, step 0.5), for the protocol `paper` in place of our own."),
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Two systems, one seed and hardly any training, to see that it runs.")
-    ] = False,
-    cpus: Annotated[int | None, typer.Option(help="CPUs to use; all by default.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the CSV and the Markdown table.")] = RESULTS,
-) -> None:
-    """Run systems x protocols x variants x seeds, and write table1.csv and table1.md.
-
-    The CSV grows task by task. The same command again computes only what it lacks; remove the file to start anew.
-    """
-    names = ["systems", "protocols", "variants"]
-    known = [tuple(BUILT_IN), PROTOCOLS, tuple(VARIANTS)]
-    given = [systems, protocols, variants]
-    chosen, wanted, fitted = (chosen_of(*one) for one in zip(names, given, known, strict=True))
-    if epidemic_file is not None and not epidemic_file.is_file():
-        raise InputError(f"`--epidemic-file {epidemic_file}` is no file; give the .npy array of the published data.")
-    if quick:
-        chosen, seeds = tuple(one for one in chosen if one in QUICK_SYSTEMS) or chosen[:2], 1
-    name = "table1-quick" if quick else "table1"
-    ledger = Ledger(out / f"{name}.csv")
-    version = commit()
-    tasks: list[Task] = []
-    for seed in range(seeds):
-        for protocol in wanted:
-            for system in chosen:
-                label, source = system, system
-                if epidemic_file is not None and (system, protocol) == (EPIDEMIC, Protocol.PAPER):
-                    label, source = PUBLISHED_EPIDEMIC, str(epidemic_file.resolve())
-                done = ledger.methods(label, protocol, seed)
-                missing = tuple(variant for variant in fitted if variant not in done)
-                if missing:
-                    tasks.append(Task(label, protocol, seed, source, missing, quick, version, done))
-    failures = run_tasks(tasks, work, ledger, cpus)
-    text = "\n".join(markdown(ledger.read(), quick))
-    (out / f"{name}.md").write_text(text, encoding="utf-8")
-    say(f"{ledger.path.name} and {name}.md written" + (f"; {failures} failed" if failures else ""))
-    raise typer.Exit(1 if failures else 0)
+QUICK: dict[str, dict[str, Any]] = {
+    "anchors": {"base_steps": 100, "steps": 50},
+    "teacher": {"steps": 150},
+    "training": {"epochs": 3, "collocation_steps": 40, "rollout_steps": 3},
+}
+# Table 1 of Li et al. 2026: W and JSD, both times ten there
+PUBLISHED = {
+    "epidemic": (0.110, 0.034),
+    "toggle_switch": (0.082, 0.033),
+    "cascade1": (0.048, 0.004),
+    "cascade2": (0.049, 0.006),
+    "ecological_evolution": (0.051, 0.012),
+}
+NAMES = {"forecast": {"nearest": "persistence", "mccann": "drift"}}
 
 
-def work(task: Task) -> Done:
-    """Fit and score everything of one task."""
-    protocol = Protocol(task.protocol)
-    parts = split(_dataset(task), protocol, task.seed)
-    fits = Fits(task)
-    models, prepared = fits.fit(parts.seen)
-    samplers = {**models, **_baselines(protocol, prepared)}
-    scores = evaluate(samplers, parts, QUICK_DRAWS if task.quick else DRAWS, task.seed, METRICS)
-    return score_rows(fits, scores, float(parts.seen.times[1])), fits.failed
-
-
-def _dataset(task: Task) -> Dataset:
-    if task.source in BUILT_IN:
-        return load_dataset(task.source, task.seed)
-    # the simulator stands for a perfect model of the published data, too
-    reference = load_dataset(EPIDEMIC, task.seed).reference
-    return replace(load_dataset(task.source, task.seed, step=STEP), reference=reference)
-
-
-def _baselines(protocol: Protocol, prepared: Prepared) -> dict[str, Sampler]:
-    known = baselines(prepared.snapshots, prepared.bridge)
-    if protocol is Protocol.FORECAST:
-        return {name: known[baseline] for baseline, name in FORECAST_NAMES.items()}
-    return {**known, "weights_line": line_model(prepared)}
-
-
-def markdown(table: pd.DataFrame, quick: bool) -> list[str]:
-    """Return the lines of the Markdown file."""
-    draws = QUICK_DRAWS if quick else DRAWS
-    remarks = [
-        f"{draws:,} draws against {draws:,} samples at each time; mean over seeds ± standard deviation over seeds",
-        "lower is better; `floor` is what a perfect model would score: "
-        + "; ".join(sorted(set(table["note"].dropna()))),
-        "`seconds` are of one core; `prepare` is shared by the variants of one backbone and bridge",
+def score_one(
+    key: str, system: str, protocol: str, seed: int, variants: list[str], quick: bool, file: str | None
+) -> list[common.Row]:
+    """Fit all variants to one ensemble of one system, and score them."""
+    torch.set_num_threads(1)
+    dataset = read(Path(file), step=0.5) if file else load_dataset(system, seed)
+    parts = split(dataset, Protocol(protocol), seed)
+    methods, first, seconds = fit_variants(parts.seen, {name: configuration(name, quick) for name in variants}, seed)
+    rivals = {"weights_line": line_model(first), **baselines(parts.seen, first.bridge)}
+    scores = evaluate({**methods, **rivals}, parts, 1000, seed, METRICS if dataset.snapshots.dim else None)
+    place = {"key": key, "system": system, "protocol": protocol, "seed": seed}
+    edge = float(parts.seen.times[1])
+    return [
+        {**place, **_row(scores, method, metric, edge, protocol), "cpu_seconds": round(seconds.get(method, 0.0), 1)}
+        for method in scores.methods
+        for metric in METRICS
+        if scores.has(method, metric)
     ]
-    if quick:
-        remarks.insert(0, "**quick run, hardly trained: the scores mean nothing**")
-    lines = header("Table 1", table, remarks)
-    for protocol in (one for one in PROTOCOLS if one in set(table["protocol"])):
-        rows = table[table["protocol"] == protocol]
-        lines += [f"## Protocol {protocol}", ""]
-        for metric in METRICS:
-            published = _published(metric) if protocol == Protocol.PAPER else {}
-            lines += [f"### {metric}", "", *grid(rows, metric, extra=published)]
-        if protocol != Protocol.FORECAST:
-            lines += _by_interval(rows)
-    return [*lines, "## Costs", "", *costs(table)]
 
 
-def _by_interval(rows: pd.DataFrame) -> list[str]:
-    lines: list[str] = []
-    for metric in METRICS[:-1]:
-        lines += [f"### {metric} in the first interval", "", *grid(rows, metric, "first_interval")]
-        lines += [f"### {metric} after the first interval", "", *grid(rows, metric, "after_first")]
-        ratios = floor_ratios(rows, "after_first")
-        lines += [f"### {metric} after the first interval, floor = 1", "", *grid(ratios, metric, "after_first")]
-    return lines
+def fit_variants(
+    snapshots: Snapshots, configs: Mapping[str, ExperimentConfig], seed: int
+) -> tuple[dict[str, WeightFlow], Prepared, dict[str, float]]:
+    """Return the fitted models, the first preparation, and CPU seconds; equal preparations are made once."""
+    shared: dict[str, tuple[Prepared, float]] = {}
+    models: dict[str, WeightFlow] = {}
+    seconds: dict[str, float] = {}
+    for name, config in configs.items():
+        pieces = repr((config.backbone, config.anchors))
+        if pieces not in shared:
+            began = time.process_time()
+            prepared = prepare(snapshots, config, seed)
+            shared[pieces] = prepared, time.process_time() - began
+        prepared, spent = shared[pieces]
+        began = time.process_time()
+        trial = Trial(prepared, config, seed)
+        for _ in trial.epochs():
+            pass
+        models[name] = trial.model()
+        seconds[name] = time.process_time() - began + spent
+    return models, next(iter(shared.values()))[0], seconds
 
 
-def _published(metric: str) -> dict[str, dict[str, float]]:
-    if metric not in ("paper_w1", "paper_jsd"):
-        return {}
-    place = ("paper_w1", "paper_jsd").index(metric)
-    found: dict[str, dict[str, float]] = {}
-    for method, pairs in _TABLE1.items():
-        values = {system: pair[place] / 10 for system, pair in zip(_SYSTEMS, pairs, strict=True)}
-        found[f"{method} (published)"] = {**values, PUBLISHED_EPIDEMIC: values[EPIDEMIC]}
-    return found
+def configuration(variant: str, quick: bool) -> ExperimentConfig:
+    """Return the configuration of a variant."""
+    name, changes = VARIANTS[variant]
+    if not quick:
+        return preset(name, **changes)
+    return preset(name, **{group: {**QUICK.get(group, {}), **changes.get(group, {})} for group in {*QUICK, *changes}})
+
+
+def _row(scores: Scores, method: str, metric: str, edge: float, protocol: str) -> common.Row:
+    interval = scores.interval(method, metric)
+    later, first = "", ""
+    if protocol != "forecast":
+        later, first = (f"{scores.mean(method, metric, **{side: edge}):.6g}" for side in ("after", "until"))
+    return {
+        "method": NAMES.get(protocol, {}).get(method, method),
+        "metric": metric,
+        "mean": f"{scores.mean(method, metric):.6g}",
+        "after_first": later,
+        "first_interval": first,
+        "low": "" if interval is None else f"{interval.low:.6g}",
+        "high": "" if interval is None else f"{interval.high:.6g}",
+    }
+
+
+def write_markdown(rows: list[dict[str, str]], path: Path) -> None:
+    """Write the mean over seeds, with the standard deviation between them, for each protocol and system."""
+    cells: dict[tuple[str, str, str], dict[str, list[dict[str, str]]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        cells[row["protocol"], row["system"], row["method"]][row["metric"]].append(row)
+    text = common.head("Table 1: five systems")
+    text += (
+        "\nLower is better. Mean over seeds ± standard deviation between them; `late` is the mean after the first "
+        "interval, where two snapshots say little, and `x floor` its ratio to the floor. Models fit, then draw 1,000 "
+        "samples by a randomised Sobol sequence; the floor is 1,000 independent samples of the true system.\n"
+    )
+    for protocol in dict.fromkeys(key[0] for key in cells):
+        for system in dict.fromkeys(key[1] for key in cells if key[0] == protocol):
+            text += f"\n## {system}, {protocol}\n\n" + _one_table(
+                {key[2]: metrics for key, metrics in cells.items() if key[:2] == (protocol, system)}, protocol, system
+            )
+    path.write_text(text)
+
+
+def _one_table(methods: dict[str, dict[str, list[dict[str, str]]]], protocol: str, system: str) -> str:
+    late = protocol != "forecast"
+    columns = ["method", "seeds", "paper_w1", "paper_jsd", "species_w1", "sliced_w1", "nll", "CPU s"]
+    if late:
+        columns[6:6] = ["late jsd, x floor", "late sliced, x floor"]
+    rows: list[list[str]] = []
+    for method, metrics in methods.items():
+        line = [method, str(len(next(iter(metrics.values()))))]
+        line += [_cell(metrics, metric) for metric in METRICS[:4]]
+        if late:
+            line += [_late(metrics, methods["floor"], metric) for metric in ("paper_jsd", "sliced_w1")]
+        cpu = [float(row["cpu_seconds"]) for row in metrics["paper_jsd"]]
+        rows.append([*line, _cell(metrics, "nll"), f"{sum(cpu) / len(cpu):.0f}" if sum(cpu) else "-"])
+    if protocol == "paper":
+        w, jsd = PUBLISHED[system]
+        rows.append(["published", "-", f"{w:.4f}", f"{jsd:.4f}", *["-"] * (len(columns) - 4)])
+    return common.table(columns, rows)
+
+
+def _cell(metrics: dict[str, list[dict[str, str]]], metric: str) -> str:
+    return common.spread([float(row["mean"]) for row in metrics[metric]]) if metrics.get(metric) else "-"
+
+
+def _late(metrics: dict[str, list[dict[str, str]]], floor: dict[str, list[dict[str, str]]], metric: str) -> str:
+    mean, least = (sum(float(r["after_first"]) for r in m[metric]) / len(m[metric]) for m in (metrics, floor))
+    return f"{mean:.4f}, {mean / least:.2f}"
+
+
+def main(
+    systems: Annotated[str, typer.Option(help="Comma-separated names.")] = ",".join(BUILT_IN),
+    protocols: Annotated[
+        str, typer.Option(help="Comma-separated: interpolation, forecast, paper.")
+    ] = "interpolation,forecast",
+    variants: Annotated[str, typer.Option(help="Comma-separated names of variants.")] = ",".join(VARIANTS),
+    seeds: Annotated[int, typer.Option(help="How many, from 0 on.")] = 3,
+    epidemic_file: Annotated[str | None, typer.Option(help="The paper's own epidemic, an .npy of step 0.5.")] = None,
+    quick: Annotated[bool, typer.Option(help="Two systems, one seed, short training: under five minutes.")] = False,
+    cpus: Annotated[int, typer.Option(help="Tasks at a time.")] = 2,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = common.RESULTS,
+    name: Annotated[str, typer.Option(help="Name of the files.")] = "table1",
+) -> None:
+    """Run the protocols over systems, variants and seeds, and write a CSV file and a Markdown table."""
+    chosen = systems.split(",") if not quick else ["epidemic", "toggle_switch"]
+    stem = f"{name}-quick" if quick else name
+    tasks = [
+        {
+            "key": f"{system} {protocol} {seed} {variants}",
+            "system": system,
+            "protocol": protocol,
+            "seed": seed,
+            "variants": variants.split(","),
+            "quick": quick,
+            "file": str(Path(epidemic_file).resolve()) if epidemic_file and system == "epidemic" else None,
+        }
+        for seed in range(1 if quick else seeds)
+        for protocol in (["interpolation"] if quick else protocols.split(","))
+        for system in chosen
+    ]
+    rows = out / f"{stem}.csv"
+    common.run_tasks(score_one, tasks, rows, cpus)
+    write_markdown(common.read_rows(rows), out / f"{stem}.md")
+    typer.echo(f"{rows}\n{out / stem}.md")
 
 
 if __name__ == "__main__":
-    run(app)
+    typer.run(main)

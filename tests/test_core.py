@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from exact import cascade1_means
 from scipy import stats
 
 from weightflow import Snapshots, WeightFlow, load
@@ -17,6 +18,7 @@ from weightflow.evaluation import held_out_score
 from weightflow.experiment import ExperimentConfig, Prepared, Trial, direct_model, line_model, prepare
 from weightflow.metrics import paper_jsd
 from weightflow.path import Clock
+from weightflow.systems import simulate
 
 TIMES = np.array([0.0, 1.0, 2.0, 4.0, 6.0])
 QUICK = {
@@ -314,3 +316,17 @@ def test_the_clock_of_a_model_runs_by_its_path(model: WeightFlow) -> None:
     steps = (model.weights(model.clock.physical(np.linspace(0, 1, 11))).diff(dim=0)).flatten(1).norm(dim=1)
     uniform = (model.weights(np.linspace(0, 6, 11)).diff(dim=0)).flatten(1).norm(dim=1)
     assert steps.std() / steps.mean() < uniform.std() / uniform.mean()
+
+
+def test_the_fitted_density_of_the_linear_cascade_is_the_product_of_poissons_that_it_is() -> None:
+    times, kept = np.linspace(0.0, 2.0, 6), slice(0, 4)
+    trajectories, species = simulate("cascade1", 600, 0, times)
+    clouds = tuple(trajectories[:, k, kept] for k in range(len(times)))
+    made = prepare(Snapshots(times, clouds, species[kept]), config(teacher={"steps": 400}), seed=0)
+    between = np.array([0.6, 1.0, 1.8])
+    means = cascade1_means(between)[:, kept]
+    fresh = np.random.default_rng(0).poisson(means[:, None], (3, 4000, 4)).astype(float)
+    exact = stats.poisson(means[:, None]).logpmf(fresh).sum(-1).mean(1)
+    learned = direct_model(made).log_prob(fresh, between).mean(1).numpy()
+    np.testing.assert_allclose(learned, exact, atol=0.06)
+    assert (learned < exact + 0.01).all()  # no density is better than the true one

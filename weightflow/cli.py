@@ -15,9 +15,9 @@ from rich.progress import Progress
 from weightflow.backbones import HeadKind
 from weightflow.data import parse_times
 from weightflow.errors import InputError, WeightFlowError
-from weightflow.experiment import fit_model, flat_keys
+from weightflow.experiment import fit_model, flat_keys, nest
 from weightflow.model import load
-from weightflow.presets import Preset, preset
+from weightflow.presets import PRESETS, preset
 from weightflow.systems import BUILT_IN, Simulator, find_system, load_dataset
 from weightflow.training import EpochReport
 from weightflow.types import Kind
@@ -82,8 +82,8 @@ def fit(
         Path | None, typer.Option(help="YAML of configuration values, such as dynamics.hidden: 64.")
     ] = None,
     start: Annotated[
-        Preset, typer.Option("--preset", help="What --config starts from; paper: the published method, repaired.")
-    ] = Preset.DEFAULT,
+        str, typer.Option("--preset", metavar="NAME", help=f"What --config starts from: {' or '.join(PRESETS)}.")
+    ] = "default",
     head: HeadOfCounts = None,
     seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
     step: Step = None,
@@ -100,7 +100,7 @@ def fit(
     python -m weightflow fit --data epidemic --preset paper --out published
     """  # noqa: D301 (click reads the control character that the escape stands for)
     asked = {} if head is None else {HEAD: head.value}
-    options = preset(start, **{**_read_config(config), **asked})
+    options = preset(start, **nest({**_read_config(config), **asked}))
     dataset = load_dataset(data, seed, step, every, kind)
     snapshots = dataset.snapshots.subset(dataset.seen)
     with Progress(transient=True) as bar:
