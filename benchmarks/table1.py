@@ -7,6 +7,7 @@ python benchmarks/table1.py --systems epidemic --protocols paper --epidemic-file
 
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +15,10 @@ import common
 import torch
 import typer
 
-from weightflow.data import Protocol, read, split
+from weightflow.data import Protocol, Snapshots, read, split
 from weightflow.evaluation import Scores, baselines, evaluate
 from weightflow.experiment import ExperimentConfig, Prepared, Trial, line_model, prepare
+from weightflow.model import WeightFlow
 from weightflow.presets import preset
 from weightflow.systems import BUILT_IN, load_dataset
 
@@ -51,25 +53,9 @@ def score_one(
     torch.set_num_threads(1)
     dataset = read(Path(file), step=0.5) if file else load_dataset(system, seed)
     parts = split(dataset, Protocol(protocol), seed)
-    shared: dict[str, Prepared] = {}
-    methods: dict[str, Any] = {}
-    seconds: dict[str, float] = {}
-    for name in variants:
-        config = _config(name, quick)
-        began = time.process_time()
-        pieces = repr((config.backbone, config.anchors))
-        if pieces not in shared:
-            shared[pieces] = prepare(parts.seen, config, seed)
-            seconds[f"prepare {pieces}"] = time.process_time() - began
-        began = time.process_time()
-        trial = Trial(shared[pieces], config, seed)
-        for _ in trial.epochs():
-            pass
-        methods[name] = trial.model()
-        seconds[name] = time.process_time() - began + seconds[f"prepare {pieces}"]
-    first = next(iter(shared.values()))
-    methods |= {"weights_line": line_model(first), **baselines(parts.seen, first.bridge)}
-    scores = evaluate(methods, parts, 1000, seed, METRICS if dataset.snapshots.dim else None)
+    methods, first, seconds = fit_variants(parts.seen, {name: configuration(name, quick) for name in variants}, seed)
+    rivals = {"weights_line": line_model(first), **baselines(parts.seen, first.bridge)}
+    scores = evaluate({**methods, **rivals}, parts, 1000, seed, METRICS if dataset.snapshots.dim else None)
     place = {"key": key, "system": system, "protocol": protocol, "seed": seed}
     edge = float(parts.seen.times[1])
     return [
@@ -80,7 +66,31 @@ def score_one(
     ]
 
 
-def _config(variant: str, quick: bool) -> ExperimentConfig:
+def fit_variants(
+    snapshots: Snapshots, configs: Mapping[str, ExperimentConfig], seed: int
+) -> tuple[dict[str, WeightFlow], Prepared, dict[str, float]]:
+    """Return the fitted models, the first preparation, and CPU seconds; equal preparations are made once."""
+    shared: dict[str, tuple[Prepared, float]] = {}
+    models: dict[str, WeightFlow] = {}
+    seconds: dict[str, float] = {}
+    for name, config in configs.items():
+        pieces = repr((config.backbone, config.anchors))
+        if pieces not in shared:
+            began = time.process_time()
+            prepared = prepare(snapshots, config, seed)
+            shared[pieces] = prepared, time.process_time() - began
+        prepared, spent = shared[pieces]
+        began = time.process_time()
+        trial = Trial(prepared, config, seed)
+        for _ in trial.epochs():
+            pass
+        models[name] = trial.model()
+        seconds[name] = time.process_time() - began + spent
+    return models, next(iter(shared.values()))[0], seconds
+
+
+def configuration(variant: str, quick: bool) -> ExperimentConfig:
+    """Return the configuration of a variant."""
     name, changes = VARIANTS[variant]
     if not quick:
         return preset(name, **changes)

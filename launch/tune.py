@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT))  # a fresh checkout, or one unpacked by a cluster,
 import typer
 from rich.console import Console
 
-from weightflow.cli import Every, Step, ValueKind, run
+from weightflow.cli import HEAD, Every, HeadOfCounts, Step, ValueKind, run
 from weightflow.data import Protocol
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, flat_keys, nest
@@ -55,6 +55,7 @@ def tune(
     step: Step = None,
     every: Every = None,
     kind: ValueKind = None,
+    head: HeadOfCounts = None,
 ) -> None:
     """Search for the best model of your snapshots, fit it, score it beside baselines, and report.
 
@@ -72,10 +73,11 @@ def tune(
         )
     console = Console(emoji=False, markup=False)  # times such as 0:100:1 are no emoji
     tracking = TrackingConfig.read(mlflow)
+    searched = Space.read(space, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat)))
     search = Search(
         dataset=load_dataset(data, seed, step, every, kind),
         protocol=protocol,
-        space=Space.read(space, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat))),
+        space=searched if head is None else searched.fixing(HEAD, head.value),
         tracking=tracking,
         name=resume or _name(name, data),
         out=out.expanduser().resolve(),

@@ -1,5 +1,6 @@
 """Each mistake in the input gets one message that says what was given, what must hold and what to do."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -297,6 +298,50 @@ def test_the_command_line_says_what_is_wrong_alone_and_exits_with_2(root: Path, 
     assert result.stderr.startswith("error: `epidemci` is neither a built-in system (epidemic, ")
     assert result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--preset", "papr"], "error: there is no preset `papr`; known are default, paper."),
+        (["--head", "softmx"], "'softmx' is not one of 'auto', 'softmax', 'logistic'"),
+        (["--config", "CONFIG"], "holds `dynamics.hiden`, which is not known"),
+    ],
+)
+def test_a_fit_that_cannot_be_meant_is_refused_before_the_data_is_read(root: Path, tmp_path: Path, options, says):
+    (tmp_path / "mine.yaml").write_text("dynamics.hiden: 8\n")
+    options = [tmp_path / "mine.yaml" if option == "CONFIG" else option for option in options]
+    result = command(root, "fit", "--data", "nowhere.npy", "--out", tmp_path / "model", *options)
+    assert result.returncode == 2
+    assert says in " ".join(result.stderr.replace("│", " ").split())
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_configuration_replaces_values_of_the_preset_and_the_head_replaces_both(root: Path, tmp_path: Path):
+    np.save(tmp_path / "counts.npy", GOOD[:, ::10])
+    tiny = "anchors.base_steps: 2\nanchors.steps: 2\ntraining.epochs: 2\ntraining.rollout_steps: 1\n"
+    (tmp_path / "mine.yaml").write_text(tiny + "dynamics.hidden: 8\nbackbone.head: softmax\n")
+    given = ["--data", tmp_path / "counts.npy", "--every", "1", "--out", tmp_path / "model"]
+    options = ["--preset", "paper", "--config", tmp_path / "mine.yaml", "--head", "logistic"]
+    result = command(root, "fit", *given, *options)
+    assert result.returncode == 0, result.stderr
+    config = json.loads((tmp_path / "model" / "config.json").read_text())["record"]["config"]
+    assert (config["anchors"]["alignment"], config["dynamics"]["dropout"]) == ("chain", 0.1)  # the preset
+    assert config["dynamics"]["hidden"] == 8
+    assert config["backbone"]["head"] == "logistic"
+
+
+def test_a_head_that_the_space_searches_cannot_be_asked_for(root: Path, tmp_path: Path):
+    (tmp_path / "space.yaml").write_text("parameters: {backbone.head: {kind: choice, values: [softmax, logistic]}}")
+    result = subprocess.run(
+        [sys.executable, "launch/tune.py", "--head", "softmax", "--space", str(tmp_path / "space.yaml")],
+        cwd=root, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stderr == (
+        "error: `backbone.head`=softmax was asked for, but the space searches it (one of softmax, logistic); leave "
+        "the option out, or take the key out of the space's `parameters`.\n"
+    )
 
 
 def test_help_shows_an_example(root: Path):

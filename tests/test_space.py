@@ -10,8 +10,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from weightflow.dynamics.options import Solver
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, flat_keys, nest
+from weightflow.presets import preset
 from weightflow.search.space import Space
 
 KNOWN = ("dynamics.kind", "dynamics.depth", "dynamics.time", "dynamics.z_dim", "training.learning_rate", "bridge.width")
@@ -62,7 +64,7 @@ def _quiet_optuna():
 
 
 class TestSampling:
-    @pytest.mark.parametrize("name", ["default", "smoke"])
+    @pytest.mark.parametrize("name", ["default", "smoke", "paper"])
     def test_the_spaces_of_the_project_give_only_configurations_that_can_be_used(self, root: Path, name: str):
         space = Space.read(root / "search_spaces" / f"{name}.yaml", flat_keys(), can_be_used)
         trials = sampled(space, 500)
@@ -74,6 +76,32 @@ class TestSampling:
             values = [params[key] for params in trials if key in params]
             assert all(parameter.admits(value) for value in values)
             assert len(set(values)) > 1, f"{key} never varies"
+
+    def test_the_default_space_starts_with_our_default_with_a_clock_beside_it_and_the_kind_of_the_paper(
+        self, root: Path
+    ):
+        space = Space.read(root / "search_spaces" / "default.yaml", flat_keys())
+        first, second, third = [ExperimentConfig.parse(nest({**space.fixed, **point})) for point in space.first_trials]
+        assert first == ExperimentConfig()
+        assert second == preset("default", dynamics={"time": True})
+        assert (third.dynamics.kind, third.training.objective) == ("cde", "anchor")
+
+    def test_the_space_of_the_paper_starts_with_its_preset(self, root: Path):
+        space = Space.read(root / "search_spaces" / "paper.yaml", flat_keys())
+        (first,) = space.first_trials
+        assert ExperimentConfig.parse(nest({**space.fixed, **first})) == preset("paper")
+
+    def test_a_direct_path_is_asked_for_nothing_that_only_a_field_has(self, root: Path):
+        space = Space.read(root / "search_spaces" / "default.yaml", flat_keys())
+        asked = [set(params) for params in sampled(space, 200) if params["dynamics.kind"] == "direct"]
+        assert asked
+        assert all(keys == {"dynamics.kind", "backbone.kind", "bridge.width"} for keys in asked)
+
+    def test_only_solvers_that_choose_their_steps_are_asked_for_a_tolerance(self, root: Path):
+        space = Space.read(root / "search_spaces" / "default.yaml", flat_keys())
+        for params in sampled(space, 200):
+            solver = params.get("dynamics.solver")
+            assert ("dynamics.rtol" in params) == (solver is not None and Solver(solver).adaptive)
 
     def test_every_value_of_a_grid_is_drawn_and_no_other(self, read: Reader):
         trials = sampled(read(SMALL), 500)
@@ -124,6 +152,14 @@ class TestSpace:
         assert read(SMALL.replace("Small fields", "Others")).digest() == digest
         for change in (("high: 9", "high: 5"), ("time: true", "time: false"), ("z_dim: 2", "z_dim: 3")):
             assert read(SMALL.replace(*change)).digest() != digest, change
+
+    def test_a_key_can_be_fixed_from_outside_unless_it_is_searched(self, read: Reader):
+        space = read(SMALL)
+        fixed = space.fixing("dynamics.time", False)
+        assert fixed(optuna.create_study().ask()) == {"dynamics.time": False}
+        assert fixed.digest() != space.digest()
+        with pytest.raises(InputError, match=r"`dynamics.kind`=cde was asked for, but the space searches it \(one of"):
+            space.fixing("dynamics.kind", "cde")
 
     def test_it_lists_the_values_that_a_key_can_take(self, read: Reader):
         space = read(SMALL)

@@ -12,10 +12,12 @@ import typer
 import yaml
 from rich.progress import Progress
 
+from weightflow.backbones import HeadKind
 from weightflow.data import parse_times
 from weightflow.errors import InputError, WeightFlowError
-from weightflow.experiment import ExperimentConfig, fit_model, flat_keys, nest
+from weightflow.experiment import fit_model, flat_keys, nest
 from weightflow.model import load
+from weightflow.presets import PRESETS, preset
 from weightflow.systems import BUILT_IN, Simulator, find_system, load_dataset
 from weightflow.training import EpochReport
 from weightflow.types import Kind
@@ -23,6 +25,10 @@ from weightflow.types import Kind
 # options of every command that reads data
 Step = Annotated[float | None, typer.Option(help="Time step of .npy trajectories (1 by default).")]
 Every = Annotated[int | None, typer.Option(help="Every n-th time is seen: 10 by default, 2 for fewer than 31 times.")]
+HEAD = "backbone.head"
+HeadOfCounts = Annotated[
+    HeadKind | None, typer.Option(help="How counts are described; auto: softmax for fewer than 8 states.")
+]
 ValueKind = Annotated[Kind | None, typer.Option(help="Kind of the values; whole numbers are counts by default.")]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -75,6 +81,10 @@ def fit(
     config: Annotated[
         Path | None, typer.Option(help="YAML of configuration values, such as dynamics.hidden: 64.")
     ] = None,
+    start: Annotated[
+        str, typer.Option("--preset", metavar="NAME", help=f"What --config starts from: {' or '.join(PRESETS)}.")
+    ] = "default",
+    head: HeadOfCounts = None,
     seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
     step: Step = None,
     every: Every = None,
@@ -82,11 +92,15 @@ def fit(
 ) -> None:
     """Fit one model to all seen snapshots, without a search and without Ray.
 
+    A key in --config replaces that of --preset, and --head replaces both.
+
     \b
     python -m weightflow fit --data epidemic --out model
     python -m weightflow fit --data counts.csv --every 1 --config mine.yaml --out model
+    python -m weightflow fit --data epidemic --preset paper --out published
     """  # noqa: D301 (click reads the control character that the escape stands for)
-    options = ExperimentConfig.parse(nest(_read_config(config)))
+    asked = {} if head is None else {HEAD: head.value}
+    options = preset(start, **nest({**_read_config(config), **asked}))
     dataset = load_dataset(data, seed, step, every, kind)
     snapshots = dataset.snapshots.subset(dataset.seen)
     with Progress(transient=True) as bar:

@@ -19,7 +19,7 @@ sampler chooses.
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations_with_replacement, product
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,19 @@ class Space:
             if parameter.applies(chosen):
                 chosen[name] = parameter.suggest(trial, name)
         return dict(self.fixed)
+
+    def fixing(self, key: str, value: Parameter) -> "Space":
+        """Return the same space with `key` fixed to `value`, whatever it was fixed to before.
+
+        Raises:
+            InputError: it is searched.
+        """
+        if key in self.parameters:
+            raise InputError(
+                f"`{key}`={value} was asked for, but the space searches it ({self.parameters[key].describe()}); leave "
+                "the option out, or take the key out of the space's `parameters`."
+            )
+        return replace(self, fixed={**self.fixed, key: value})
 
     def check(self, check: Check) -> None:
         """Ask `check` about the first trials and about each pair of extreme values.
