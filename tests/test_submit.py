@@ -202,7 +202,8 @@ def submit_here(
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(root / "launch" / "submit.py"), run_name="__main__")
         code = ended.value.code
-        return Said(code if isinstance(code, int) else 0, *capfd.readouterr())
+        out, err = capfd.readouterr()
+        return Said(code if isinstance(code, int) else 0, str(out), str(err))
 
     return run
 

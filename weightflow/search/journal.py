@@ -112,4 +112,5 @@ def read_past(folder: Path, identity: Mapping[str, str]) -> Past:
 
 
 def _record(values: dict[str, Any]) -> TrialRecord:
-    return TrialRecord(**{**values, "state": TrialState(values["state"]), "history": tuple(values["history"])})
+    typed: dict[str, Any] = {"state": TrialState(values["state"]), "history": tuple(values["history"])}
+    return TrialRecord(**{**values, **typed})
