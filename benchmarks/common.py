@@ -45,7 +45,10 @@ def run_tasks(function: Callable[..., list[Row]], tasks: Iterable[Mapping[str, A
         while running:
             (ready,), _ = ray.wait(list(running), num_returns=1)
             key = running.pop(ready)
-            append_rows(path, [{"key": key, **row} for row in ray.get(ready)])
+            try:
+                append_rows(path, [{"key": key, **row} for row in ray.get(ready)])
+            except ray.exceptions.RayError as error:  # one failed fit must not end hours of others
+                bar.console.print(f"failed: {key}: {str(error).strip().splitlines()[-1]}", markup=False)
             bar.update(line, advance=1, description=f"done: {key}")
     ray.shutdown()
 
@@ -72,7 +75,7 @@ def append_rows(path: Path, rows: Sequence[Row]) -> None:
 def head(title: str) -> str:
     """Say with what and where the results were made."""
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     command = shlex.join(
         ["python", os.path.relpath(sys.argv[0], ROOT), *(Path(a).name if "/" in a else a for a in sys.argv[1:])]
