@@ -18,6 +18,7 @@ PATHS = (str(ROOT), str(ROOT / "benchmarks"))
 sys.path[:0] = PATHS
 
 import ray
+from ray.exceptions import RayError
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -47,7 +48,7 @@ def run_tasks(function: Callable[..., list[Row]], tasks: Iterable[Mapping[str, A
             key = running.pop(ready)
             try:
                 append_rows(path, [{"key": key, **row} for row in ray.get(ready)])
-            except ray.exceptions.RayError as error:  # one failed fit must not end hours of others
+            except RayError as error:  # one failed fit must not end hours of others
                 bar.console.print(f"failed: {key}: {str(error).strip().splitlines()[-1]}", markup=False)
             bar.update(line, advance=1, description=f"done: {key}")
     ray.shutdown()

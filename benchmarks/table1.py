@@ -7,8 +7,8 @@ python benchmarks/table1.py --systems epidemic --protocols paper --epidemic-file
 
 import time
 from collections import defaultdict
-from dataclasses import replace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
