@@ -161,13 +161,6 @@ class TestSpace:
         with pytest.raises(InputError, match=r"`dynamics.kind`=cde was asked for, but the space searches it \(one of"):
             space.fixing("dynamics.kind", "cde")
 
-    def test_it_lists_the_values_that_a_key_can_take(self, read: Reader):
-        space = read(SMALL)
-        assert space.values("dynamics.kind", "x") == ["ode", "cde"]
-        assert space.values("bridge.width", 0.0) == [0.0, 0.75, 1.5]
-        assert space.values("dynamics.time", False) == [True]
-        assert space.values("training.epochs", 7) == [7]
-
     def test_dotted_keys_become_groups(self):
         flat = {"dynamics.kind": "ode", "dynamics.depth": 2, "bridge.width": 0.5}
         assert nest(flat) == {"dynamics": {"kind": "ode", "depth": 2}, "bridge": {"width": 0.5}}
@@ -175,12 +168,12 @@ class TestSpace:
     @pytest.mark.parametrize("number", ["1e-3", "1E-3", "1.e-3", "1.0e-3", "+1e-3", "0.001"])
     def test_numbers_may_be_written_as_people_write_them(self, read: Reader, number: str):
         space = read(f"parameters: {{bridge.width: {{kind: float, low: {number}, high: 1}}}}")
-        assert space.values("bridge.width", 0.0)[0] == 0.001
+        assert space.parameters["bridge.width"].corners()[0] == 0.001
 
     @pytest.mark.parametrize("word", ["e3", "1e", "e-3", "rk4", "1e3x"])
     def test_words_that_look_a_little_like_numbers_stay_words(self, read: Reader, word: str):
         space = read(f"parameters: {{dynamics.kind: {{kind: choice, values: [{word}]}}}}")
-        assert space.values("dynamics.kind", "") == [word]
+        assert space.parameters["dynamics.kind"].corners() == [word]
 
 
 def can_be_used(flat: dict[str, Any]) -> None:

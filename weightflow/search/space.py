@@ -127,15 +127,6 @@ class Space:
                     f"the space allows a configuration that cannot be used: {error} (in {shown})"
                 ) from None
 
-    def values(self, key: str, default: Parameter) -> list[Any]:
-        """List the values that `key` can take: its choices, or the ends and the middle of its range."""
-        parameter = self.parameters.get(key)
-        if parameter is None:
-            return [self.fixed.get(key, default)]
-        if isinstance(parameter, Choice):
-            return list(parameter.values)
-        return [parameter.low, (parameter.low + parameter.high) / 2, parameter.high]
-
     def digest(self) -> str:
         """Return a hash: equal digests, equal searches."""
         content = {
