@@ -11,13 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from weightflow.backbones.heads.mixture import components, first_bias, invert
-from weightflow.types import Options
+from weightflow.backbones.heads.mixture import Mixture, components, invert
 
 NARROWEST = 1e-3  # least standard deviation of a component, as a share of the pooled data's
 
 
-class Gaussian(Options):
+class Gaussian(Mixture):
     """Weights, means and standard deviations of `components` Gaussians, for the `species` at these columns of the data.
 
     Attributes:
@@ -26,30 +25,6 @@ class Gaussian(Options):
     """
 
     family: Literal["gaussian"] = "gaussian"
-    species: tuple[int, ...]
-    components: int
-    locations: tuple[float, ...]
-    scales: tuple[float, ...]
-
-    @property
-    def rows(self) -> int:
-        """Numbers that describe one conditional."""
-        return 3 * self.components
-
-    @property
-    def features(self) -> int:
-        """Length of an encoded value."""
-        return 1
-
-    def take(self, k: int) -> "Gaussian":
-        """Return the head of the k-th of its species alone."""
-        one = slice(k, k + 1)
-        parts = {"species": self.species[one], "locations": self.locations[one], "scales": self.scales[one]}
-        return self.model_copy(update=parts)
-
-    def first_bias(self) -> Float[Tensor, "row"]:
-        """Bias of the output layer before fitting: components spread over the pooled data."""
-        return first_bias(self.components)
 
     def encode(self, x: Float[Tensor, "*shape species"]) -> Float[Tensor, "*shape species feature"]:
         """The standardised value."""

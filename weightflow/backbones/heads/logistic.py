@@ -18,13 +18,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from weightflow.backbones.heads.mixture import Components, components, first_bias, invert
-from weightflow.types import Options
+from weightflow.backbones.heads.mixture import Components, Mixture, components, invert
 
 NARROWEST = 0.1  # least scale of a component, in halves of the narrowest bin: all of it can be one count's
 
 
-class Logistic(Options):
+class Logistic(Mixture):
     """Weights, means and scales of `components` logistics, for the `species` at these columns of the data.
 
     Attributes:
@@ -34,31 +33,7 @@ class Logistic(Options):
     """
 
     family: Literal["logistic"] = "logistic"
-    species: tuple[int, ...]
-    components: int
-    locations: tuple[float, ...]
-    scales: tuple[float, ...]
     states: int
-
-    @property
-    def rows(self) -> int:
-        """Numbers that describe one conditional."""
-        return 3 * self.components
-
-    @property
-    def features(self) -> int:
-        """Length of an encoded value."""
-        return 1
-
-    def take(self, k: int) -> "Logistic":
-        """Return the head of the k-th of its species alone."""
-        one = slice(k, k + 1)
-        parts = {"species": self.species[one], "locations": self.locations[one], "scales": self.scales[one]}
-        return self.model_copy(update=parts)
-
-    def first_bias(self) -> Float[Tensor, "row"]:
-        """Bias of the output layer before fitting: components spread over the pooled data."""
-        return first_bias(self.components)
 
     def encode(self, x: Float[Tensor, "*shape species"]) -> Float[Tensor, "*shape species feature"]:
         """The standardised square root."""

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from weightflow.types import Options
 
 HALVINGS = 28  # of a bracket: what is left is below the resolution of single precision
 
@@ -19,16 +21,44 @@ class Components(NamedTuple):
     log_scales: Tensor
 
 
+SomeMixture = TypeVar("SomeMixture", bound="Mixture")
+
+
+class Mixture(Options):
+    """A head whose conditionals are mixtures: three numbers for each component."""
+
+    species: tuple[int, ...]
+    components: int
+    locations: tuple[float, ...]
+    scales: tuple[float, ...]
+
+    @property
+    def rows(self) -> int:
+        """Numbers that describe one conditional."""
+        return 3 * self.components
+
+    @property
+    def features(self) -> int:
+        """Length of an encoded value."""
+        return 1
+
+    def take(self: SomeMixture, k: int) -> SomeMixture:
+        """Return the head of the k-th of its species alone."""
+        one = slice(k, k + 1)
+        parts = {"species": self.species[one], "locations": self.locations[one], "scales": self.scales[one]}
+        return self.model_copy(update=parts)
+
+    def first_bias(self) -> Float[Tensor, "row"]:
+        """Bias of the output layer before fitting: equal weights, means spread over the data, scales that overlap."""
+        n = self.components
+        means = torch.linspace(-1.2, 1.2, n) if n > 1 else torch.zeros(1)
+        return torch.cat([torch.zeros(n), means, torch.full((n,), math.log(0.6))])
+
+
 def components(params: Float[Tensor, "*shape row"], lowest: Float[Tensor, "#species 1"]) -> Components:
     """Split the numbers of conditionals; log-scales stay above `lowest`, smoothly, so that gradients live on."""
     logits, means, scales = params.chunk(3, -1)
     return Components(logits.log_softmax(-1), means, lowest + torch.nn.functional.softplus(scales - lowest))
-
-
-def first_bias(n: int) -> Float[Tensor, "row"]:
-    """Equal weights, means spread over the pooled data, and scales that overlap."""
-    means = torch.linspace(-1.2, 1.2, n) if n > 1 else torch.zeros(1)
-    return torch.cat([torch.zeros(n), means, torch.full((n,), math.log(0.6))])
 
 
 def invert(
