@@ -18,9 +18,11 @@ from weightflow.backbones import BackboneOptions
 from weightflow.errors import InputError, TrainingError
 from weightflow.evaluation import held_out_score
 from weightflow.experiment import ExperimentConfig, Prepared, Trial, direct_model, line_model, prepare
+from weightflow.files import read_arrays, write_arrays
 from weightflow.metrics import paper_jsd
 from weightflow.path import Clock
 from weightflow.systems import simulate
+from weightflow.training import Checkpoint
 
 TIMES = np.array([0.0, 1.0, 2.0, 4.0, 6.0])
 QUICK = {
@@ -214,6 +216,24 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(prepared: P
     assert not torch.equal(weights(1), first)
 
 
+@pytest.mark.parametrize("epochs_before", [2, 4, 5])  # in collocation, at its end, in rollouts
+def test_a_training_that_was_cut_off_goes_on_as_if_it_had_not_been(
+    prepared: Prepared, tmp_path: Path, epochs_before: int
+) -> None:
+    options = config(dynamics={"dropout": 0.1}, training={"collocation_steps": 5, "rollout_steps": 2})
+    whole, cut, resumed = (Trial(prepared, options, seed=0) for _ in range(3))
+    losses = [report.loss for report in whole.epochs()]
+    running = iter(cut.epochs())
+    before = [next(running).loss for _ in range(epochs_before)]
+    checkpoint = cut.checkpoint()
+    assert checkpoint is not None
+    write_arrays(tmp_path / "checkpoint", checkpoint.arrays, checkpoint.facts)
+    resumed.restore(Checkpoint(checkpoint.epoch, *read_arrays(tmp_path / "checkpoint")))
+    after = [report.loss for report in resumed.epochs()]
+    assert before + after == losses
+    assert torch.equal(resumed.model().weights(TIMES), whole.model().weights(TIMES))
+
+
 def test_a_diverging_loss_is_an_error_that_says_where(prepared: Prepared) -> None:
     trial = Trial(prepared, config(training={"learning_rate": 1e30}), seed=0)
     with pytest.raises(TrainingError, match=r"epoch \d+ \((collocation|rollout)\) at learning rate"):
@@ -289,7 +309,7 @@ def test_the_cache_answers_only_for_what_it_was_made_of(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first["x"], again["x"])
     assert len(made) == 2
     assert other["x"][0] == 2.0
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_of_several_that_ask_the_cache_at_once_only_the_first_makes(tmp_path: Path) -> None:
@@ -310,7 +330,7 @@ def test_of_several_that_ask_the_cache_at_once_only_the_first_makes(tmp_path: Pa
 def test_a_damaged_cache_file_is_made_again(tmp_path: Path) -> None:
     cache = ArrayCache(tmp_path)
     cache.get_or_make("thing", {"a": 1}, lambda: {"x": np.ones(2)})
-    next(tmp_path.glob("thing-*")).write_bytes(b"half a file")
+    next(tmp_path.glob("thing-*.safetensors")).write_bytes(b"half a file")
     assert not cache.holds("thing", {"a": 1})
     np.testing.assert_array_equal(cache.get_or_make("thing", {"a": 1}, lambda: {"x": np.zeros(2)})["x"], np.zeros(2))
     assert cache.holds("thing", {"a": 1})

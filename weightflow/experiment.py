@@ -11,16 +11,18 @@ from typing import Any
 
 import torch
 
-from weightflow.anchors import AnchorOptions, Anchors, ArrayCache, Arrays, fit_anchors, fit_base
+from weightflow.anchors import AnchorOptions, Anchors, ArrayCache, fit_anchors, fit_base
 from weightflow.backbones import Backbone, BackboneOptions
 from weightflow.bridge import Bridge, BridgeOptions, build_bridge
 from weightflow.data import Snapshots
 from weightflow.dynamics import Direct, DynamicsKind, DynamicsOptions, Rollout, Table, Units, build_field
+from weightflow.files import Arrays
 from weightflow.model import WeightFlow
 from weightflow.path import Clock, ControlPath, ReferencePath, project
 from weightflow.rng import derive_seed
 from weightflow.training import (
     AnchorDistance,
+    Checkpoint,
     Collocation,
     EpochReport,
     Likelihood,
@@ -28,9 +30,9 @@ from weightflow.training import (
     RolloutObjective,
     Teacher,
     TeacherOptions,
+    Training,
     TrainingOptions,
     fit_teacher,
-    train,
 )
 from weightflow.types import Options
 
@@ -199,13 +201,29 @@ class Trial:
 
         A direct path is trained when it is prepared: it reports once, as its last epoch.
         """
-        if isinstance(self.path, Direct):
+        if self.training is None:
             yield EpochReport(self.config.training.epochs, "direct", self.prepared.taught.loss, 0.0, 0.0)
             return
+        yield from self.training
+        self.path.cpu()
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Return where the training stands; None for a direct path, which has no epochs to be cut off between."""
+        return None if self.training is None else self.training.checkpoint()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from where a trial of the same preparation, configuration and seed stood."""
+        if self.training is not None:
+            self.training.restore(checkpoint)
+
+    @cached_property
+    def training(self) -> Training | None:
+        """The training of the field; a direct path has none."""
+        if isinstance(self.path, Direct):
+            return None
         mask = self.prepared.backbone.layout.mask
         collocation = Collocation(self.reference, self.path.field.units, mask, self.device)
-        yield from train(self.path, collocation, self._objective(), self.config.training, self.seed)
-        self.path.cpu()
+        return Training(self.path, collocation, self._objective(), self.config.training, self.seed)
 
     def model(self) -> WeightFlow:
         """Return the model as it stands."""

@@ -6,20 +6,17 @@ are written under a temporary name and moved into place, so that a reader sees a
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-FORMAT_VERSION = 2
-Arrays = dict[str, np.ndarray]
+from weightflow.files import Arrays, read_arrays, write_arrays
+
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class ArrayCache:
             if found is not None:
                 return found
             arrays = make()
-            self._write(path, arrays, depends_on)
+            write_arrays(path, arrays, depends_on)
             return arrays
 
     def holds(self, purpose: str, depends_on: Mapping[str, Any]) -> bool:
@@ -50,16 +47,6 @@ class ArrayCache:
 
     def _read(self, path: Path) -> Arrays | None:
         try:
-            return load_file(path) if path.is_file() else None
+            return read_arrays(path)[0] if path.is_file() else None
         except SafetensorError:  # a damaged file is no error: it is made again and replaced
             return None
-
-    def _write(self, path: Path, arrays: Arrays, depends_on: Mapping[str, Any]) -> None:
-        handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-        os.close(handle)
-        save_file(
-            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-            temporary,
-            metadata={"depends_on": json.dumps(depends_on, sort_keys=True)},
-        )
-        os.replace(temporary, path)

@@ -15,9 +15,10 @@ import numpy as np
 import ray
 from ray.util import ActorPool
 
-from weightflow.anchors import Alignment, Anchors, ArrayCache, Arrays
+from weightflow.anchors import Alignment, Anchors, ArrayCache
 from weightflow.data import Snapshots
 from weightflow.experiment import ExperimentConfig, Preparation, Prepared, Trial
+from weightflow.files import Arrays
 from weightflow.model import WeightFlow
 from weightflow.search.resources import Resources, worker_device
 

@@ -1,13 +1,14 @@
 """Objectives, the teacher, and the loop."""
 
 from weightflow.training.collocation import Collocation
-from weightflow.training.loop import EpochReport, train
+from weightflow.training.loop import Checkpoint, EpochReport, Training
 from weightflow.training.objectives import AnchorDistance, Likelihood, RolloutObjective
 from weightflow.training.options import Objective, TeacherOptions, TrainingOptions
 from weightflow.training.teacher import Teacher, fit_teacher
 
 __all__ = [
     "AnchorDistance",
+    "Checkpoint",
     "Collocation",
     "EpochReport",
     "Likelihood",
@@ -15,7 +16,7 @@ __all__ = [
     "RolloutObjective",
     "Teacher",
     "TeacherOptions",
+    "Training",
     "TrainingOptions",
     "fit_teacher",
-    "train",
 ]

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from weightflow.anchors import Arrays
 from weightflow.backbones import Backbone
 from weightflow.bridge import Bridge
 from weightflow.dynamics import Direct
 from weightflow.errors import TrainingError
+from weightflow.files import Arrays
 from weightflow.rng import generator, seeded
 from weightflow.training.options import TeacherOptions
 

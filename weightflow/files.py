@@ -1,0 +1,53 @@
+"""Files that are there whole or not at all, and without pickle: text, and arrays as safetensors."""
+
+import json
+import os
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+Arrays = dict[str, np.ndarray]
+
+
+@contextmanager
+def whole(path: Path) -> Generator[Path, None, None]:
+    """Hand out a draft beside `path` that takes its place at the end of the block, unless the block raises."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    draft = Path(name)
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file."""
+    with whole(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+    """Write arrays, and beside them facts that JSON can hold."""
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    with whole(path) as draft:
+        save_file(contiguous, draft, metadata={"facts": json.dumps(facts, sort_keys=True)})
+
+
+def read_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Read what `write_arrays` has written.
+
+    Raises:
+        SafetensorError: the file is damaged.
+        OSError: there is no such file.
+    """
+    with safe_open(path, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        return arrays, json.loads(file.metadata()["facts"])
