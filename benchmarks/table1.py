@@ -18,9 +18,8 @@ import typer
 
 from weightflow.data import Protocol, Snapshots, read, split
 from weightflow.evaluation import Scores, baselines, evaluate
-from weightflow.experiment import ExperimentConfig, Prepared, Trial, line_model, prepare
+from weightflow.experiment import ExperimentConfig, Prepared, Trial, line_model, prepare, preset
 from weightflow.model import WeightFlow
-from weightflow.presets import preset
 from weightflow.systems import BUILT_IN, load_dataset
 
 METRICS = ("paper_w1", "paper_jsd", "species_w1", "sliced_w1", "nll")

@@ -15,13 +15,8 @@ from rich.console import Console
 from weightflow.cli import HEAD, Every, HeadOfCounts, Step, ValueKind, run
 from weightflow.data import Protocol
 from weightflow.errors import InputError
-from weightflow.experiment import ExperimentConfig, flat_keys, nest
-from weightflow.search.cluster import connected
-from weightflow.search.space import Space
-from weightflow.search.study import Search, run_search
-from weightflow.search.summary import print_outcome
 from weightflow.systems import load_dataset
-from weightflow.tracking import TrackingConfig
+from weightflow.trials import Criterion, SamplerName, SchedulerName
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode="markdown", context_settings={"help_option_names": ["-h", "--help"]}
@@ -35,10 +30,16 @@ def tune(
     space: Annotated[Path, typer.Option(help="Search space, a YAML file.")] = ROOT / "search_spaces" / "default.yaml",
     gpus: Annotated[int | None, typer.Option(help="GPUs to use; all that Ray sees by default.")] = None,
     cpus: Annotated[int | None, typer.Option(help="CPUs to use; all that Ray sees by default.")] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Trials at most.")] = 32,
+    trials: Annotated[int, typer.Option(min=1, help="Trials at most, repeats not counted.")] = 32,
     time_budget: Annotated[
-        str, typer.Option(help="Time for anchors and trials, such as 90s, 30m or 2h; the final fit comes after it.")
+        str,
+        typer.Option(help="Time for anchors and trials, such as 90s, 30m or 2h; repeats and final fit come after it."),
     ] = "6m",
+    cpu_hours: Annotated[float | None, typer.Option(min=0, help="CPU-hours for trials; no limit by default.")] = None,
+    gpu_hours: Annotated[float | None, typer.Option(min=0, help="GPU-hours for trials; no limit by default.")] = None,
+    drain: Annotated[
+        bool, typer.Option(help="Let trials finish that run when a budget is used up; else they are stopped.")
+    ] = False,
     protocol: Annotated[
         Protocol, typer.Option(help="How the model is judged: between seen times, after them, or as in the paper.")
     ] = Protocol.INTERPOLATION,
@@ -46,6 +47,24 @@ def tune(
     resume: Annotated[
         str | None, typer.Option(help="Go on with the search of this name; give the other options as before.")
     ] = None,
+    sampler: Annotated[SamplerName, typer.Option(help="Who proposes configurations.")] = SamplerName.TPE,
+    scheduler: Annotated[
+        SchedulerName, typer.Option(help="Who ends trials that do worse than others after as many epochs.")
+    ] = SchedulerName.ASHA,
+    minimize: Annotated[
+        str,
+        typer.Option(help="What is minimised: score, or several such as score,seconds,parameters (a Pareto front)."),
+    ] = "score",
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Seeds for each of the three best configurations before one is called best.")
+    ] = 3,
+    stop_at_floor: Annotated[
+        bool, typer.Option(help="End once held-out data cannot be told from draws of the best trial.")
+    ] = True,
+    warm_start: Annotated[
+        str | None, typer.Option(help="Try the best configurations of this earlier search early, on other data too.")
+    ] = None,
+    retries: Annotated[int, typer.Option(min=0, help="How often a trial that fails is tried again.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
     address: Annotated[
         str | None, typer.Option(help="A running Ray cluster: auto or HOST:PORT. Starts Ray here by default.")
@@ -67,12 +86,23 @@ def tune(
 
     `python launch/tune.py --data counts.csv --protocol forecast --gpus 4 --name my-cells`
     """
+    # Not above: --help need not wait for torch, Ray and MLflow.
+    from weightflow.experiment import ExperimentConfig, flat_keys, nest
+    from weightflow.search.book import best_points
+    from weightflow.search.cluster import connected
+    from weightflow.search.plan import Plan
+    from weightflow.search.space import Space
+    from weightflow.search.study import Search, run_search
+    from weightflow.search.summary import print_outcome
+    from weightflow.tracking import TrackingConfig
+
     if name and resume:
         raise InputError(
             f"`--name {name}` starts a search and `--resume {resume}` goes on with one; give one of the two."
         )
     console = Console(emoji=False, markup=False)  # times such as 0:100:1 are no emoji
     tracking = TrackingConfig.read(mlflow)
+    folder = out.expanduser().resolve()
     searched = Space.read(space, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat)))
     search = Search(
         dataset=load_dataset(data, seed, step, every, kind),
@@ -80,10 +110,22 @@ def tune(
         space=searched if head is None else searched.fixing(HEAD, head.value),
         tracking=tracking,
         name=resume or _name(name, data),
-        out=out.expanduser().resolve(),
-        trials=trials,
-        time_budget=_seconds(time_budget),
+        out=folder,
         seed=seed,
+        plan=Plan(
+            trials=trials,
+            time_budget=_seconds(time_budget),
+            cpu_hours=cpu_hours,
+            gpu_hours=gpu_hours,
+            drain=drain,
+            sampler=sampler,
+            scheduler=scheduler,
+            criteria=_criteria(minimize),
+            repeats=repeats,
+            stop_at_floor=stop_at_floor,
+            retries=retries,
+            warm_start=() if warm_start is None else best_points(folder / warm_start),
+        ),
         resume=resume is not None,
     )
     search.check()
@@ -92,6 +134,17 @@ def tune(
     print_outcome(console, outcome)
     if outcome.scores is None:
         raise typer.Exit(INTERRUPTED)
+
+
+def _criteria(text: str) -> tuple[Criterion, ...]:
+    names = [name.strip() for name in text.split(",")]
+    known = [criterion.value for criterion in Criterion]
+    if names[0] != Criterion.SCORE or len({*names}) < len(names) or not {*names} <= {*known}:
+        raise InputError(
+            f"`--minimize {text}` cannot be read; write {Criterion.SCORE.value}, alone or followed by "
+            f"{' and '.join(known[1:])}, each once, with commas between."
+        )
+    return tuple(Criterion(name) for name in names)
 
 
 def _name(name: str | None, data: str) -> str:

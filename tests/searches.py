@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from mlflow.entities import Run
 
+from weightflow.search.book import read_book
+from weightflow.trials import TrialRecord
+
 ROOT = Path(__file__).resolve().parent.parent
 SPACE = """
 parameters:
@@ -41,9 +44,12 @@ def furnish(folder: Path) -> Path:
 
 
 def command(*arguments: str, data: str = "counts.npy", space: str = "space.yaml") -> list[str]:
-    """Return the command of a search in a furnished folder; every third time is seen unless the arguments say so."""
-    fixed = ["--data", data, "--mlflow", "mlflow.yml", "--space", space]
-    for option, value in (("--out", "out"), ("--cpus", "2"), ("--every", "3")):
+    """Return the command of a search in a furnished folder; every third time is seen unless the arguments say so.
+
+    Searches of tests do not end at the floor, which their data would let them reach, and repeat nothing.
+    """
+    fixed = ["--data", data, "--mlflow", "mlflow.yml", "--space", space, "--no-stop-at-floor"]
+    for option, value in (("--out", "out"), ("--cpus", "2"), ("--every", "3"), ("--repeats", "1")):
         fixed += [] if option in arguments else [option, value]
     return [sys.executable, str(ROOT / "launch" / "tune.py"), *fixed, *arguments]
 
@@ -78,3 +84,8 @@ def tracked(folder: Path, name: str) -> tuple[Run, list[Run], mlflow.MlflowClien
     runs = client.search_runs([experiment.experiment_id])
     (parent,) = [run for run in runs if run.info.run_name == name and "mlflow.parentRunId" not in run.data.tags]
     return parent, [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id], client
+
+
+def trials_of(folder: Path, name: str) -> list[TrialRecord]:
+    """Return the trials that a search has written down."""
+    return list(read_book(folder / "out" / name)[1])

@@ -16,7 +16,7 @@ from weightflow.backbones.cores import Transformer
 from weightflow.backbones.heads import Gaussian, Logistic, Softmax
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
-from weightflow.rng import quasi_uniforms, torch_generator, uniforms
+from weightflow.torch_rng import quasi_uniforms, torch_generator, uniforms
 from weightflow.types import Kind
 
 CORES = ("gru", "transformer")

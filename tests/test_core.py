@@ -12,6 +12,7 @@ import torch
 from exact import cascade1_means
 from scipy import stats
 
+import weightflow
 from weightflow import Snapshots, WeightFlow, load
 from weightflow.anchors import Alignment, AnchorOptions, ArrayCache, fit_anchors, fit_base
 from weightflow.backbones import BackboneOptions
@@ -368,3 +369,9 @@ def test_the_fitted_density_of_the_linear_cascade_is_the_product_of_poissons_tha
     learned = direct_model(made).log_prob(fresh, between).mean(1).numpy()
     np.testing.assert_allclose(learned, exact, atol=0.06)
     assert (learned < exact + 0.01).all()  # no density is better than the true one
+
+
+def test_the_public_names_are_found_though_nothing_imports_them_before_they_are_asked_for():
+    assert set(weightflow.__all__) <= set(dir(weightflow))
+    assert all(callable(getattr(weightflow, name)) for name in weightflow.__all__)
+    assert not hasattr(weightflow, "no_such_name")

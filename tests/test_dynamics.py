@@ -30,7 +30,7 @@ from weightflow.dynamics import (
 from weightflow.dynamics.attention import clock_features
 from weightflow.errors import InputError, TrainingError
 from weightflow.path import ControlPath
-from weightflow.rng import seeded
+from weightflow.torch_rng import seeded
 
 LAYOUT = TokenLayout((Layer("input", 9, 2), Layer("recurrent", 9, 3), Layer("output", 4, 3)))
 TOKENS = (LAYOUT.n_tokens, LAYOUT.width)

@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from weightflow.bridge import Bridge, BridgeOptions, Curve, build_bridge
 from weightflow.data import Dataset, Protocol, Snapshots, Split, leave_one_out
@@ -21,6 +22,7 @@ from weightflow.evaluation import (
     Scores,
     baselines,
     evaluate,
+    floor_p_value,
     summary,
     verdict,
 )
@@ -473,3 +475,72 @@ def test_the_summary_counts_metrics():
 )
 def test_scores_are_written_with_about_four_digits(value, text):
     assert figure(value) == text
+
+
+class Normal:
+    """Independent N(0, 1) in three species, off by `shift`; quasi-random draws would break the test's assumption."""
+
+    def __init__(self, shift: float = 0.0, scale: float = 1.0) -> None:
+        self.shift, self.scale = shift, scale
+
+    def sample(self, times: np.ndarray, n: int, seed: int, *, independent: bool = False) -> np.ndarray:
+        assert independent
+        noise = np.random.default_rng(seed).standard_normal((len(times), n, 3))
+        return self.scale * (noise + self.shift)
+
+
+def normal_parts(n: int, seed: int, scale: float = 1.0) -> list[Snapshots]:
+    """Two held-out parts of two and one snapshots, which differ in size."""
+    rng = np.random.default_rng([7, seed])
+    clouds = [scale * rng.standard_normal((n + i, 3)) for i in range(3)]
+    return [Snapshots(np.array([1.0, 2.0]), tuple(clouds[:2])), Snapshots(np.array([3.0]), tuple(clouds[2:]))]
+
+
+def test_a_perfect_model_is_told_from_the_data_as_seldom_as_the_level_says():
+    p = np.array([floor_p_value(Normal(), normal_parts(20, seed), seed, permutations=99) for seed in range(60)])
+    for level in (0.1, 0.5):
+        low, high = binom.ppf([0.001, 0.999], len(p), level)
+        assert low <= (p <= level).sum() <= high
+
+
+def test_a_wrong_model_is_told_from_the_data_at_all_times_together():
+    assert floor_p_value(Normal(shift=0.3), normal_parts(150, 0), 0) == 1 / 200
+    # too little to be seen at one time alone
+    slight = [floor_p_value(Normal(shift=0.2), normal_parts(150, seed)[1:], seed) for seed in range(8)]
+    together = [floor_p_value(Normal(shift=0.2), normal_parts(150, seed), seed) for seed in range(8)]
+    assert np.mean(together) < np.mean(slight)
+
+
+def test_whether_model_and_data_differ_is_decided_by_the_seed_and_by_no_unit():
+    parts = normal_parts(60, 0)
+    p = floor_p_value(Normal(), parts, 5, points=30)
+    assert p == floor_p_value(Normal(), parts, 5, points=30)
+    assert p == floor_p_value(Normal(scale=2.0**20), normal_parts(60, 0, scale=2.0**20), 5, points=30)
+    assert len({floor_p_value(Normal(), parts, seed, points=30) for seed in range(4)}) > 1
+
+
+def test_a_point_mass_cannot_be_told_from_itself():
+    point = Snapshots(np.array([1.0, 2.0]), (np.full((9, 2), 3.0), np.full((5, 2), 3.0)))
+    assert floor_p_value(Broken(1.0, 2), [point], 0) == 1 / 200
+    assert floor_p_value(Nearest(point), [point], 0) == 1.0
+
+
+class Unit:
+    """Independent uniform numbers between 0 and 1."""
+
+    def sample(self, times: np.ndarray, n: int, seed: int) -> np.ndarray:
+        return np.random.default_rng(seed).random((len(times), n, 1))
+
+
+def test_labellings_that_are_equal_but_for_rounding_are_counted_as_equal():
+    """Of two points on each side a third of all labellings is the true one or its mirror image."""
+    parts = [Snapshots(np.array([1.0]), (np.array([[10.1], [10.3]]),))]
+    p = [floor_p_value(Unit(), parts, seed, permutations=399) for seed in range(5)]
+    assert p == pytest.approx([1 / 3] * 5, abs=0.1)
+
+
+@pytest.mark.parametrize("wrong", [{"parts": []}, {"points": 0}, {"permutations": 0}])
+def test_nothing_to_compare_is_refused(wrong):
+    arguments: dict[str, Any] = {"model": Normal(), "parts": normal_parts(9, 0), "seed": 0, **wrong}
+    with pytest.raises(InputError, match="give one of each at least"):
+        floor_p_value(**arguments)

@@ -16,6 +16,15 @@ for module in modules:
     importlib.import_module(module)
 """
 
+SIMULATE_AND_TELL = """
+import sys
+from pathlib import Path
+import weightflow.systems
+from weightflow.cli import simulate
+simulate("epidemic", trajectories=1, out=Path(sys.argv[1]))
+print("imported:", *sorted(sys.modules.keys() & {"ot", "pandas", "sklearn", "torch"}))
+"""
+
 
 def test_imports_keep_to_the_layers(root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(root)
@@ -36,3 +45,10 @@ def test_the_core_can_be_imported_where_the_optional_libraries_are_not_installed
     ]
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_simulating_waits_for_none_of_the_libraries_that_take_a_second_to_import(root: Path, tmp_path: Path):
+    pytest.importorskip("roadrunner")
+    command = [sys.executable, "-c", SIMULATE_AND_TELL, str(tmp_path / "one.npy")]
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "imported:"

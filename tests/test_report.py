@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -14,20 +15,23 @@ from weightflow.bridge import Bridge, BridgeOptions, Curve
 from weightflow.data import Protocol, Snapshots, Split
 from weightflow.errors import InputError
 from weightflow.evaluation import baselines, evaluate
-from weightflow.evaluation.verdict import OWNERS
-from weightflow.report import Model, Report, pictures, write_report
+from weightflow.evaluation.verdict import OWNERS, figure
+from weightflow.report import Model, Report, write_report
 from weightflow.report.picture import Picture
 from weightflow.report.plots.errors import errors
+from weightflow.report.plots.front import front
 from weightflow.report.plots.importances import importances
 from weightflow.report.plots.marginals import MAX_BINS, _value_edges, marginals
 from weightflow.report.plots.observed import Observed
+from weightflow.report.plots.repeats import repeats
 from weightflow.report.plots.weights import weights
-from weightflow.report.tables import margin, score_rows
+from weightflow.report.tables import compared, margin, repeat_rows, score_rows, trial_rows
 from weightflow.report.theme import DARK, LIGHT, STYLES
-from weightflow.trials import TrialRecord, TrialState
+from weightflow.trials import Criterion, Front, Repeated, TrialRecord, TrialState
 
 SECTIONS = ("verdict", "facts", "scores", "distributions", "path", "search", "configuration", "next")
 PICTURES = ("errors", "marginals", "ranges", "weights", "history", "importances")
+OF_SEARCHES = ("front", "repeats")  # shown only where there are any
 PNG = b"\x89PNG\r\n\x1a\n"
 # A spiral of weights: the best-known curve that needs two components.
 TURN = np.random.default_rng(0).standard_normal((2, 5, 3))
@@ -88,7 +92,6 @@ def make_trials() -> tuple[TrialRecord, ...]:
     return tuple(
         TrialRecord(
             number=i,
-            trial_id=f"t{i}",
             state=state,
             params={"width": 0.1 * i, "kind": "ode"},
             score=score,
@@ -100,21 +103,60 @@ def make_trials() -> tuple[TrialRecord, ...]:
     )
 
 
+def make_front(criteria: tuple[Criterion, ...], n: int = 30) -> tuple[Front, tuple[TrialRecord, ...]]:
+    """A front among `n` trials that trade the score for the other criteria, and a diverged one and a repeat."""
+    rng = np.random.default_rng(3)
+    size = rng.uniform(0, 1, n)
+    values = np.stack([5 + 2 / (1 + 5 * size) + rng.exponential(0.3, n), 0.01 * 200**size, 400 * 900**size], axis=1)
+    values[:, 1] *= rng.uniform(0.7, 1.4, n)
+    values[n - 2, 0] = 900.0
+    keys = [criterion.metric for criterion in Criterion]
+    trials = tuple(
+        TrialRecord(i, TrialState.FINISHED, {"width": int(40 * size[i]), "kind": "ode"}, float(values[i, 0]), 3, 1.0,
+                    history=(dict(zip(keys, map(float, values[i]), strict=True)),),
+                    repeat_of=4 if i == n - 1 else None)
+        for i in range(n)
+    )  # fmt: skip
+    used = np.array([[trial.value(criterion) for criterion in criteria] for trial in trials[:-1]])
+    best = [trials[i] for i in range(n - 1) if not (used < used[i]).all(axis=1).any()]
+    best.sort(key=lambda trial: trial.value(Criterion.SCORE))
+    return Front(
+        criteria, tuple(best), best[len(best) // 2].number, "the fastest within one <standard error> of the best"
+    ), trials
+
+
 @pytest.fixture(scope="module")
 def report() -> Report:
     return make_report()
 
 
 @pytest.fixture(scope="module")
-def written(report, tmp_path_factory) -> tuple[str, dict[str, bytes]]:
+def rich(report) -> Report:
+    """What a search of several criteria with repeats leaves."""
+    chosen, trials = make_front((Criterion.SCORE, Criterion.SECONDS))
+    again = (Repeated(3, (5.31, 5.4, 5.36)), Repeated(1, (5.2, 5.3)), Repeated(9, (5.25,)))
+    decision = "The held-out data cannot be told from the model's samples (energy distance, p = 0.31 at level 0.05)."
+    return dataclasses.replace(report, trials=trials, front=chosen, repeats=again, floor_decision=decision)
+
+
+@pytest.fixture(scope="module")
+def written(rich, tmp_path_factory) -> tuple[str, tuple[Path, ...]]:
     path = tmp_path_factory.mktemp("report") / "deep" / "report.html"
-    drawn = write_report(path, report)
-    assert [file.name for file in path.parent.iterdir()] == ["report.html"]
+    drawn = write_report(path, rich)
+    assert sorted(file.name for file in path.parent.iterdir()) == ["pictures", "report.html"]
     return path.read_text(encoding="utf-8"), drawn
+
+
+@pytest.fixture(scope="module")
+def plain_page(report, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("plain") / "report.html"
+    write_report(path, report)
+    return path.read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def page(written) -> str:
+    """Of a search that leaves everything a report can tell about."""
     return written[0]
 
 
@@ -151,7 +193,7 @@ def outline(text: str) -> Outline:
 def test_the_page_has_every_section_and_every_picture(page):
     ids = outline(page).ids
     assert set(SECTIONS) <= set(ids)
-    assert set(PICTURES) <= set(ids)
+    assert {*PICTURES, *OF_SEARCHES} <= set(ids)
     assert len(ids) == len(set(ids))
 
 
@@ -164,13 +206,15 @@ def test_the_page_refers_to_nothing_outside_itself(page):
 
 def test_every_picture_has_words_for_those_who_cannot_see_it_and_a_dark_twin(page):
     images = outline(page).images
-    assert len(images) == len(PICTURES)
+    assert len(images) == len(PICTURES) + len(OF_SEARCHES)
     assert all(len(image["alt"] or "") > 40 for image in images)
-    assert page.count("(prefers-color-scheme: dark)") == len(PICTURES) + 1
+    assert page.count("(prefers-color-scheme: dark)") == len(images) + 1
 
 
-def test_facts_verdicts_scores_trials_configuration_and_commands_are_told(page, report):
-    words = re.sub(r"\s+", " ", page)
+def test_facts_verdicts_scores_trials_configuration_and_commands_are_told(plain_page, report):
+    words = re.sub(r"\s+", " ", plain_page)
+    assert "Pareto" not in words
+    assert "Means over seeds" not in words
     assert "moving cloud &lt;&amp;&gt;" in words
     assert words.count("The model&#39;s mean ") == len(report.scores.metrics)
     for text in (
@@ -208,13 +252,70 @@ def test_margins_are_written_with_two_digits(value, text):
     assert margin(value) == text
 
 
-def test_pictures_are_pngs_the_same_twice_and_leave_the_settings_of_matplotlib_alone(report, written):
+def test_pictures_are_files_beside_the_page_the_same_twice_and_leave_the_settings_of_matplotlib_alone(
+    rich, written, tmp_path
+):
     before = dict(mpl.rcParams)
-    drawn = pictures(report)
+    again = write_report(tmp_path / "report.html", rich)
     assert dict(mpl.rcParams) == before
-    assert tuple(drawn) == PICTURES
-    assert all(png.startswith(PNG) for png in drawn.values())
-    assert drawn == written[1]
+    assert again == tuple(tmp_path / "pictures" / f"{name}.png" for name in sorted((*PICTURES, *OF_SEARCHES)))
+    assert list(again) == sorted((tmp_path / "pictures").iterdir())
+    contents = [file.read_bytes() for file in again]
+    assert all(png.startswith(PNG) for png in contents)
+    assert contents == [file.read_bytes() for file in written[1]]
+
+
+def test_the_front_the_repeats_and_the_floor_decision_are_told(page, rich):
+    words = re.sub(r"\s+", " ", page)
+    chosen = rich.front
+    for text in (
+        f"Recommended: trial {chosen.recommended}.</strong> The rule: the fastest within one &lt;standard error&gt;",
+        figure(chosen.trials[0].value(Criterion.SECONDS)),
+        Criterion.SECONDS.meaning,
+        "5.3567",
+        rich.floor_decision.replace("'", "&#39;"),
+        "repeat of 4",
+        compared(rich.repeats).replace("'", "&#39;"),
+    ):
+        assert text in words
+    assert words.count('<span class="best">recommended</span>') == 1
+
+
+def test_retries_are_told_and_repeats_are_never_the_best():
+    first, second, third = (
+        TrialRecord(i, TrialState.FINISHED, {}, score, reason="it died" if i else "", retries=i, repeat_of=of)
+        for i, (score, of) in enumerate([(3.0, None), (2.0, None), (1.0, 1)])
+    )
+    rows = trial_rows((first, second, third))
+    assert [row.marks for row in rows] == [(), ("1 retry",), ("repeat of 1", "2 retries")]
+    assert [row.best for row in rows] == [False, True, False]
+    assert [row.reason for row in rows] == ["", "tried again after: it died", "tried again after: it died"]
+
+
+def test_repeats_are_ranked_by_their_means_and_the_overlap_of_intervals_is_told():
+    low, high = Repeated(4, (1.0, 1.1, 1.05)), Repeated(2, (9.0, 9.1, 9.05))
+    near, single = Repeated(7, (1.0, 1.2, 1.1)), Repeated(8, (1.06,))
+    assert [row.number for row in repeat_rows((high, low))] == [4, 2]
+    row = repeat_rows((high, low))[0]
+    assert (row.mean, row.margin, row.best) == ("1.0500", "±0.12", True)
+    assert compared((high, low)).startswith("Trial 4 has the lowest mean, 1.0500 ± 0.12, trial 2 the next, 9.0500 ±")
+    assert "do not overlap" in compared((high, low))
+    assert "intervals overlap" in compared((high, near, low))
+    assert "no interval" in compared((single, low))
+    assert compared((low,)) == ""
+    assert repeats((single, low, high)).png(LIGHT).startswith(PNG)
+
+
+@pytest.mark.parametrize("criteria", [tuple(Criterion), (Criterion.SCORE, Criterion.PARAMETERS)])
+@pytest.mark.parametrize("size", [3, 40])
+def test_fronts_of_any_size_and_number_of_criteria_are_drawn(criteria, size):
+    chosen, trials = make_front(criteria, size)
+    picture = front(chosen, trials)
+    assert picture.png(DARK).startswith(PNG)
+    assert f"trial {chosen.recommended} is recommended" in picture.alt
+    assert front(dataclasses.replace(chosen, criteria=(Criterion.SCORE,)), trials).draw is None
+    alone = dataclasses.replace(chosen, trials=chosen.trials[:1], recommended=chosen.trials[0].number)
+    assert front(alone, chosen.trials[:1]).png(LIGHT).startswith(PNG)
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
@@ -244,14 +345,14 @@ def contrast(first: str, second: str) -> float:
 )
 def test_unusual_data_are_drawn_without_a_warning(unusual, tmp_path):
     drawn = write_report(tmp_path / "report.html", make_report(**unusual))
-    assert set(drawn) >= set(PICTURES) - {"marginals"}
+    assert {file.stem for file in drawn} >= set(PICTURES) - {"marginals"}
     outline((tmp_path / "report.html").read_text())
 
 
 def test_a_model_trained_without_a_search_is_reported_in_words(report, tmp_path):
     alone = dataclasses.replace(report, study=None, trials=(), best_config={})
     drawn = write_report(tmp_path / "report.html", alone)
-    assert {"history", "importances"} & set(drawn) == set()
+    assert {"history", "importances"} & {file.stem for file in drawn} == set()
     text = (tmp_path / "report.html").read_text()
     assert "There was no search: one model was trained." in text
     assert "There are no trials." in text

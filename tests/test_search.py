@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
-from searches import command, furnish, run_here, tracked, tune
+from searches import command, furnish, run_here, tracked, trials_of, tune
 
 from weightflow import load
 
@@ -40,7 +40,8 @@ def said(workplace: Path, ray_environment: dict[str, str]) -> str:
 
 
 def test_a_search_survives_a_diverging_trial_and_says_what_it_does(said: str, workplace: Path) -> None:
-    assert re.search(r"trial 00 failed after 0/3 epochs.*the loss is .* in epoch 1", said)
+    assert re.search(r"trial 02 failed after 0/3 epochs.*the loss is .* in epoch 1", said)
+    assert said.count("trial 02 failed after 0/3 epochs and is tried again: the loss is") == 2
     assert "anchors of 3 snapshots on 1 worker(s)" in said
     assert re.search(r"trial \d is best with score", said)
     assert "python -m weightflow forecast --model out/first/best --times 0:12:1" in said
@@ -88,18 +89,16 @@ def test_every_trial_is_a_run_below_that_of_its_search(said: str, workplace: Pat
 
 
 def test_trials_get_what_the_space_says(said: str, workplace: Path) -> None:
-    trials = json.loads((workplace / "out" / "first" / "search.json").read_text())["trials"]
+    trials = trials_of(workplace, "first")
     searched = ("dynamics.kind", "training.learning_rate", "dynamics.z_dim")
-    chosen = [
-        {key: value for key, value in trial["params"].items() if key in searched}
-        for trial in sorted(trials, key=lambda trial: trial["number"])
+    chosen = [{key: value for key, value in trial.params.items() if key in searched} for trial in trials]
+    assert all(trial.params["dynamics.hidden"] == 8 for trial in trials)
+    assert chosen == [
+        {"dynamics.kind": "ode", "training.learning_rate": 0.003},  # the default
+        {"dynamics.kind": "cde", "training.learning_rate": 0.003, "dynamics.z_dim": 1},  # the paper's
+        {"dynamics.kind": "ode", "training.learning_rate": 1e30},  # the space's own first trials
+        {"dynamics.kind": "cde", "training.learning_rate": 0.003, "dynamics.z_dim": 2},
     ]
-    assert all(trial["params"]["dynamics.hidden"] == 8 for trial in trials)
-    assert chosen[0] == {"dynamics.kind": "ode", "training.learning_rate": 1e30}
-    assert chosen[1] == {"dynamics.kind": "cde", "training.learning_rate": 0.003, "dynamics.z_dim": 2}
-    for params in chosen:
-        assert params["training.learning_rate"] in (0.003, 1e30)
-        assert ("dynamics.z_dim" in params) == (params["dynamics.kind"] == "cde")
     best = json.loads((workplace / "out" / "first" / "best" / "config.json").read_text())["record"]["config"]
     assert (best["dynamics"]["hidden"], best["training"]["collocation_steps"]) == (8, 5)
 
@@ -157,6 +156,7 @@ def test_what_cannot_work_is_said_before_ray_is_started(
     message: str,
 ) -> None:
     (workplace / "out" / "taken").mkdir(parents=True, exist_ok=True)
+    (workplace / "out" / "taken" / "notes.txt").write_text("of something else")
     assert run_here(monkeypatch, workplace, command(*arguments)) == 2
     printed = capsys.readouterr().err
     assert re.search(message, printed)

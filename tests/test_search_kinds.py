@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors import safe_open
-from searches import furnish, tracked, tune
+from searches import furnish, tracked, trials_of, tune
 
 from weightflow import load
+from weightflow.files import read_arrays
+from weightflow.trials import TrialState
 from weightflow.types import Kind
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
@@ -23,8 +24,7 @@ fixed:
 first_trials:
   - {backbone.kind: gru, bridge.width: 0.0}
   - {backbone.kind: transformer, bridge.width: 0.0}
-  - {backbone.kind: transformer, bridge.width: 0.0}
-  - {backbone.kind: gru, bridge.width: 1.0}
+  - {backbone.kind: transformer, bridge.width: 1.0}
 """
 
 
@@ -45,10 +45,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, ray_environment: dict[str, 
 
 
 def test_a_backbone_or_bridge_of_its_own_is_prepared_once_and_shared_among_trials(folder: Path) -> None:
-    trials = json.loads((folder / "out" / "cells" / "search.json").read_text())["trials"]
-    assert {trial["state"] for trial in trials} <= {"finished", "pruned"}
-    assert sorted((trial["params"]["backbone.kind"], trial["params"]["bridge.width"]) for trial in trials) == [
-        ("gru", 0.0), ("gru", 1.0), ("transformer", 0.0), ("transformer", 0.0),
+    trials = trials_of(folder, "cells")
+    assert {trial.state for trial in trials} <= {TrialState.FINISHED, TrialState.PRUNED}
+    assert [(trial.params["backbone.kind"], trial.params["bridge.width"]) for trial in trials] == [
+        ("gru", 1.0), ("gru", 0.0), ("transformer", 0.0), ("transformer", 1.0),
     ]  # fmt: skip
     pieces = kept(folder / "out" / ".cache")
     searched = max(pieces, key=lambda data: len(pieces[data]))  # the other data are those of the final fit
@@ -56,7 +56,8 @@ def test_a_backbone_or_bridge_of_its_own_is_prepared_once_and_shared_among_trial
         ("anchors", "gru", None), ("anchors", "transformer", None),
         ("base", "gru", None), ("base", "transformer", None),
         ("bridge", None, 0.0), ("bridge", None, 1.0),
-        ("teacher", "gru", 0.0), ("teacher", "gru", 1.0), ("teacher", "transformer", 0.0),
+        ("teacher", "gru", 0.0), ("teacher", "gru", 1.0),
+        ("teacher", "transformer", 0.0), ("teacher", "transformer", 1.0),
     ]  # fmt: skip
     (final,) = set(pieces) - {searched}
     assert sorted(piece for piece, _, _ in pieces[final]) == ["anchors", "base", "bridge", "teacher"]
@@ -66,8 +67,7 @@ def kept(cache: Path) -> dict[str, list[tuple[str, str | None, float | None]]]:
     """Return, by the data, which pieces are kept, of which backbone and width of the bridge."""
     found: dict[str, list[tuple[str, str | None, float | None]]] = {}
     for path in cache.glob("*.safetensors"):
-        with safe_open(path, "np") as arrays:
-            made_of = json.loads(arrays.metadata()["depends_on"])
+        made_of = read_arrays(path)[1]
         core, width = made_of.get("backbone", {}).get("kind"), made_of.get("bridge", {}).get("width")
         found.setdefault(made_of["data"], []).append((path.name.partition("-")[0], core, width))
     return found

@@ -1,6 +1,5 @@
 """What a search withstands: Ctrl-C, after which it can go on, and the death of a worker."""
 
-import json
 import os
 import re
 import signal
@@ -18,8 +17,10 @@ from searches import command, furnish, run_here, tracked, tune
 from weightflow import Snapshots
 from weightflow.anchors import ArrayCache
 from weightflow.experiment import ExperimentConfig
+from weightflow.search.book import read_book
 from weightflow.search.pool import Crew
 from weightflow.search.resources import Resources
+from weightflow.trials import TrialRecord, TrialState
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
 
@@ -67,14 +68,13 @@ def test_ctrl_c_stops_cleanly_and_a_resumed_search_keeps_what_is_finished(
     assert resumed.returncode == 0, resumed.stderr
     after = ended_trials(folder)
     assert len(after) == 3
-    assert {trial_id: after[trial_id] for trial_id in before} == before
+    assert {number: after[number] for number in before} == before
     assert (folder / "best" / "config.json").exists()
     assert tracked(tmp_path, "stopped")[0].info.status == "FINISHED"
 
 
-def ended_trials(folder: Path) -> dict[str, object]:
-    trials = json.loads((folder / "search.json").read_text())["trials"]
-    return {trial["trial_id"]: trial for trial in trials if trial["state"] != "stopped"}
+def ended_trials(folder: Path) -> dict[int, TrialRecord]:
+    return {trial.number: trial for trial in read_book(folder)[1] if trial.state is not TrialState.STOPPED}
 
 
 def test_an_anchor_worker_that_dies_is_replaced_and_its_snapshots_are_fitted_again(

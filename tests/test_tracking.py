@@ -3,14 +3,17 @@
 import ast
 import json
 import os
+import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,7 @@ import weightflow
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, Trial, prepare
-from weightflow.tracking import RunFacts, SearchRun, TrackingConfig, environment_facts, search_run
+from weightflow.tracking import RunFacts, SearchRun, TrackingConfig, environment_facts, lookup, search_run, sync
 from weightflow.tracking.__main__ import main
 from weightflow.tracking.facts import git_commit
 from weightflow.tracking.results import SERVED_WITH
@@ -43,6 +46,7 @@ FACTS = RunFacts(
     facts={"torch": "2.13.0", "git_commit": "0" * 40 + " + uncommitted changes"},
     description="Cells at **three** times.",
 )
+ID = "3f2a-night"
 # MLflow warns of type hints of its own when its part for models is first imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType")
 
@@ -105,7 +109,17 @@ def trial(number: int, state: TrialState = TrialState.RUNNING, epochs: int = 0, 
         "dynamics.time": True,
     }
     score = 4.0 - epochs / 10 if epochs else None
-    return TrialRecord(number, f"id{number}", state, params, score, epochs, 0.5 * epochs, **more)
+    return TrialRecord(number, state, params, score, epochs, 0.5 * epochs, **more)
+
+
+def remembered(number: int, epochs: int, state: TrialState = TrialState.RUNNING, **more: Any) -> TrialRecord:
+    """A trial as a search keeps it on its disk, with all epochs."""
+    past = [{"epoch": float(epoch), **metrics(epoch)} for epoch in range(1, epochs + 1)]
+    return trial(number, state, epochs, history=tuple(past), **more)
+
+
+def metrics(epoch: int) -> dict[str, float]:
+    return {"score": 4.0 - epoch / 10, "loss": 2.0 / epoch}
 
 
 def train(run: SearchRun, number: int, epochs: range, end: TrialState | None, reason: str = "") -> TrialRecord:
@@ -114,7 +128,7 @@ def train(run: SearchRun, number: int, epochs: range, end: TrialState | None, re
     run.start_trial(record)
     for epoch in epochs:
         record = trial(number, epochs=epoch)
-        run.log_epoch(record, epoch, {"score": 4.0 - epoch / 10, "loss": 2.0 / epoch})
+        run.log_epoch(record, epoch, metrics(epoch))
     if end is not None:
         record = replace(record, state=end, reason=reason)
         run.end_trial(record)
@@ -122,7 +136,19 @@ def train(run: SearchRun, number: int, epochs: range, end: TrialState | None, re
 
 
 def stop(run: SearchRun, status: Any = "FINISHED") -> dict[str, str]:
-    return run.finish(None, None, [], {}, {}, status)
+    return run.finish(None, None, [], [], {}, status)
+
+
+def runs_of(config: TrackingConfig, search_id: str = ID) -> list[Run]:
+    """All runs of a search, as the store has them."""
+    client = MlflowClient(config.tracking_uri)
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(ids, f"tags.search_id = '{search_id}'", order_by=["attributes.start_time ASC"]))
+
+
+def parent_of(config: TrackingConfig, search_id: str = ID) -> str:
+    (parent,) = [run for run in runs_of(config, search_id) if "mlflow.parentRunId" not in run.data.tags]
+    return parent.info.run_id
 
 
 def children(config: TrackingConfig, parent: str) -> dict[str, Run]:
@@ -130,7 +156,28 @@ def children(config: TrackingConfig, parent: str) -> dict[str, Run]:
     client = MlflowClient(config.tracking_uri)
     experiment = client.get_run(parent).info.experiment_id
     found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
-    return {(run.info.run_name or "").split()[0]: run for run in found}
+    numbers = [(run.info.run_name or "").split()[0] for run in found]
+    assert len(numbers) == len(set(numbers)), "no trial has two runs"
+    return dict(zip(numbers, found, strict=True))
+
+
+def everything(config: TrackingConfig, search_id: str = ID) -> dict[str, Any]:
+    """All that the store has of a search, to be compared."""
+    client = MlflowClient(config.tracking_uri)
+    found: dict[str, Any] = {}
+    for run in runs_of(config, search_id):
+        points = {
+            key: [
+                (point.step, point.value, point.timestamp) for point in client.get_metric_history(run.info.run_id, key)
+            ]
+            for key in run.data.metrics
+        }
+        found[run.info.run_id] = (dict(run.info), run.data.tags, run.data.params, points, files(config, run))
+    models = client.search_logged_models([experiment.experiment_id for experiment in client.search_experiments()])
+    versions = client.search_model_versions()
+    found["models"] = sorted(model.model_id for model in models if model.source_run_id in found)
+    found["versions"] = sorted((model.name, model.version, model.run_id) for model in versions if model.run_id in found)
+    return found
 
 
 def history(config: TrackingConfig, run: Run, key: str = "score") -> list[tuple[int, float]]:
@@ -212,6 +259,9 @@ class TestSettings:
 
 
 class TestFacts:
+    def test_they_can_be_kept_as_json(self):
+        assert RunFacts(**json.loads(json.dumps(asdict(FACTS)))) == FACTS
+
     def test_versions_and_commit_are_known(self):
         facts = environment_facts()
         assert list(facts) == ["python", "weightflow", "torch", "ray", "optuna", "mlflow", "git_commit"]
@@ -236,7 +286,7 @@ class TestFacts:
 
 class TestSearch:
     def test_each_trial_is_a_nested_run_that_ends_as_the_trial_did(self, config: TrackingConfig, tmp_path: Path):
-        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        run = SearchRun.open(config, ID, FACTS)
         for number, end in enumerate(ENDS):
             train(run, number, range(1, 4), end, reason="loss is not finite" if end is TrialState.FAILED else "")
         parent = stop(run)["run_id"]
@@ -252,7 +302,7 @@ class TestSearch:
         }
 
     def test_runs_can_be_told_apart_and_compared(self, config: TrackingConfig, tmp_path: Path):
-        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        run = SearchRun.open(config, ID, FACTS)
         for number in range(2):
             train(run, number, range(1, 3), TrialState.FINISHED)
         parent = MlflowClient(config.tracking_uri).get_run(stop(run)["run_id"])
@@ -282,10 +332,9 @@ class TestSearch:
         }
 
     def test_metrics_have_a_history_by_epoch_while_the_trial_runs(self, config: TrackingConfig, tmp_path: Path):
-        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        run = SearchRun.open(config, ID, FACTS)
         train(run, 0, range(1, 6), None)
-        ids = tmp_path / "night" / "mlflow-runs.json"
-        parent = json.loads(ids.read_text())["parent"]
+        parent = parent_of(config)
         wait_for(lambda: scored(config, parent))
         assert children(config, parent)["00"].info.status == "RUNNING"
         stop(run, "KILLED")
@@ -295,7 +344,7 @@ class TestSearch:
         assert MlflowClient(config.tracking_uri).get_run(parent).info.status == "KILLED"
 
     def test_a_loss_that_is_not_finite_is_kept(self, config: TrackingConfig, tmp_path: Path):
-        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        run = SearchRun.open(config, ID, FACTS)
         run.start_trial(trial(0))
         run.log_epoch(trial(0, epochs=1), 1, {"score": float("nan"), "loss": float("inf")})
         summary = stop(run)
@@ -303,23 +352,23 @@ class TestSearch:
         assert np.isnan(children(config, summary["run_id"])["00"].data.metrics["score"])
 
     def test_long_texts_are_cut_to_what_mlflow_takes(self, config: TrackingConfig, tmp_path: Path):
-        run = SearchRun.open(config, tmp_path / "night", replace(FACTS, description="d" * 20_000))
+        run = SearchRun.open(config, ID, replace(FACTS, description="d" * 20_000))
         train(run, 0, range(1, 2), TrialState.FAILED, reason="r" * 20_000)
         summary = stop(run)
         assert "problem" not in summary
         assert children(config, summary["run_id"])["00"].data.tags["reason"].endswith("r...")
 
     def test_more_metrics_than_fit_one_request_are_written(self, config: TrackingConfig, tmp_path: Path):
-        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        run = SearchRun.open(config, ID, FACTS)
         train(run, 0, range(1, 1501), TrialState.FINISHED)
         assert len(history(config, children(config, stop(run)["run_id"])["00"])) == 1500
 
     def test_a_run_that_the_user_deletes_does_not_hold_up_the_others(
         self, config: TrackingConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ):
-        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        run = SearchRun.open(config, ID, FACTS)
         train(run, 0, range(1, 2), None)
-        parent = json.loads((tmp_path / "night" / "mlflow-runs.json").read_text())["parent"]
+        parent = parent_of(config)
         wait_for(lambda: scored(config, parent))
         MlflowClient(config.tracking_uri).delete_run(children(config, parent)["00"].info.run_id)
         train(run, 0, range(2, 3), TrialState.FINISHED)
@@ -329,54 +378,197 @@ class TestSearch:
         assert MlflowClient(config.tracking_uri).get_run(parent).info.status == "FINISHED"
         assert capsys.readouterr().err.count("warning") == 1
 
+    def test_a_trial_says_that_it_was_tried_again_and_what_it_repeats(self, config: TrackingConfig):
+        run = SearchRun.open(config, ID, FACTS)
+        train(run, 3, range(1, 3), None)
+        run.start_trial(replace(trial(3, epochs=2), retries=1, reason="out of memory"))
+        parent = parent_of(config)
+        wait_for(lambda: children(config, parent).get("03") is not None)
+        run.end_trial(trial(3, TrialState.FINISHED, 4, retries=2, reason="the node was lost"))
+        run.replay([remembered(12, 2, TrialState.FINISHED, repeat_of=3)])
+        runs = children(config, stop(run)["run_id"])
+        assert runs["12"].info.run_name == "12 repeats 03 · ode h416 d2 · night"
+        assert (runs["12"].data.tags["repeat_of"], "retries" in runs["12"].data.tags) == ("3", False)
+        assert runs["03"].data.tags.items() >= {"retries": "2", "reason": "the node was lost"}.items()
+
+    def test_what_is_measured_once_is_written_when_it_comes(self, config: TrackingConfig):
+        once = {"sampling_seconds": 0.1, "parameters": 500.0}
+        run = SearchRun.open(config, ID, FACTS)
+        train(run, 0, range(1, 4), None)
+        done = remembered(0, 3, TrialState.FINISHED)
+        run.end_trial(replace(done, history=(*done.history[:2], {**done.history[2], **once})))
+        ended = children(config, stop(run)["run_id"])["00"]
+        assert [step for step, _ in history(config, ended)] == [1, 2, 3]
+        assert [history(config, ended, key) for key in once] == [[(3, 0.1)], [(3, 500.0)]]
+        assert "epoch" not in ended.data.metrics
+
 
 class TestResuming:
-    def test_a_search_goes_on_in_its_own_runs(self, config: TrackingConfig, tmp_path: Path):
-        folder = tmp_path / "night"
-        first = SearchRun.open(config, folder, FACTS)
+    def test_a_search_goes_on_in_its_own_runs(self, config: TrackingConfig):
+        first = SearchRun.open(config, ID, FACTS)
         train(first, 0, range(1, 4), TrialState.FINISHED)
         train(first, 1, range(1, 4), None)
         train(first, 2, range(1, 4), None)
         before = stop(first, "KILLED")["run_id"]
-        ids = json.loads((folder / "mlflow-runs.json").read_text())
-        client = MlflowClient(config.tracking_uri)
-        for lost in ("id1", "id2"):  # a process that is killed leaves its runs like this
-            client.update_run(ids["trials"][lost], "RUNNING")
+        client, left = MlflowClient(config.tracking_uri), children(config, before)
+        for lost in ("01", "02"):  # a process that is killed leaves its runs like this
+            client.update_run(left[lost].info.run_id, "RUNNING")
 
-        again = SearchRun.open(config, folder, FACTS)
+        again = SearchRun.open(config, ID, FACTS)
         assert client.get_run(before).info.status == "RUNNING"
         train(again, 1, range(2, 7), TrialState.FINISHED)  # from its last checkpoint
         train(again, 3, range(1, 4), TrialState.FINISHED)
         assert stop(again)["run_id"] == before
         runs = children(config, before)
         assert sorted(runs) == ["00", "01", "02", "03"]
+        assert {key: runs[key].info.run_id for key in left} == {key: run.info.run_id for key, run in left.items()}
         assert [step for step, _ in history(config, runs["01"])] == [1, 2, 3, 4, 5, 6], "no epoch twice"
         assert (runs["01"].info.status, runs["01"].data.tags["state"]) == ("FINISHED", "finished")
+        assert runs["01"].data.tags["reason"] == "", "why it was cut off is over"
         assert (runs["02"].info.status, runs["02"].data.tags["state"]) == ("KILLED", "stopped")
-        assert json.loads((folder / "mlflow-runs.json").read_text())["trials"].items() >= ids["trials"].items()
 
-    def test_a_best_trial_of_the_earlier_process_is_not_touched_but_for_the_results(
-        self, config: TrackingConfig, tmp_path: Path
+    def test_a_search_that_is_killed_again_and_again_leaves_each_run_once(
+        self, config: TrackingConfig, tmp_path: Path, root: Path
     ):
-        first = SearchRun.open(config, tmp_path / "night", FACTS)
+        code = "import sys; from tests.test_tracking import kill_again_and_again as run; run(sys.argv[1])"
+        done = python(root, "-c", code, str(tmp_path / "a folder"))
+        assert done.returncode == 0, done.stderr
+        before = {run.info.run_id for run in runs_of(config)}
+        assert len(before) > 1
+        assert any(run.info.status == "RUNNING" for run in runs_of(config)), "they were killed indeed"
+        run = live(tmp_path / "a folder")
+        summary = stop(run)
+        assert "problem" not in summary
+        runs = children(config, parent_of(config))
+        assert before <= {summary["run_id"], *(run.info.run_id for run in runs.values())}
+        assert sorted(runs) == [f"{number:02d}" for number in range(TRIALS)]
+        for one in runs.values():
+            assert (one.info.status, one.data.tags["state"]) == ("FINISHED", "finished")
+            assert history(config, one) == [(epoch, metrics(epoch)["score"]) for epoch in range(1, EPOCHS + 1)]
+            assert len(history(config, one, "epochs")) == 1
+
+    def test_what_the_last_second_before_the_end_lost_is_written_from_memory(self, config: TrackingConfig):
+        first = SearchRun.open(config, ID, FACTS)
+        train(first, 0, range(1, 3), None)
+        parent = parent_of(config)
+        wait_for(lambda: scored(config, parent))
+        again = SearchRun.open(config, ID, FACTS)  # while the first one is dead, to all appearance
+        again.replay([remembered(0, 5, TrialState.FINISHED), remembered(1, 2, TrialState.PRUNED)])
+        stop(again)
+        runs = children(config, parent)
+        assert [(step, value) for step, value in history(config, runs["00"])] == [
+            (epoch, metrics(epoch)["score"]) for epoch in range(1, 6)
+        ]
+        assert [runs[key].data.tags["state"] for key in ("00", "01")] == ["finished", "pruned"]
+
+    def test_a_best_trial_of_the_earlier_process_is_not_touched_but_for_the_results(self, config: TrackingConfig):
+        first = SearchRun.open(config, ID, FACTS)
         best = train(first, 0, range(1, 4), TrialState.FINISHED)
         parent = stop(first, "KILLED")["run_id"]
         before = children(config, parent)["00"]
-        SearchRun.open(config, tmp_path / "night", FACTS).finish(best, None, [], {}, {"test_w1": 0.5}, "FINISHED")
+        SearchRun.open(config, ID, FACTS).finish(best, None, [], [], {"test_w1": 0.5}, "FINISHED")
         after = children(config, parent)["00"]
         assert after.info.end_time == before.info.end_time
         assert after.data.metrics == {**before.data.metrics, "test_w1": 0.5}
 
-    def test_a_store_that_was_emptied_is_an_error(self, config: TrackingConfig, tmp_path: Path):
-        stop(SearchRun.open(config, tmp_path / "night", FACTS))
-        other = config.model_copy(update={"tracking_uri": f"sqlite:///{tmp_path}/other.db"})
-        with pytest.raises(InputError, match=r"other\.db: Run .* not found; .*mlflow-runs\.json"):
-            SearchRun.open(other, tmp_path / "night", FACTS)
+    def test_runs_that_are_there_twice_are_deleted_but_for_the_first(
+        self, config: TrackingConfig, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A request that was answered too late is sent again."""
+        monkeypatch.setattr(lookup, "_PAGE", 2)
+        first = SearchRun.open(config, ID, FACTS)
+        for number in range(3):
+            train(first, number, range(1, 3), TrialState.FINISHED)
+        parent = stop(first)["run_id"]
+        once, client = runs_of(config), MlflowClient(config.tracking_uri)
+        for run in once:
+            client.create_run(run.info.experiment_id, tags=run.data.tags)
+        again = SearchRun.open(config, ID, FACTS)
+        assert [run.info.run_id for run in runs_of(config)] == [run.info.run_id for run in once]
+        train(again, 3, range(1, 3), TrialState.FINISHED)
+        wait_for(lambda: "03" in children(config, parent))
+        own = children(config, parent)["03"]
+        client.create_run(own.info.experiment_id, 1, own.data.tags)  # of two, the one that is written to counts
+        assert stop(again)["run_id"] == parent
+        assert children(config, parent)["03"].info.run_id == own.info.run_id
 
-    def test_a_damaged_map_of_runs_is_an_error(self, config: TrackingConfig, tmp_path: Path):
-        (tmp_path / "mlflow-runs.json").write_text('{"parent": ')
-        with pytest.raises(InputError, match=r"mlflow-runs\.json` cannot be read .* remove it"):
-            SearchRun.open(config, tmp_path, FACTS)
+    def test_a_store_that_was_emptied_is_filled_anew(self, config: TrackingConfig, tmp_path: Path, empty_store: Path):
+        first = SearchRun.open(config, ID, FACTS)
+        before = train(first, 0, range(1, 3), TrialState.FINISHED)
+        stop(first, "KILLED")
+        shutil.copy(empty_store, tmp_path / "other.db")
+        other = config.model_copy(update={"tracking_uri": f"sqlite:///{tmp_path}/other.db"})
+        again = SearchRun.open(other, ID, FACTS)
+        again.replay([remembered(0, 2, before.state)])
+        train(again, 1, range(1, 3), TrialState.FINISHED)
+        runs = children(other, stop(again)["run_id"])
+        assert [len(history(other, runs[key])) for key in ("00", "01")] == [2, 2]
+
+    def test_a_search_whose_run_was_deleted_gets_a_new_one_with_its_trials(self, config: TrackingConfig):
+        first = SearchRun.open(config, ID, FACTS)
+        train(first, 0, range(1, 3), TrialState.FINISHED)
+        parent = stop(first)["run_id"]
+        before = children(config, parent)
+        MlflowClient(config.tracking_uri).delete_run(parent)
+        after = stop(SearchRun.open(config, ID, FACTS))["run_id"]
+        assert after != parent
+        assert children(config, after)["00"].info.run_id == before["00"].info.run_id
+
+    def test_an_experiment_may_be_renamed(self, config: TrackingConfig):
+        before = stop(SearchRun.open(config, ID, FACTS))
+        client = MlflowClient(config.tracking_uri)
+        client.rename_experiment(client.get_run(before["run_id"]).info.experiment_id, "last year")
+        run = SearchRun.open(config, ID, FACTS)
+        train(run, 0, range(1, 3), TrialState.FINISHED)
+        summary = stop(run)
+        assert (summary["run_id"], summary["experiment"]) == (before["run_id"], "last year")
+        assert list(children(config, before["run_id"])) == ["00"]
+        assert client.get_experiment_by_name("weightflow") is None
+
+
+class TestSync:
+    def test_a_search_that_mlflow_has_never_seen_is_there_in_full(self, config: TrackingConfig, tmp_path: Path):
+        summary = send(config, tmp_path, None)
+        runs = children(config, summary["run_id"])
+        states = {key: (run.info.status, run.data.tags["state"]) for key, run in runs.items()}
+        assert states == {
+            "00": ("FINISHED", "finished"),
+            "01": ("FAILED", "failed"),
+            "02": ("KILLED", "stopped"),
+            "03": ("FINISHED", "pruned"),
+        }
+        assert history(config, runs["00"]) == [(epoch, metrics(epoch)["score"]) for epoch in range(1, 4)]
+        assert runs["00"].data.metrics["test_w1"] == 0.25
+        assert (runs["00"].info.end_time or 0) - runs["00"].info.start_time >= 1500, "as long as the trial took"
+        assert "pictures/weights.png" in files(config, runs["00"])
+        assert MlflowClient(config.tracking_uri).get_run(summary["run_id"]).info.status == "FINISHED"
+
+    def test_sent_twice_it_is_there_once(self, config: TrackingConfig, tmp_path: Path, model_dir: Path):
+        summary = send(config, tmp_path, model_dir)
+        once = everything(config)
+        assert [len(once["models"]), len(once["versions"])] == [1, 1]
+        assert send(config, tmp_path, model_dir) == summary
+        assert everything(config) == once
+
+    def test_what_a_search_has_written_itself_is_completed(
+        self, config: TrackingConfig, tmp_path: Path, model_dir: Path
+    ):
+        run = SearchRun.open(config, ID, FACTS)
+        train(run, 0, range(1, 3), None)
+        parent = parent_of(config)
+        wait_for(lambda: scored(config, parent))
+        client, best = MlflowClient(config.tracking_uri), children(config, parent)["00"]
+        # what is left of a search that is killed while it logs its model
+        client.create_logged_model(best.info.experiment_id, source_run_id=best.info.run_id, model_type="weightflow")
+        summary = send(config, tmp_path, model_dir)
+        assert (summary["run_id"], summary["best_run_id"]) == (parent, best.info.run_id)
+        assert len(everything(config)["models"]) == 1
+        assert history(config, best) == [(epoch, metrics(epoch)["score"]) for epoch in range(1, 4)]
+
+    def test_files_that_are_not_there_are_an_error(self, config: TrackingConfig, capsys: pytest.CaptureFixture[str]):
+        with pytest.raises(InputError, match=r"not taken all of the search night: .*gone.html.* weightflow sync night"):
+            sync(config, ID, FACTS, [], remembered(0, 2), None, [Path("gone.html")], [], {}, "FINISHED")
+        assert capsys.readouterr().err == "", "it is told once"
 
 
 class TestStoresThatCannotBeOpened:
@@ -393,7 +585,7 @@ class TestStoresThatCannotBeOpened:
         (tmp_path / "text.db").write_text("no database, but some words of text" * 100)
         began = time.monotonic()
         with pytest.raises(InputError) as error:
-            SearchRun.open(settings(tmp_path, tracking_uri=uri.format(folder=tmp_path)), tmp_path / "night", FACTS)
+            SearchRun.open(settings(tmp_path, tracking_uri=uri.format(folder=tmp_path)), ID, FACTS)
         assert time.monotonic() - began < 20
         said = str(error.value)
         assert shown in said
@@ -401,19 +593,22 @@ class TestStoresThatCannotBeOpened:
         assert "secret" not in said
 
     def test_a_deleted_experiment_is_named_with_its_remedy(self, config: TrackingConfig, tmp_path: Path):
-        stop(SearchRun.open(config, tmp_path / "night", FACTS))
+        before = stop(SearchRun.open(config, ID, FACTS))["run_id"]
         client = MlflowClient(config.tracking_uri)
         found = client.get_experiment_by_name("weightflow")
         assert found is not None
         client.delete_experiment(found.experiment_id)
         with pytest.raises(InputError, match=f"restore --experiment-id {found.experiment_id}"):
-            SearchRun.open(config, tmp_path / "other", FACTS)
+            SearchRun.open(config, ID, FACTS)
+        client.restore_experiment(found.experiment_id)
+        assert stop(SearchRun.open(config, ID, FACTS))["run_id"] == before
 
-    def test_files_that_cannot_be_stored_are_found_out_at_the_start(self, tmp_path: Path):
+    def test_files_that_cannot_be_stored_are_found_out_at_the_start(self, tmp_path: Path, empty_store: Path):
         (tmp_path / "taken").touch()
+        shutil.copy(empty_store, tmp_path)
         config = settings(tmp_path, artifact_root="taken/files")
         with pytest.raises(InputError, match="cannot be tracked in sqlite"):
-            SearchRun.open(config, tmp_path / "night", FACTS)
+            SearchRun.open(config, ID, FACTS)
         client = MlflowClient(config.tracking_uri)
         assert not client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
 
@@ -487,7 +682,8 @@ class TestResults:
     def test_the_model_names_all_that_it_needs(self, root: Path):
         """Every package that is imported on the way to `weightflow.load` is among the model's requirements."""
         code = (
-            "import sys, weightflow; print(*[m.__file__ for k, m in sys.modules.items() if k.startswith('weightflow')])"
+            "import sys, weightflow; weightflow.load\n"  # asked for, it is imported
+            "print(*[m.__file__ for k, m in sys.modules.items() if k.startswith('weightflow')])"
         )
         sources = [Path(file) for file in python(root, "-c", code).stdout.split()]
         imported = {name for source in sources for name in imports(source)} - sys.stdlib_module_names - {"weightflow"}
@@ -497,10 +693,10 @@ class TestResults:
 
     def test_the_next_search_makes_the_next_version(self, config: TrackingConfig, tmp_path: Path, model_dir: Path):
         for version in ("1", "2"):
-            assert finish_with_model(config, tmp_path / version, model_dir)["model_version"] == version
+            assert finish_with_model(config, tmp_path, model_dir, f"night-{version}")["model_version"] == version
 
     def test_only_the_first_finish_counts(self, config: TrackingConfig, tmp_path: Path):
-        run = SearchRun.open(config, tmp_path, FACTS)
+        run = SearchRun.open(config, ID, FACTS)
         parent = stop(run)["run_id"]
         assert stop(run, "FAILED") == {}
         assert MlflowClient(config.tracking_uri).get_run(parent).info.status == "FINISHED"
@@ -584,7 +780,7 @@ class TestServer:
 
     def test_a_server_gets_everything_and_says_where(self, server: Server, tmp_path: Path, model_dir: Path):
         config = settings(tmp_path, tracking_uri=server.uri)
-        summary = finish_with_model(config, tmp_path / "night", model_dir)
+        summary = finish_with_model(config, tmp_path, model_dir, "all")
         assert "problem" not in summary
         client = MlflowClient(server.uri)
         best = client.get_run(summary["best_run_id"])
@@ -598,48 +794,141 @@ class TestServer:
         self, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ):
         config = settings(tmp_path, tracking_uri=server.uri)
-        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        run = SearchRun.open(config, "back", FACTS)
         train(run, 0, range(1, 4), None)
-        parent = json.loads((tmp_path / "night" / "mlflow-runs.json").read_text())["parent"]
+        parent = parent_of(config, "back")
         wait_for(lambda: scored(config, parent))
         server.kill()
         began = time.monotonic()
         train(run, 0, range(4, 8), TrialState.FINISHED)
         train(run, 1, range(1, 1001), TrialState.FINISHED)
+        train(run, 2, range(1, 4), None)
         assert time.monotonic() - began < 1.0, "the search never waits"
         said: list[str] = []
         wait_for(lambda: bool(said.append(capsys.readouterr().err) or "".join(said)))
         server.start()
+
+        def ended() -> list[str]:
+            runs = children(config, parent)
+            return [key for key in sorted(runs) if runs[key].info.status == "FINISHED"]
+
+        wait_for(lambda: ended() == ["00", "01"])  # while the search goes on
+        train(run, 2, range(4, 6), TrialState.FINISHED)
         assert "problem" not in stop(run)
         runs = children(config, parent)
         assert [step for step, _ in history(config, runs["00"])] == list(range(1, 8))
         assert len(history(config, runs["01"])) == 1000
+        assert [step for step, _ in history(config, runs["02"])] == list(range(1, 6))
         assert {run.info.status for run in runs.values()} == {"FINISHED"}
         text = "".join(said) + capsys.readouterr().err
         assert text.count("warning: MLflow at http://127.0.0.1") == text.count("\n") == 1, text
+        assert "`python -m weightflow sync night`" in text
 
-    def test_a_server_that_stays_dead_does_not_take_the_search_with_it(
+    def test_what_a_server_that_stays_dead_has_missed_is_sent_later(
         self, server: Server, tmp_path: Path, model_dir: Path, capsys: pytest.CaptureFixture[str]
     ):
         config = settings(tmp_path, tracking_uri=server.uri)
-        run = SearchRun.open(config, tmp_path / "night", FACTS)
+        run = SearchRun.open(config, "later", FACTS)
+        train(run, 0, range(1, 3), None)
+        parent = parent_of(config, "later")
+        wait_for(lambda: scored(config, parent))
         server.kill()
-        best = train(run, 0, range(1, 4), TrialState.FINISHED)
+        best = train(run, 0, range(3, 4), TrialState.FINISHED)
         began = time.monotonic()
-        summary = run.finish(best, model_dir, [], {}, {"test_w1": 0.5}, "FINISHED")
+        summary = run.finish(best, model_dir, [], [], {"test_w1": 0.25}, "FINISHED")
         assert time.monotonic() - began < 30
         assert "Connection refused" in summary["problem"]
         assert capsys.readouterr().err.count("\n") == 1
+        with pytest.raises(InputError, match=r"http://127.* cannot be used: Connection refused; start it"):
+            send(config, tmp_path, model_dir, "later")
+
+        server.start()
+        sent = send(config, tmp_path, model_dir, "later")
+        assert sent["run_id"] == parent
+        runs = children(config, parent)
+        assert [step for step, _ in history(config, runs["00"])] == [1, 2, 3]
+        assert sorted(runs) == ["00", "01", "02", "03"]
+        once = everything(config, "later")
+        assert [len(once["models"]), len(once["versions"])] == [1, 1]
+        assert send(config, tmp_path, model_dir, "later") == sent
+        assert everything(config, "later") == once
 
 
-def finish_with_model(config: TrackingConfig, folder: Path, model_dir: Path) -> dict[str, str]:
+def finish_with_model(config: TrackingConfig, folder: Path, model_dir: Path, search_id: str = ID) -> dict[str, str]:
     """One search with one trial and all results."""
-    run = SearchRun.open(config, folder, FACTS)
+    run = SearchRun.open(config, search_id, FACTS)
     best = train(run, 0, range(1, 4), TrialState.FINISHED)
-    results = [folder / "scores.json", folder / "report.html"]
+    return run.finish(best, model_dir, *left_on_disk(folder), {"test_w1": 0.25}, "FINISHED")
+
+
+def send(config: TrackingConfig, folder: Path, model_dir: Path | None, search_id: str = ID) -> dict[str, str]:
+    """A search with four trials, from its disk."""
+    records = [
+        remembered(0, 3, TrialState.FINISHED),
+        remembered(1, 1, TrialState.FAILED, reason="loss is not finite", retries=2),
+        remembered(2, 2),
+        remembered(3, 2, TrialState.PRUNED),
+    ]
+    results = left_on_disk(folder)
+    return sync(config, search_id, FACTS, records, records[0], model_dir, *results, {"test_w1": 0.25}, "FINISHED")
+
+
+def left_on_disk(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Files and pictures of a search."""
+    results, pictures = [folder / "scores.json", folder / "report.html"], [folder / "pictures" / "weights.png"]
+    pictures[0].parent.mkdir(exist_ok=True)
     for file in results:
         file.write_text("{}")
-    return run.finish(best, model_dir, results, {"weights": b"\x89PNG"}, {"test_w1": 0.25}, "FINISHED")
+    pictures[0].write_bytes(b"\x89PNG")
+    return results, pictures
+
+
+TRIALS, EPOCHS = 3, 40
+
+
+def live(folder: Path, opened: int | None = None) -> SearchRun:
+    """One life of a search: it keeps on its disk how many epochs its trials have done, and goes on from there.
+
+    `opened` is a pipe that hears of it when the search has its run, and again when its first trial has one.
+    """
+    run = SearchRun.open(settings(folder), ID, FACTS)
+    if opened is not None:
+        os.write(opened, b".")
+        run.start_trial(remembered(0, 0))
+        wait_for(lambda: run._trials[0].run is not None)
+        os.write(opened, b".")
+    for number in range(TRIALS):
+        with (folder / f"epochs-{number}").open("ab", buffering=0) as disk:
+            done = disk.tell()
+            run.start_trial(remembered(number, done))
+            for epoch in range(done + 1, EPOCHS + 1):
+                disk.write(b".")
+                run.log_epoch(trial(number, epochs=epoch), epoch, metrics(epoch))
+                time.sleep(0.005)
+        run.end_trial(remembered(number, EPOCHS, TrialState.FINISHED))
+    return run
+
+
+def kill_again_and_again(folder: str, lives: int = 10, seed: int = 0) -> None:
+    """Begin lives and kill them, at another moment each: half of them before they have opened their runs."""
+    import_module("mlflow.store.tracking.sqlalchemy_store")  # once here instead of in each life
+    search_run._WRITE_SECONDS = 0.02
+    chance, opening = random.Random(seed), 0.3
+    for life in range(lives):
+        listen, tell = os.pipe()
+        process = os.fork()
+        if process == 0:
+            live(Path(folder), tell)
+            signal.pause()
+        began = time.monotonic()
+        if life % 2:
+            os.read(listen, 1)
+            opening = time.monotonic() - began
+        if life == lives - 1:
+            os.read(listen, 1)
+        time.sleep(chance.uniform(0.0, 0.1 if life % 2 else opening))
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
 
 
 def files(config: TrackingConfig, run: Run, folder: str | None = None) -> set[str]:

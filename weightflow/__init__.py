@@ -1,10 +1,36 @@
 """WeightFlow: the distribution of a stochastic system at every time, learned from snapshots."""
 
-from weightflow.data import Snapshots
-from weightflow.experiment import fit_model as fit
-from weightflow.model import WeightFlow, load
-from weightflow.presets import preset
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from weightflow.data import Snapshots
+    from weightflow.experiment import fit_model as fit
+    from weightflow.experiment import preset
+    from weightflow.model import WeightFlow, load
 
 __version__ = "0.1.0"
 
 __all__ = ["Snapshots", "WeightFlow", "fit", "load", "preset"]
+
+_HOMES = {
+    "Snapshots": ("weightflow.data", "Snapshots"),
+    "WeightFlow": ("weightflow.model", "WeightFlow"),
+    "fit": ("weightflow.experiment", "fit_model"),
+    "load": ("weightflow.model", "load"),
+    "preset": ("weightflow.experiment", "preset"),
+}
+
+# Each name is imported when it is asked for (PEP 562), since importing torch takes longer than many a simulation.
+# Type checkers read the imports above instead: in a module with `__getattr__` no name would be wrong to them.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, own_name = _HOMES[name]
+        return getattr(import_module(module), own_name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

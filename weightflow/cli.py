@@ -1,4 +1,7 @@
-"""The command line: arguments in, one call out."""
+"""The command line: arguments in, one call out.
+
+Each command imports what it alone needs: importing torch takes longer than many a simulation, and --help needs nothing.
+"""
 
 import os
 import sys
@@ -12,15 +15,11 @@ import typer
 import yaml
 from rich.progress import Progress
 
-from weightflow.backbones import HeadKind
 from weightflow.data import parse_times
 from weightflow.errors import InputError, WeightFlowError
-from weightflow.experiment import fit_model, flat_keys, nest
-from weightflow.model import load
-from weightflow.presets import PRESETS, preset
+from weightflow.presets import PRESETS
 from weightflow.systems import BUILT_IN, Simulator, find_system, load_dataset
-from weightflow.training import EpochReport
-from weightflow.types import Kind
+from weightflow.types import HeadKind, Kind
 
 # options of every command that reads data
 Step = Annotated[float | None, typer.Option(help="Time step of .npy trajectories (1 by default).")]
@@ -99,6 +98,9 @@ def fit(
     python -m weightflow fit --data counts.csv --every 1 --config mine.yaml --out model
     python -m weightflow fit --data epidemic --preset paper --out published
     """  # noqa: D301 (click reads the control character that the escape stands for)
+    from weightflow.experiment import fit_model, nest, preset
+    from weightflow.training import EpochReport
+
     asked = {} if head is None else {HEAD: head.value}
     options = preset(start, **nest({**_read_config(config), **asked}))
     dataset = load_dataset(data, seed, step, every, kind)
@@ -135,6 +137,8 @@ def forecast(
     \b
     python -m weightflow forecast --model runs/NAME/best --times 0:100:1 --draws 1000 --seed 0 --out samples.npy
     """  # noqa: D301 (click reads the control character that the escape stands for)
+    from weightflow.model import load
+
     fitted = load(model)
     first, last = fitted.span
     wanted = np.linspace(first, last, 101) if times is None else parse_times(times)
@@ -149,8 +153,28 @@ def forecast(
     )
 
 
+@app.command()
+def sync(
+    name: Annotated[str, typer.Argument(help="Of the search, as in runs/NAME.")],
+    out: Annotated[Path, typer.Option(help="Folder of the searches.")] = Path("runs"),
+    mlflow: Annotated[Path, typer.Option(help="Where runs are tracked.")] = Path("mlflow.yml"),
+) -> None:
+    """Send to MLflow what it missed of a search, because it could not be reached; twice does no harm.
+
+    \b
+    python -m weightflow sync my-search
+    """  # noqa: D301 (click reads the control character that the escape stands for)
+    from weightflow.search.sync import sync as send
+    from weightflow.tracking import TrackingConfig
+
+    found = send(out.expanduser().resolve() / name, TrackingConfig.read(mlflow))
+    sys.stdout.write(f"{name} is complete in MLflow at {found['tracking_uri']}, experiment {found['experiment']}\n")
+
+
 def _read_config(path: Path | None) -> dict[str, Any]:
     """Read dotted keys from YAML; an unknown key is refused later, by the options themselves."""
+    from weightflow.experiment import flat_keys
+
     if path is None:
         return {}
     try:

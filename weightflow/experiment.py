@@ -16,9 +16,11 @@ from weightflow.backbones import Backbone, BackboneOptions
 from weightflow.bridge import Bridge, BridgeOptions, build_bridge
 from weightflow.data import Snapshots
 from weightflow.dynamics import Direct, DynamicsKind, DynamicsOptions, Rollout, Table, Units, build_field
+from weightflow.errors import InputError
 from weightflow.files import Arrays
 from weightflow.model import WeightFlow
 from weightflow.path import Clock, ControlPath, ReferencePath, project
+from weightflow.presets import PRESETS
 from weightflow.rng import derive_seed
 from weightflow.training import (
     AnchorDistance,
@@ -48,10 +50,25 @@ class ExperimentConfig(Options):
     training: TrainingOptions = TrainingOptions()
 
 
+def preset(name: str, **groups: Mapping[str, Any]) -> ExperimentConfig:
+    """Return the configuration of this name, with single values of some groups replaced.
+
+    `preset("paper", dynamics={"dropout": 0.0})` is the paper's method without dropout.
+
+    Raises:
+        InputError: there is no such preset, or a key or value is not allowed.
+    """
+    if name not in PRESETS:
+        raise InputError(f"there is no preset `{name}`; known are {', '.join(PRESETS)}.")
+    known = PRESETS[name]
+    return ExperimentConfig.parse(
+        {group: {**known.get(group, {}), **groups.get(group, {})} for group in {*known, *groups}}
+    )
+
+
 def flat_keys() -> tuple[str, ...]:
     """Return the dotted names of all configuration values, such as `dynamics.hidden`."""
-    groups = ExperimentConfig().model_dump()
-    return tuple(f"{group}.{key}" for group, values in groups.items() for key in values)
+    return tuple(flatten(ExperimentConfig()))
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -61,6 +78,12 @@ def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         group, _, name = key.partition(".")
         groups.setdefault(group, {})[name] = value
     return groups
+
+
+def flatten(config: ExperimentConfig) -> dict[str, Any]:
+    """Return a configuration by dotted keys, as plain values; `nest` undoes it."""
+    groups = config.model_dump(mode="json")
+    return {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,7 @@
 """Files that are there whole or not at all, and without pickle: text, and arrays as safetensors."""
 
 import json
-import os
-import tempfile
+import uuid
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +16,8 @@ Arrays = dict[str, np.ndarray]
 
 @contextmanager
 def whole(path: Path) -> Generator[Path, None, None]:
-    """Hand out a draft beside `path` that takes its place at the end of the block, unless the block raises."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    draft = Path(name)
+    """Hand out the path of a draft that takes the place of `path` at the end of the block, unless the block raises."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield draft
         draft.replace(path)

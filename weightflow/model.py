@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from weightflow.backbones import Backbone
 from weightflow.dynamics import Direct, DynamicsOptions, Rollout, Table, Units, build_field
 from weightflow.errors import InputError
 from weightflow.path import Clock, ControlPath
-from weightflow.rng import quasi_uniforms, uniforms
-from weightflow.types import Kind, Numbers
+from weightflow.torch_rng import quasi_uniforms, uniforms
+from weightflow.types import Kind
+
+Numbers = float | int | Sequence[Any] | np.ndarray | Tensor  # what users may give for times and samples
 
 FORMAT = 2
 MAX_SPANS = 10  # forecasts further than this many fitted spans are refused: nothing supports them

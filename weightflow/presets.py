@@ -1,11 +1,8 @@
-"""Configurations with a name."""
+"""Configurations with a name, as plain values: `weightflow.experiment.preset` builds them."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
-
-from weightflow.errors import InputError
-from weightflow.experiment import ExperimentConfig
 
 # The published method (Li et al. 2026, and its code's defaults) with its defects repaired: every window has its own
 # times, the clock is physical time, and the field sees it. Its anchors take 50 and 25 passes over 1,000 samples in
@@ -39,19 +36,3 @@ _PAPER: Mapping[str, Any] = MappingProxyType(
     }
 )
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"default": {}, "paper": _PAPER})
-
-
-def preset(name: str, **groups: Mapping[str, Any]) -> ExperimentConfig:
-    """Return the configuration of this name, with single values of some groups replaced.
-
-    `preset("paper", dynamics={"dropout": 0.0})` is the paper's method without dropout.
-
-    Raises:
-        InputError: there is no such preset, or a key or value is not allowed.
-    """
-    if name not in PRESETS:
-        raise InputError(f"there is no preset `{name}`; known are {', '.join(PRESETS)}.")
-    known = PRESETS[name]
-    return ExperimentConfig.parse(
-        {group: {**known.get(group, {}), **groups.get(group, {})} for group in {*known, *groups}}
-    )

@@ -5,16 +5,8 @@ changes nothing in another. Nothing here touches the global random state.
 """
 
 import hashlib
-from collections.abc import Generator
-from contextlib import contextmanager
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.quasirandom import SobolEngine
-
-EDGE = 1e-7  # uniform numbers keep this distance from 0 and 1, where inverse distributions are infinite
 
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
@@ -26,31 +18,3 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     """Return a NumPy generator for one purpose."""
     return np.random.default_rng(derive_seed(seed, *purpose))
-
-
-def torch_generator(seed: int, *purpose: str | int, device: torch.device | str = "cpu") -> torch.Generator:
-    """Return a torch generator for one purpose, on `device`."""
-    return torch.Generator(device).manual_seed(derive_seed(seed, *purpose))
-
-
-def uniforms(n: int, dim: int, seed: int, *purpose: str | int) -> Float[Tensor, "n dim"]:
-    """Return independent numbers, uniform in (0, 1)."""
-    drawn = torch.rand((n, dim), generator=torch_generator(seed, *purpose), dtype=torch.float64)
-    return drawn.clamp(EDGE, 1 - EDGE).float()
-
-
-def quasi_uniforms(n: int, dim: int, seed: int, *purpose: str | int) -> Float[Tensor, "n dim"]:
-    """Return a scrambled Sobol sequence (Owen 1997): each point uniform in (0, 1), all together evenly spread."""
-    engine = SobolEngine(dim, scramble=True, seed=derive_seed(seed, *purpose))
-    return engine.draw(n, dtype=torch.float64).clamp(EDGE, 1 - EDGE).float()
-
-
-@contextmanager
-def seeded(seed: int, *purpose: str | int) -> Generator[None, None, None]:
-    """Seed torch's global generators inside a `with` block and restore them after it.
-
-    Layers draw their first weights, and dropout its masks, from the global generator; nothing else may use this.
-    """
-    with torch.random.fork_rng():
-        torch.manual_seed(derive_seed(seed, *purpose))
-        yield

@@ -1,16 +1,11 @@
-"""Words shared by all layers: kinds of data, and the base of every set of options."""
+"""Words shared by all layers: kinds of data and of heads, and the base of every set of options."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
-import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from weightflow.errors import InputError
-
-Numbers = float | int | Sequence[Any] | np.ndarray | torch.Tensor  # what users may give for times and samples
 
 
 class Kind(StrEnum):
@@ -18,6 +13,14 @@ class Kind(StrEnum):
 
     COUNTS = "counts"
     CONTINUOUS = "continuous"
+
+
+class HeadKind(StrEnum):
+    """How the conditional of a count is described; continuous values have a mixture of Gaussians."""
+
+    AUTO = "auto"
+    SOFTMAX = "softmax"
+    LOGISTIC = "logistic"
 
 
 SomeOptions = TypeVar("SomeOptions", bound=BaseModel)

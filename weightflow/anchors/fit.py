@@ -21,7 +21,7 @@ from weightflow.anchors.anchors import Anchors
 from weightflow.backbones import Backbone
 from weightflow.data import Snapshots
 from weightflow.errors import TrainingError
-from weightflow.rng import torch_generator
+from weightflow.torch_rng import torch_generator
 from weightflow.types import Options
 
 

@@ -2,6 +2,7 @@
 
 from weightflow.backbones.backbone import Backbone
 from weightflow.backbones.layout import Layer, TokenLayout
-from weightflow.backbones.options import BackboneOptions, CoreKind, HeadKind, Order
+from weightflow.backbones.options import BackboneOptions, CoreKind, Order
+from weightflow.types import HeadKind
 
 __all__ = ["Backbone", "BackboneOptions", "CoreKind", "HeadKind", "Layer", "Order", "TokenLayout"]

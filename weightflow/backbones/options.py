@@ -12,7 +12,7 @@ from weightflow.backbones.heads import Gaussian, Head, Logistic, Softmax
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
 from weightflow.rng import generator
-from weightflow.types import Kind, Options
+from weightflow.types import HeadKind, Kind, Options
 
 FEW_STATES = 8  # counts with fewer states have free probabilities by default: they need no more weights than a mixture
 ROOM = 1.5  # marginals list counts up to this many times the largest one seen
@@ -24,14 +24,6 @@ class CoreKind(StrEnum):
 
     GRU = "gru"
     TRANSFORMER = "transformer"
-
-
-class HeadKind(StrEnum):
-    """How the conditional of a count is described; continuous values have a mixture of Gaussians."""
-
-    AUTO = "auto"
-    SOFTMAX = "softmax"
-    LOGISTIC = "logistic"
 
 
 class Order(StrEnum):

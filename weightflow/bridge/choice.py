@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from weightflow.bridge.bridge import Bridge
 from weightflow.bridge.chain import Chain
@@ -107,5 +107,5 @@ def _clearly_best(scores: Float[np.ndarray, "candidate time"]) -> int:
     gain = 1 - scores / np.maximum(scores[0], np.finfo(float).tiny)
     error = gain.std(axis=1, ddof=1) / np.sqrt(n)
     mean = gain.mean(axis=1)
-    clear = mean > student.ppf(CONFIDENCE, n - 1) * error
+    clear = mean > stdtrit(n - 1, CONFIDENCE) * error
     return int(np.where(clear, mean, 0.0).argmax())

@@ -1,9 +1,11 @@
-"""Optimal-transport couplings of neighbouring clouds. The only module that imports POT for couplings."""
+"""Optimal-transport couplings of neighbouring clouds. The only module that imports POT for couplings.
+
+Functions that need POT import it: that takes 1.7 s in each process, and the workers of a search seldom couple.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
-import ot
 from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
@@ -105,6 +107,8 @@ def _in_blocks(start: np.ndarray, stop: np.ndarray, block: int, rng: np.random.G
 
 
 def _assignment(cost: Float[np.ndarray, "pair pair"]) -> Int[np.ndarray, "pair"]:
+    import ot
+
     weights = np.full(len(cost), 1.0 / len(cost))
     return np.asarray(ot.emd(weights, weights, cost, numItermax=2_000_000)).argmax(axis=1)
 
@@ -114,6 +118,8 @@ def _one_to_one(forward: Int[np.ndarray, "pair"]) -> Coupling:
 
 
 def _entropic_plan(start: np.ndarray, stop: np.ndarray, entropy: float) -> Float[np.ndarray, "pair pair"]:
+    import ot
+
     cost = cdist(start, stop, "sqeuclidean")
     # What is taken from a whole row or column changes no balanced plan, and it leaves no row whose kernel is all zero.
     cost -= cost.min(axis=1, keepdims=True)
@@ -125,6 +131,8 @@ def _entropic_plan(start: np.ndarray, stop: np.ndarray, entropy: float) -> Float
 def _unbalanced_plan(
     start: np.ndarray, stop: np.ndarray, entropy: float, price: float
 ) -> Float[np.ndarray, "pair pair"]:
+    import ot
+
     cost = _capped(cdist(start, stop, "sqeuclidean"), entropy)
     weights = np.full(len(cost), 1.0 / len(cost))
     return np.asarray(ot.unbalanced.sinkhorn_unbalanced(weights, weights, cost, entropy, price))

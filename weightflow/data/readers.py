@@ -6,21 +6,24 @@
 - `.csv`: long form: a column of times (named time, times, t or samples; else the first), and one for each species.
 
 In long form the order of the rows means nothing: rows of one time are one cloud, and no row is paired with another.
-Nothing pickled is ever loaded.
+Nothing pickled is ever loaded. What reads a table imports pandas: that takes 0.4 s, and most data are arrays.
 """
 
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from weightflow.data.dataset import Dataset, every_nth
 from weightflow.data.snapshots import Snapshots
 from weightflow.errors import InputError
 from weightflow.types import Kind
+
+if TYPE_CHECKING:
+    import pandas
 
 TIME_NAMES = ("time", "times", "t", "samples")
 
@@ -115,6 +118,8 @@ def _read_npz(path: Path, _step: float, time_column: str | None) -> Content:
 
 
 def _read_csv(path: Path, _step: float, time_column: str | None) -> Content:
+    import pandas as pd
+
     try:
         table = pd.read_csv(path)
     except (ValueError, OSError, pd.errors.ParserError) as error:
@@ -143,7 +148,9 @@ READERS: dict[str, Callable[[Path, float, str | None], Content]] = {
 }
 
 
-def _check_table(path: Path, table: pd.DataFrame) -> None:
+def _check_table(path: Path, table: "pandas.DataFrame") -> None:
+    import pandas as pd
+
     names = [str(column) for column in table.columns]
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes what has no name for names of rows
         raise InputError(f"`{path}` has more values in a row than its {len(names)} column names; name every column.")

@@ -15,7 +15,7 @@ from weightflow.dynamics.attention import GraphAttention
 from weightflow.dynamics.options import DynamicsKind, DynamicsOptions
 from weightflow.errors import InputError
 from weightflow.path import ControlPath
-from weightflow.rng import seeded
+from weightflow.torch_rng import seeded
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ from weightflow.evaluation.baselines import BridgeSamples, ChosenBridge, McCann,
 from weightflow.evaluation.density import Density
 from weightflow.evaluation.floor import Floor, check_scorable
 from weightflow.evaluation.held_out import HeldOut, held_out_score
+from weightflow.evaluation.indistinct import floor_p_value
 from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate
 from weightflow.evaluation.scores import Interval, Scores
@@ -24,6 +25,7 @@ __all__ = [
     "baselines",
     "check_scorable",
     "evaluate",
+    "floor_p_value",
     "held_out_score",
     "summary",
     "verdict",

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from weightflow.errors import WeightFlowError
-from weightflow.types import Numbers
+from weightflow.model import Numbers
 
 AT_ONCE = 20_000  # samples evaluated in one call: fewer calls mean fewer rollouts, more samples more memory
 

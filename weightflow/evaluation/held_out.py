@@ -16,21 +16,30 @@ MAX_SAMPLES = 2000  # of each held-out snapshot
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Negative log-likelihoods, in nats per sample; lower is better."""
+    """Negative log-likelihoods, in nats per sample; lower is better.
+
+    Attributes:
+        score: mean of the two parts.
+        interior: of the held-out snapshots between seen ones.
+        last: of those after all seen ones.
+        error: standard error of the score, from the spread over samples.
+    """
 
     score: float
     interior: float
     last: float
+    error: float
 
 
 def held_out_score(model: Density, interior: Snapshots, last: Snapshots) -> HeldOut:
     """Score a model on the two held-out parts, with equal weight."""
-    parts = [_negative_log_likelihood(model, part) for part in (interior, last)]
-    return HeldOut(float(np.mean(parts)), *parts)
+    (between, one), (beyond, other) = (_negative_log_likelihood(model, part) for part in (interior, last))
+    return HeldOut((between + beyond) / 2, between, beyond, float(np.hypot(one, other)) / 2)
 
 
-def _negative_log_likelihood(model: Density, part: Snapshots) -> float:
+def _negative_log_likelihood(model: Density, part: Snapshots) -> tuple[float, float]:
+    """Return the mean over times, and its standard error."""
     clouds = [cloud[:MAX_SAMPLES] for cloud in part.samples]
-    return float(
-        np.mean([-float(model.log_prob(cloud, time).mean()) for time, cloud in zip(part.times, clouds, strict=True)])
-    )
+    values = [-model.log_prob(cloud, time).numpy() for time, cloud in zip(part.times, clouds, strict=True)]
+    errors = [value.std() / np.sqrt(len(value)) for value in values]
+    return float(np.mean([value.mean() for value in values])), float(np.linalg.norm(errors)) / len(values)

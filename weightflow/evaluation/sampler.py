@@ -1,5 +1,6 @@
 """What can be scored."""
 
+from inspect import signature
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,14 +19,21 @@ class Sampler(Protocol):
 
 
 def draw(
-    name: str, sampler: Sampler, times: Float[np.ndarray, "time"], n: int, dim: int, seed: int
+    name: str,
+    sampler: Sampler,
+    times: Float[np.ndarray, "time"],
+    n: int,
+    dim: int,
+    seed: int,
+    independent: bool = False,
 ) -> Float[np.ndarray, "time n dim"]:
-    """Sample and check what came back.
+    """Sample and check what came back; with `independent`, by the option of that name where the sampler has it.
 
     Raises:
         WeightFlowError: the samples have another shape or are not all finite; the message says whose and where.
     """
-    samples = np.asarray(sampler.sample(times, n, seed), dtype=np.float64)
+    options: dict[str, Any] = {"independent": True} if independent and _has_option(sampler) else {}
+    samples = np.asarray(sampler.sample(times, n, seed, **options), dtype=np.float64)
     if samples.shape != (len(times), n, dim):
         raise WeightFlowError(
             f"`{name}` returned samples of shape {samples.shape}, but {n} draws of {dim} species at {len(times)} times "
@@ -35,3 +43,7 @@ def draw(
     if not finite.all():
         raise WeightFlowError(f"`{name}` returned samples that are not finite at t={times[np.argmin(finite)]:g}.")
     return samples
+
+
+def _has_option(sampler: Sampler) -> bool:
+    return "independent" in signature(sampler.sample).parameters

@@ -1,10 +1,12 @@
-"""Optimal transport for metrics: exact between clouds, by sorting in one dimension. The one door to POT here."""
+"""Optimal transport for metrics: exact between clouds, by sorting in one dimension. The one door to POT here.
+
+Functions that need POT import it: that takes 1.7 s in each process, and the workers of a search measure likelihoods.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import ot
 from jaxtyping import Float, Real
 from scipy.spatial.distance import cdist
 
@@ -29,6 +31,8 @@ def transport(
     x: Real[np.ndarray, "n dim"], y: Real[np.ndarray, "m dim"], ground: Literal["euclidean", "sqeuclidean"]
 ) -> Transport:
     """Solve optimal transport between two clouds exactly, for a ground cost."""
+    import ot
+
     # scipy's distances, not POT's: a point is at zero from itself exactly, and so is a cloud.
     cost = cdist(x, y, ground)
     plan, log = ot.emd(_uniform(len(x)), _uniform(len(y)), cost, numItermax=2_000_000, log=True)
@@ -43,6 +47,8 @@ def columns_cost(
     if len(x) == len(y):  # ten times as fast as POT's general way
         gaps = np.sort(x.T.astype(np.float64), axis=1) - np.sort(y.T.astype(np.float64), axis=1)
         return (np.abs(gaps) ** power).mean(axis=1)
+    import ot
+
     return np.asarray(ot.wasserstein_1d(x.astype(np.float64), y.astype(np.float64), p=power))
 
 

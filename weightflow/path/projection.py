@@ -1,6 +1,7 @@
 """Projections: the anchors become a few numbers each, the knots of the control path (Li et al. 2026, section "Path").
 
 All four are deterministic, orientation included: each channel grows with the order of the anchors, on the whole.
+Those that need scikit-learn import it: that takes 1 s, and without a control path nothing is projected.
 """
 
 from enum import StrEnum
@@ -9,13 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.sparse.csgraph import connected_components
-from sklearn.decomposition import PCA
-from sklearn.manifold import Isomap, smacof
-from sklearn.neighbors import kneighbors_graph
 from torch import nn
 
 from weightflow.errors import InputError
-from weightflow.rng import seeded
+from weightflow.torch_rng import seeded
 
 
 class Projection(StrEnum):
@@ -79,6 +77,8 @@ def _orientation(z: Float[np.ndarray, "anchor z"]) -> Float[np.ndarray, "z"]:
 
 
 def _pca(flat: np.ndarray, z_dim: int) -> np.ndarray:
+    from sklearn.decomposition import PCA
+
     return PCA(z_dim, svd_solver="full").fit_transform(flat)
 
 
@@ -87,12 +87,17 @@ def _mds(flat: np.ndarray, z_dim: int) -> np.ndarray:
 
     They are classical scaling; a random start would often end with anchors out of order, in one dimension above all.
     """
+    from sklearn.manifold import smacof
+
     distances = np.linalg.norm(flat[:, None] - flat[None], axis=-1)
     z, _ = smacof(distances, n_components=z_dim, init=_pca(flat, z_dim), n_init=1, normalized_stress=False)
     return z
 
 
 def _isomap(flat: np.ndarray, z_dim: int, neighbours: int) -> np.ndarray:
+    from sklearn.manifold import Isomap
+    from sklearn.neighbors import kneighbors_graph
+
     if neighbours > len(flat) - 1:
         raise InputError(
             f"isomap with `neighbours`={neighbours} needs at least {neighbours + 1} anchors and there are {len(flat)}; "

@@ -11,7 +11,7 @@ from optuna.study import Study
 from weightflow.data import Fold, Split
 from weightflow.errors import InputError
 from weightflow.evaluation import Sampler, Scores
-from weightflow.trials import TrialRecord
+from weightflow.trials import Front, Repeated, TrialRecord
 from weightflow.types import Kind
 
 
@@ -41,6 +41,10 @@ class Report:
         next_commands: to be typed next, each on a line of its own.
         title: heading of the page.
         seed: of the samples that are drawn for pictures.
+        front: of trials that no other one beats, where there was more than the score to minimise.
+        repeats: configurations that were trained with several seeds.
+        floor_decision: a sentence: whether the best trial's held-out data can be told from the sampling floor, and by
+            which test at which level.
     """
 
     scores: Scores
@@ -55,6 +59,9 @@ class Report:
     next_commands: tuple[str, ...]
     title: str = "WeightFlow report"
     seed: int = 0
+    front: Front | None = None
+    repeats: tuple[Repeated, ...] = ()
+    floor_decision: str = ""
 
     def __post_init__(self) -> None:
         if len(self.anchors_times) != len(self.anchors_tokens):

@@ -1,6 +1,5 @@
-"""The page: one HTML file that needs nothing else."""
+"""The page: one HTML file that needs nothing else, and its pictures as files beside it."""
 
-import os
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +10,19 @@ from weightflow.data import Protocol
 from weightflow.evaluation import summary, verdict
 from weightflow.evaluation.scores import MODEL
 from weightflow.evaluation.verdict import standing
+from weightflow.files import whole, write_text
 from weightflow.report.content import Report
 from weightflow.report.picture import Picture
 from weightflow.report.plots.errors import errors
+from weightflow.report.plots.front import front
 from weightflow.report.plots.history import history
 from weightflow.report.plots.importances import importances
 from weightflow.report.plots.marginals import marginals
 from weightflow.report.plots.observed import observe
 from weightflow.report.plots.ranges import ranges
+from weightflow.report.plots.repeats import repeats
 from weightflow.report.plots.weights import weights
-from weightflow.report.tables import plain, score_columns, score_rows, trial_rows
+from weightflow.report.tables import compared, front_rows, plain, repeat_rows, score_columns, score_rows, trial_rows
 from weightflow.report.theme import DARK, LIGHT, Theme
 
 
@@ -36,17 +38,27 @@ class Shown:
     dark: str
 
 
-def pictures(report: Report) -> dict[str, bytes]:
-    """Return the report's pictures for a light page: name -> PNG."""
-    return {picture.name: picture.png(LIGHT) for picture in _pictures(report) if picture.draw is not None}
+def write_report(path: Path, report: Report) -> tuple[Path, ...]:
+    """Write the page, and its pictures for a light page as `pictures/NAME.png` beside it; each is whole or not there.
 
+    The page needs none of these files: it holds the pictures itself.
 
-def write_report(path: str | os.PathLike[str], report: Report) -> dict[str, bytes]:
-    """Write the page, in one step, and return its pictures for a light page as `pictures` does."""
+    Args:
+        path: of the HTML file; its folder is made if there is none.
+        report: what to tell.
+
+    Returns:
+        the paths of the pictures, sorted.
+    """
     drawn = _pictures(report)
     light = _render(drawn, LIGHT)
-    _write(Path(path), _page(report, drawn, light, _render(drawn, DARK)))
-    return light
+    folder = path.parent / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, png in light.items():
+        with whole(folder / f"{name}.png") as draft:
+            draft.write_bytes(png)
+    write_text(path, _page(report, drawn, light, _render(drawn, DARK)))
+    return tuple(sorted(folder / f"{name}.png" for name in light))
 
 
 def _pictures(report: Report) -> tuple[Picture, ...]:
@@ -56,6 +68,8 @@ def _pictures(report: Report) -> tuple[Picture, ...]:
         marginals(observed),
         ranges(observed),
         weights(report),
+        *([front(report.front, report.trials)] if report.front else []),
+        *([repeats(report.repeats)] if len(report.repeats) > 1 else []),
         history(report),
         importances(report),
     )
@@ -91,6 +105,11 @@ def _page(report: Report, drawn: tuple[Picture, ...], light: dict[str, bytes], d
         columns=score_columns(report.scores, report.unit),
         rows=score_rows(report.scores),
         pictures=shown,
+        front=report.front,
+        front_rows=() if report.front is None else front_rows(report.front),
+        repeats=repeat_rows(report.repeats),
+        compared=compared(report.repeats),
+        floor_decision=report.floor_decision,
         trials=trial_rows(report.trials),
         config={key: plain(value) for key, value in report.best_config.items()},
         commands=report.next_commands,
@@ -120,10 +139,3 @@ def _caveats(report: Report) -> list[str]:
 
 def _data(png: bytes | None) -> str:
     return "" if png is None else f"data:image/png;base64,{b64encode(png).decode()}"
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

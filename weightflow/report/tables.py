@@ -1,6 +1,6 @@
 """Tables of the report, as plain values for the template."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,11 @@ from weightflow.evaluation.scores import FLOOR, MODEL
 from weightflow.evaluation.verdict import figure
 from weightflow.metrics import Measure, described
 from weightflow.report.theme import STYLES
-from weightflow.trials import TrialRecord, TrialState
+from weightflow.trials import Criterion, Front, Repeated, TrialRecord, TrialState
 
 NOTHING = "–"
+
+Params = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,37 @@ class Column:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial, in words."""
+    """One trial, in words; `marks` tell what is unusual about it."""
 
     number: int
+    marks: tuple[str, ...]
     state: str
     score: str
     epochs: int
     seconds: str
-    params: tuple[tuple[str, str], ...]
+    params: Params
     reason: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class FrontRow:
+    """One trial of the front; the values are in the order of the criteria."""
+
+    number: int
+    values: tuple[str, ...]
+    params: Params
+    recommended: bool
+
+
+@dataclass(frozen=True)
+class RepeatRow:
+    """One configuration that was trained with several seeds."""
+
+    number: int
+    scores: tuple[str, ...]
+    mean: str
+    margin: str
     best: bool
 
 
@@ -128,24 +152,97 @@ def _decimals(value: float) -> int:
     return min(6, max(0, 1 - int(np.floor(np.log10(float(f"{value:.1e}"))))))
 
 
-def trial_rows(trials: tuple[TrialRecord, ...]) -> tuple[TrialRow, ...]:
-    """Return a row for each trial; parameters that are the same everywhere are left out."""
-    finished = [trial for trial in trials if trial.state is TrialState.FINISHED]
+def trial_rows(trials: Sequence[TrialRecord]) -> tuple[TrialRow, ...]:
+    """Return a row for each trial; parameters that are the same everywhere are left out.
+
+    Repeats never count as best: the luck of a seed is no merit of a configuration.
+    """
+    finished = [trial for trial in trials if trial.state is TrialState.FINISHED and trial.repeat_of is None]
     best = min(finished, key=lambda trial: np.inf if trial.score is None else trial.score, default=None)
     varied = _varied(trials)
     return tuple(
         TrialRow(
             trial.number,
+            tuple(_marks(trial)),
             str(trial.state),
             "" if trial.score is None else f"{trial.score:.4f}",
             trial.epochs,
             f"{trial.seconds:.1f}",
-            tuple((name, plain(value)) for name, value in trial.params.items() if name in varied),
-            trial.reason,
+            _params(trial, varied),
+            _reason(trial),
             trial is best,
         )
         for trial in trials
     )
+
+
+def _marks(trial: TrialRecord) -> Iterator[str]:
+    if trial.repeat_of is not None:
+        yield f"repeat of {trial.repeat_of}"
+    if trial.retries:
+        yield "1 retry" if trial.retries == 1 else f"{trial.retries} retries"
+
+
+def _reason(trial: TrialRecord) -> str:
+    again = trial.retries and trial.reason and trial.state is not TrialState.FAILED
+    return f"tried again after: {trial.reason}" if again else trial.reason
+
+
+def front_rows(front: Front) -> tuple[FrontRow, ...]:
+    """Return a row for each trial of the front; parameters that are the same everywhere are left out."""
+    varied = _varied(front.trials)
+    return tuple(
+        FrontRow(
+            trial.number,
+            tuple(_amount(criterion, trial.value(criterion)) for criterion in front.criteria),
+            _params(trial, varied),
+            trial.number == front.recommended,
+        )
+        for trial in front.trials
+    )
+
+
+def _amount(criterion: Criterion, value: float) -> str:
+    return {Criterion.SCORE: f"{value:.4f}", Criterion.PARAMETERS: f"{value:,.0f}"}.get(criterion, figure(value))
+
+
+def repeat_rows(repeats: Sequence[Repeated]) -> tuple[RepeatRow, ...]:
+    """Return a row for each configuration, the lowest mean first."""
+    return tuple(
+        RepeatRow(
+            one.number,
+            tuple(f"{score:.4f}" for score in one.scores),
+            f"{one.mean:.4f}",
+            "" if one.half is None else f"±{margin(one.half)}",
+            rank == 0,
+        )
+        for rank, one in enumerate(_ranked(repeats))
+    )
+
+
+def compared(repeats: Sequence[Repeated]) -> str:
+    """Say whether the interval of the best mean overlaps that of the second best; empty if there are no two."""
+    if len(repeats) < 2:
+        return ""
+    best, second = _ranked(repeats)[:2]
+    text = f"Trial {best.number} has the lowest mean, {_mean(best)}, trial {second.number} the next, {_mean(second)}"
+    if best.half is None or second.half is None:
+        return f"{text}; where there is only one seed, there is no interval to compare."
+    if best.mean + best.half >= second.mean - second.half:
+        return f"{text}. Their 95 % intervals overlap: these seeds do not tell for certain which one is better."
+    return f"{text}. Their 95 % intervals do not overlap: the difference is more than the luck of a seed."
+
+
+def _ranked(repeats: Sequence[Repeated]) -> list[Repeated]:
+    return sorted(repeats, key=lambda one: one.mean)
+
+
+def _mean(one: Repeated) -> str:
+    return f"{one.mean:.4f}" if one.half is None else f"{one.mean:.4f} ± {margin(one.half)}"
+
+
+def _params(trial: TrialRecord, varied: set[str]) -> Params:
+    return tuple((name, plain(value)) for name, value in trial.params.items() if name in varied)
 
 
 def plain(value: Any) -> str:
@@ -155,6 +252,6 @@ def plain(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _varied(trials: tuple[TrialRecord, ...]) -> set[str]:
+def _varied(trials: Sequence[TrialRecord]) -> set[str]:
     names = {name for trial in trials for name in trial.params}
     return {name for name in names if len(trials) == 1 or len({repr(trial.params.get(name)) for trial in trials}) > 1}

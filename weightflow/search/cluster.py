@@ -10,8 +10,6 @@ from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "token")
-# trials are short: their state is worth a write each second, so that a killed search loses nothing
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1")
 # the trials are shown by our own table
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 # Ctrl-C is ours: see weightflow.search.ending

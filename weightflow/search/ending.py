@@ -1,4 +1,4 @@
-"""When a search ends before its trials are used up: the time budget, or Ctrl-C."""
+"""When a search ends before its trials are used up: a budget, the sampling floor, or Ctrl-C."""
 
 import signal
 import threading
@@ -10,14 +10,30 @@ from typing import Any
 
 from ray import tune
 
-_interrupted = threading.Event()  # of the process, as signals are; the stopper below may be copied by Ray
+from weightflow.search.book import Book
+from weightflow.search.not_pickled import NotPickled
+from weightflow.search.plan import Plan
+
+FLOOR_LEVEL = 0.1  # of the test: above the usual 0.05, because a search that ends too early costs more than a late one
+
+_interrupted = threading.Event()  # of the process, as signals are
 
 
-class Ending(tune.Stopper):
-    """Ends all trials at a deadline, or once the user has pressed Ctrl-C."""
+class Ending(NotPickled, tune.Stopper):
+    """Ends all trials once the search is over; where it may drain, only no new ones begin.
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline  # by time.time(), which survives a restart of the process
+    Args:
+        book: of the search.
+        plan: with its budgets.
+        cpus: that Ray reserves for a trial.
+        gpus: the same.
+    """
+
+    def __init__(self, book: Book, plan: Plan, cpus: float, gpus: float) -> None:
+        self.book = book
+        self.plan = plan
+        self.cpus = cpus
+        self.gpus = gpus
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No single trial is ended by this rule."""
@@ -25,7 +41,53 @@ class Ending(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether everything ends now."""
-        return _interrupted.is_set() or time.time() >= self.deadline
+        return interrupted() or (not self.plan.drain and bool(self.reason()))
+
+    @property
+    def deadline(self) -> float:
+        """When the time budget is used up, by `time.time()`."""
+        return time.time() + self.plan.time_budget - self.book.seconds
+
+    def reason(self) -> str:
+        """Why no further trial begins; empty as long as there may be one."""
+        plan, used = self.plan, self.book.trial_hours
+        if interrupted():
+            return "it was interrupted"
+        if self.book.seconds >= plan.time_budget:
+            return f"the time budget of {plan.time_budget / 60:.3g} minutes is used up"
+        if plan.cpu_hours is not None and used * self.cpus >= plan.cpu_hours:
+            return f"the budget of {plan.cpu_hours:g} CPU-hours is used up"
+        if plan.gpu_hours is not None and used * self.gpus >= plan.gpu_hours:
+            return f"the budget of {plan.gpu_hours:g} GPU-hours is used up"
+        if plan.stop_at_floor and not plan.several and self.at_floor():
+            return "the best trial cannot be told from a perfect model"
+        return ""
+
+    def at_floor(self) -> bool:
+        """Whether the held-out data cannot be told from draws of the best trial."""
+        p = self.floor_p()
+        return p is not None and p >= FLOOR_LEVEL
+
+    def floor_p(self) -> float | None:
+        """Return the p-value of that test for the best trial."""
+        best = next(iter(self.book.finished()), None)
+        return None if best is None else best.history[-1].get("floor_p")
+
+    def decision(self) -> str:
+        """Say for the report how the best trial stands to the floor."""
+        p = self.floor_p()
+        if p is None:
+            return "No trial was held against the sampling floor."
+        told = "cannot be told" if p >= FLOOR_LEVEL else "can be told"
+        return (
+            f"The held-out snapshots {told} from as many draws of the best trial (energy distances, permutation test, "
+            f"p = {p:.3f}, level {FLOOR_LEVEL:g})"
+            + (
+                "; no search could do better on these data."
+                if p >= FLOOR_LEVEL
+                else "; a better model may be found with more trials."
+            )
+        )
 
 
 def interrupted() -> bool:

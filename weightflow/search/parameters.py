@@ -55,8 +55,19 @@ class Choice(_Searched):
         """Whether `value` can be chosen."""
         return holds(value, self.values)
 
+    def nearest(self, value: Any) -> Parameter:
+        """Return `value` if it can be chosen, else the nearest number, else the first value."""
+        if self.admits(value):
+            return value
+        numbers = [v for v in self.values if _is_number(v)]
+        return min(numbers, key=lambda v: abs(v - value)) if numbers and _is_number(value) else self.values[0]
+
     def corners(self) -> list[Parameter]:
         """List values that show whether all of them can be used."""
+        return [*self.values]
+
+    def grid(self) -> list[Parameter]:
+        """List all values."""
         return [*self.values]
 
     def describe(self) -> str:
@@ -92,9 +103,22 @@ class _Range(_Searched, Generic[N]):
             return False
         return self.low <= value <= self.high and self._on_grid(value)
 
+    def nearest(self, value: Any) -> Parameter:
+        """Return the nearest number of the range; the lowest for what is no number."""
+        if not _is_number(value):
+            return self.low
+        bounded = min(max(value, self.low), self.high)
+        return bounded if self.step is None else self.low + round((bounded - self.low) / self.step) * self.step
+
     def corners(self) -> list[Parameter]:
         """List values that show whether all of them can be used."""
         return [self.low, self.high]
+
+    def grid(self) -> list[Parameter] | None:
+        """List all values; None where they are endlessly many."""
+        if self.step is None:
+            return None
+        return [self.low + i * self.step for i in range(round((self.high - self.low) / self.step) + 1)]
 
     def describe(self) -> str:
         """Say what is allowed."""
@@ -120,6 +144,14 @@ class IntRange(_Range[int]):
     def admits(self, value: object) -> bool:
         """Whether `value` is a whole number of the range, and on its grid."""
         return isinstance(value, int) and super().admits(value)
+
+    def grid(self) -> list[Parameter]:
+        """List all values."""
+        return [*range(self.low, self.high + 1, self.step or 1)]
+
+    def nearest(self, value: Any) -> Parameter:
+        """Return the nearest whole number of the range, on its grid."""
+        return round(float(super().nearest(value)))
 
     def describe(self) -> str:
         """Say what is allowed."""
@@ -161,6 +193,10 @@ def parse_parameter(value: object) -> Searched:
 def holds(value: object, values: list[Parameter]) -> bool:
     """Whether `value` is among `values`, where true is not 1."""
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _explain(kind: type[Searched], problem: Any) -> str:

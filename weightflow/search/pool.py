@@ -130,10 +130,11 @@ class Crew:
         return {"times": joined.times, "tokens": joined.tokens}
 
     def _start(self, tasks: int) -> None:
-        """Start workers until there is one for each task, or all that may be."""
+        """Start workers until there is one for each task, or all that may be: a machine may have left the cluster."""
         gpus = 1 if self.resources.gpus else 0
+        there = int(ray.cluster_resources().get("GPU" if gpus else "CPU", 0))
         worker = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=RESTARTS, max_task_retries=RESTARTS)(AnchorWorker)
-        while len(self.workers) < min(tasks, self.resources.workers):
+        while len(self.workers) < min(tasks, self.resources.workers, max(1, there)):
             self.workers.append(worker.remote())
 
     @contextmanager

@@ -127,15 +127,51 @@ class Space:
                     f"the space allows a configuration that cannot be used: {error} (in {shown})"
                 ) from None
 
+    def content(self) -> dict[str, Any]:
+        """Return all that makes it this space, as plain values."""
+        return {
+            "order": [*self.parameters],  # of asking, on which the sampler depends
+            "parameters": {key: parameter.model_dump() for key, parameter in self.parameters.items()},
+            "fixed": dict(self.fixed),
+            "first_trials": [dict(point) for point in self.first_trials],
+        }
+
     def digest(self) -> str:
         """Return a hash: equal digests, equal searches."""
-        content = {
-            # a list, because the order is the order of asking, on which the sampler depends
-            "parameters": [[key, parameter.model_dump()] for key, parameter in self.parameters.items()],
-            "fixed": self.fixed,
-            "first_trials": self.first_trials,
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def nearest(self, values: Mapping[str, Any]) -> dict[str, Parameter]:
+        """Return the point of the space that is nearest to a whole configuration by dotted keys."""
+        point: dict[str, Parameter] = {}
+        for name, parameter in self.parameters.items():
+            if parameter.applies(point):
+                point[name] = parameter.nearest(values[name])
+        return point
+
+    def points(self) -> Iterator[dict[str, Parameter]]:
+        """Yield all points of a space without endlessly many of them.
+
+        Raises:
+            InputError: a parameter has endlessly many values.
+        """
+        yield from self._completed({}, [*self.parameters])
+
+    def _completed(self, point: dict[str, Parameter], left: list[str]) -> Iterator[dict[str, Parameter]]:
+        if not left:
+            yield point
+            return
+        name, *rest = left
+        parameter = self.parameters[name]
+        if not parameter.applies(point):
+            yield from self._completed(point, rest)
+            return
+        values = parameter.grid()
+        if values is None:
+            raise InputError(
+                f"`{name}` is {parameter.describe()} and has endlessly many values; a grid needs a `step`, or a choice."
+            )
+        for value in values:
+            yield from self._completed({**point, name: value}, rest)
 
     def _corners(self) -> Iterator[dict[str, Parameter]]:
         for one, other in combinations_with_replacement(self.parameters, 2):

@@ -1,44 +1,40 @@
-"""The whole search: anchors, trials, the final fit, scores, report."""
+"""The whole search: preparation, trials, repeats of the best, and what is made of them."""
 
-import math
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import optuna
-from ray import tune
-from ray.tune.schedulers import ASHAScheduler
 from rich.console import Console
 
 from weightflow.anchors import ArrayCache
 from weightflow.data import Dataset, Protocol, Split, split
 from weightflow.errors import InputError, SearchError
-from weightflow.evaluation import Scores, baselines, check_scorable, evaluate
-from weightflow.experiment import ExperimentConfig, Prepared, direct_model, line_model, nest
-from weightflow.model import WeightFlow
-from weightflow.report import Report, write_report
-from weightflow.search.board import Board, Watcher
+from weightflow.evaluation import Scores, check_scorable
+from weightflow.experiment import ExperimentConfig, Prepared, nest
+from weightflow.search.book import FILE, Book, check_same, claim
+from weightflow.search.conclusion import Conclusion, conclude
+from weightflow.search.disk import disk_problem
 from weightflow.search.ending import Ending, interrupted, interruptible
-from weightflow.search.journal import Journal, Past, read_past
+from weightflow.search.front import pareto_front
+from weightflow.search.plan import Plan
 from weightflow.search.pool import Crew
 from weightflow.search.resources import Resources
-from weightflow.search.sampler import TruthfulOptunaSearch, as_optuna
+from weightflow.search.samplers import check_sampler
 from weightflow.search.space import Space
 from weightflow.search.table import LiveTable
-from weightflow.search.trainable import train_trial
+from weightflow.search.trainable import Task
+from weightflow.search.tuning import run_trials
 from weightflow.tracking import RunFacts, SearchRun, TrackingConfig, environment_facts
-from weightflow.training import Objective
-from weightflow.trials import TrialRecord, TrialState
+from weightflow.trials import Repeated, TrialRecord, TrialState
 
-DRAWS = 1000
 FIDELITY = ("training.epochs", "training.warm_share")  # trials are compared after the same epochs
-TRAINABLE = "weightflow"
+REPEATED = 3  # configurations that are trained with further seeds
+CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -51,9 +47,8 @@ class Search:
     tracking: TrackingConfig
     name: str
     out: Path
-    trials: int
-    time_budget: float
     seed: int
+    plan: Plan
     resume: bool = False
 
     @property
@@ -66,9 +61,9 @@ class Search:
         """Where what was fitted is kept for later searches."""
         return self.out.resolve() / ".cache"
 
-    @property
+    @cached_property
     def shared_config(self) -> ExperimentConfig:
-        """The configuration that most trials prepare with: what is fixed, and the first of the first trials.
+        """The configuration that most trials prepare with: that of the first trial.
 
         Raises:
             InputError: the space searches how long trials train, by which they are compared.
@@ -78,7 +73,7 @@ class Search:
                 raise InputError(
                     f"`{key}` must be the same for all trials, so it cannot be searched; put it under `fixed`."
                 )
-        first = self.space.first_trials[0] if self.space.first_trials else {}
+        _, first = next(self.plan.first_points(self.space))
         return ExperimentConfig.parse(nest({**self.space.fixed, **first}))
 
     @cached_property
@@ -90,47 +85,102 @@ class Search:
         """Find out what cannot work before anything is started.
 
         Raises:
-            InputError: data, protocol and space do not go together, or the folder is taken.
+            InputError: data, protocol, space and plan do not go together, or the folder is taken or missing.
         """
         check_scorable(self.parts)
+        check_sampler(self.plan, self.space)
         self.shared_config.backbone.build(self.parts.seen, self.seed)
-        if self.resume:
-            _ = self.past
-        elif self.folder.exists():
+        if self.resume and not (self.folder / FILE).is_file():
+            raise InputError(f"`{self.folder}` holds no search that could go on; start one with `--name {self.name}`.")
+        if not self.resume and self._taken():
             raise InputError(
                 f"`{self.folder}` exists already; choose another `--name`, or go on with `--resume {self.name}`."
             )
+        if self.folder.is_dir():
+            with self._writing():
+                claim(self.folder).release()
+        if self.resume:
+            check_same(self.folder, self.identity)
+
+    def _taken(self) -> bool:
+        """Whether the folder holds anything but what a search begins with, which may have been killed just then."""
+        try:
+            return any(path.name not in {".lock", CHECKPOINTS} for path in self.folder.iterdir())
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:
+            return self.folder.exists()  # or else the folder above it is a file
 
     @property
-    def identity(self) -> dict[str, str]:
+    def identity(self) -> dict[str, Any]:
         """What makes it this search and no other."""
+        snapshots = self.dataset.snapshots
         return {
-            "data": self.dataset.snapshots.digest(),
-            "space": self.space.digest(),
+            "data": {
+                "digest": snapshots.digest(),
+                "times": f"{len(snapshots)} from {snapshots.times[0]:g} to {snapshots.times[-1]:g}",
+                "species": ", ".join(snapshots.species),
+                "samples": sum(len(cloud) for cloud in snapshots.samples),
+            },
             "protocol": self.protocol.value,
-            "seed": str(self.seed),
+            "seed": self.seed,
+            "sampler": self.plan.sampler.value,
+            "scheduler": self.plan.scheduler.value,
+            "minimize": ",".join(self.plan.criteria),
+            "space": self.space.content(),
         }
 
-    @cached_property
-    def past(self) -> Past:
-        """What an earlier process has done for this search.
+    @property
+    def facts(self) -> RunFacts:
+        """What MLflow is told of it."""
+        return RunFacts(
+            name=self.name,
+            data_name=self.dataset.name,
+            data_hash=self.dataset.snapshots.digest(),
+            protocol=self.protocol.value,
+            seed=self.seed,
+            space_digest=self.space.digest(),
+            facts=environment_facts(),
+            description=f"{self.describe()}. {self.space.description}",
+        )
+
+    def describe(self) -> str:
+        """Say in a sentence what is fitted and scored."""
+        parts = self.parts
+        return (
+            f"{self.dataset.name}, protocol {self.protocol}: {len(parts.seen)} seen snapshots, trials fitted to "
+            f"{len(parts.fit)}, score = half the negative log-likelihood of {len(parts.interior)} interior and half "
+            f"that of {len(parts.last)} last held-out snapshots"
+        )
+
+    def open_book(self) -> Book:
+        """Make the folder, and open the book in it.
 
         Raises:
-            InputError: it cannot be resumed.
+            InputError: the folder cannot be made, or what is in it is another search.
         """
-        return read_past(self.folder, self.identity) if self.resume else Past()
+        training = self.shared_config.training
+        with self._writing():
+            (self.folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+            return Book(
+                self.folder,
+                self.space,
+                self.plan,
+                training.epochs,
+                training.grace_epochs,
+                self.seed,
+                self.identity,
+                asdict(self.facts),
+            )
 
-    def claim(self) -> None:
-        """Make the folder.
-
-        Raises:
-            InputError: it cannot be made.
-        """
+    @contextmanager
+    def _writing(self) -> Generator[None, None, None]:
+        """Name the folder where it cannot be written."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=self.resume)
+            yield
         except OSError as error:
             raise InputError(
-                f"`{self.folder}` cannot be made ({error.strerror}); choose a place that can with `--out`."
+                f"`{self.folder}` cannot be written ({error.strerror}); choose a place that can with `--out`."
             ) from None
 
 
@@ -141,16 +191,20 @@ class Outcome:
     Attributes:
         folder: of the search.
         best: the trial that won.
-        scores: on the test part; None where the search was interrupted.
         trials: all of them.
+        decision: how the best trial stands to the sampling floor.
+        repeats: configurations that were trained with several seeds, the best first.
+        scores: on the test part; None where the search was interrupted.
         next_commands: what a user may want to type now.
         tracked: where MLflow has it, as `SearchRun.finish` says.
     """
 
     folder: Path
     best: TrialRecord | None
-    scores: Scores | None
     trials: tuple[TrialRecord, ...]
+    decision: str = ""
+    repeats: tuple[Repeated, ...] = ()
+    scores: Scores | None = None
     next_commands: tuple[str, ...] = ()
     tracked: Mapping[str, str] = field(default_factory=dict)
 
@@ -159,224 +213,135 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
     """Run a search to its end.
 
     Raises:
-        InputError: the folder cannot be made, or MLflow cannot be reached.
-        SearchError: no trial finished.
+        InputError: the folder cannot be made, another process works in it, or MLflow cannot be reached.
+        SearchError: no trial finished, or the disk is full.
     """
     began = time.time()
-    past, parts, shared = search.past, search.parts, search.shared_config
-    deadline = began + search.time_budget - past.seconds
-    search.claim()
+    book = search.open_book()
+    try:
+        return _run(search, book, resources, console, began)
+    except Exception as error:
+        if (problem := disk_problem(error)) is not None:
+            raise SearchError(
+                f"`{search.folder}` cannot be written any more ({problem}); what was reported is kept. Make room and "
+                f"go on with `--resume {search.name}`."
+            ) from error
+        raise
+    finally:
+        book.close()
 
+
+def _run(search: Search, book: Book, resources: Resources, console: Console, began: float) -> Outcome:
     def say(text: str) -> None:
         console.print(text, style="dim", highlight=False, soft_wrap=True)
 
-    say(f"{search.name}: {_describe(search, parts)}; {resources}; {search.folder}")
+    say(f"{search.name}: {search.describe()}; {resources}; {search.folder}")
     cache = ArrayCache(search.cache)
-    run = SearchRun.open(search.tracking, search.folder, _run_facts(search, parts))
+    reserved = resources.per_trial
+    ending = Ending(book, search.plan, reserved["cpu"], reserved.get("gpu", 0.0))
+    run = SearchRun.open(search.tracking, book.search_id, search.facts)
+    run.replay(book.all())
+    book.watchers.append(run)
     try:
         with interruptible():
             with Crew(resources, cache, say) as crew:
-                prepared = crew.prepare(parts.fit, shared, search.seed)
-            journal = Journal(search.folder, search.identity, past)
-            with LiveTable(console, search.trials, shared.training.epochs, deadline, past.ended) as table:
-                board = _run_trials(search, parts, prepared, resources, deadline, [journal, run, table])
+                prepared = crew.prepare(search.parts.fit, search.shared_config, search.seed)
+            _run_trials(search, book, ending, resources, prepared, console, say)
             if interrupted():
-                run.finish(None, None, [], {}, {}, "KILLED")
-                return Outcome(search.folder, board.best(), None, board.list())
-            return _finish(search, parts, board, resources, cache, run, say, began)
+                run.finish(None, None, [], [], {}, "KILLED")
+                return Outcome(search.folder, next(iter(book.finished()), None), book.all())
+            return _finish(search, book, ending, resources, run, say, began)
     except BaseException:
-        run.finish(None, None, [], {}, {}, "FAILED")
+        run.finish(None, None, [], [], {}, "FAILED")
         raise
 
 
 def _run_trials(
     search: Search,
-    parts: Split,
-    prepared: Prepared,
+    book: Book,
+    ending: Ending,
     resources: Resources,
-    deadline: float,
-    watchers: list[Watcher],
-) -> Board:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    epochs = search.shared_config.training.epochs
-    # scores mean little before collocation has come to rest: the better half goes on to rollouts
-    grace = max(1, search.shared_config.training.warm_epochs)
-    past = search.past
-    searcher = TruthfulOptunaSearch(search.space, search.seed, epochs, past)
-    board = Board(watchers, epochs, searcher.numbers, past.ended)
-    if len(past.ended) >= search.trials or time.time() >= deadline:
-        return board
-    tuner = tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(
-                train_trial,
-                prepared=prepared,
-                shared=search.shared_config,
-                split=parts,
-                seed=search.seed,
-                cache=search.cache,
-            ),
-            resources.per_trial,
-        ),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=ASHAScheduler(
-                time_attr="epoch", metric="score", mode="min", max_t=epochs, grace_period=grace, reduction_factor=2
-            ),
-            num_samples=search.trials - len(past.ended),
-            max_concurrent_trials=resources.concurrent_trials,
-            reuse_actors=True,
-            trial_dirname_creator=_trial_folder,
-        ),
-        run_config=tune.RunConfig(
-            name=f"tune-{past.runs}" if past.runs else "tune",
-            storage_path=str(search.folder),
-            stop=Ending(deadline),
-            callbacks=[board],
-            verbose=0,
-        ),
+    prepared: Prepared,
+    console: Console,
+    say: Callable[[str], None],
+) -> None:
+    task = Task(
+        shared=search.shared_config,
+        split=search.parts,
+        seed=search.seed,
+        cache=search.cache,
+        checkpoints=search.folder / CHECKPOINTS,
+        tests_floor=search.plan.stop_at_floor,
     )
-    tuner.fit()
-    board.stop_running()
-    return board
+    earlier = book.study.user_attrs["runs"] - 1
+    notes = search.folder / (f"tune-{earlier}" if earlier else "tune")
+    with LiveTable(console, book.limit, book.epochs, ending, book.all()) as table:
+        book.watchers.append(table)
+        run_trials(book, ending, resources, prepared, task, notes, say)
+        if reason := ending.reason():
+            say(f"no further trial, because {reason}")
+        if search.plan.repeats > 1 and not search.plan.several and not interrupted():
+            book.repeat(_best_configurations(book), search.plan.repeats)
+            again = notes.with_name(f"{notes.name}-repeats")
+            run_trials(book, ending, resources, prepared, task, again, say, repeats=True)
+        book.watchers.remove(table)
 
 
-def _trial_folder(trial: Any) -> str:
-    """Name a trial's folder by its id alone: parameters make names too long for some file systems."""
-    return trial.trial_id
+def _best_configurations(book: Book) -> list[int]:
+    """Return the numbers of the best trials, one of each configuration."""
+    by_params = {str(sorted(record.params.items())): record.number for record in reversed(book.finished())}
+    return [record.number for record in book.finished() if record.number in by_params.values()][:REPEATED]
 
 
 def _finish(
     search: Search,
-    parts: Split,
-    board: Board,
+    book: Book,
+    ending: Ending,
     resources: Resources,
-    cache: ArrayCache,
     run: SearchRun,
     say: Callable[[str], None],
     began: float,
 ) -> Outcome:
-    best = board.best()
-    if best is None:
-        raise SearchError(_why_none_finished(board.list()))
-    config = ExperimentConfig.parse(nest({**search.space.fixed, **best.params}))
-    say(f"trial {best.number} is best with score {best.score:.4f}; fitting it again on all {len(parts.seen)} snapshots")
-    record = {"trial": best.number, "score": best.score, "data": parts.seen.digest(), **environment_facts()}
-    with Crew(resources, cache, say) as crew:
-        prepared = crew.prepare(parts.seen, config, search.seed)
-        model = crew.fit(prepared, config, search.seed, record)
-    model.save(search.folder / "best")
-    say("scoring on the test part")
-    scores = _score(model, prepared, parts, search.seed)
-    scores.write(search.folder / "scores.json")
-    pictures = write_report(
-        search.folder / "report.html",
-        _report(search, parts, scores, model, prepared, config, board, best, began),
-    )
-    metrics = {
-        f"test_{metric}": scores.mean("model", metric) for metric in scores.metrics if scores.has("model", metric)
-    }
-    files = [search.folder / "scores.json", search.folder / "report.html"]
-    tracked = run.finish(best, search.folder / "best", files, pictures, metrics, "FINISHED")
-    return Outcome(search.folder, best, scores, board.list(), next_commands(search.folder, parts), tracked)
-
-
-def _score(model: WeightFlow, prepared: Prepared, parts: Split, seed: int) -> Scores:
-    samplers = {
-        "model": model,
-        **baselines(parts.seen, prepared.bridge),
-        "weights_line": line_model(prepared),
-        "direct": direct_model(prepared),
-    }
-    return evaluate(samplers, parts, DRAWS, seed)
-
-
-def _report(
-    search: Search,
-    parts: Split,
-    scores: Scores,
-    model: WeightFlow,
-    prepared: Prepared,
-    config: ExperimentConfig,
-    board: Board,
-    best: TrialRecord,
-    began: float,
-) -> Report:
-    by_anchors = config.training.objective is Objective.ANCHOR
-    times, tokens = prepared.taught.table(prepared.backbone)
-    nearest = [int(np.argmin(np.abs(times - time))) for time in parts.seen.times]
-    learned_from = prepared.anchors.tokens if by_anchors else tokens[nearest]
-    states = Counter(record.state.value for record in board.list())
-    facts = {
-        "Data": f"{search.dataset.name}, {len(parts.seen)} seen snapshots, species {', '.join(parts.seen.species)}",
-        "Protocol": search.protocol.value,
-        "Trials": ", ".join(f"{count} {state}" for state, count in states.items()),
-        "Time": f"{(time.time() - began) / 60:.1f} minutes up to this report",
-        "Score": f"{best.score:.4f} nats per sample, held-out: half interior (t = {_list(parts.interior.times)}), "
-        f"half last snapshots (t = {_list(parts.last.times)})",
-        "Seed": str(search.seed),
-        "Data hash": search.dataset.snapshots.digest(),
-        **{key.replace("_", " "): value for key, value in environment_facts().items()},
-    }
-    return Report(
-        scores=scores,
-        split=parts,
-        model=model,
-        anchors_times=parts.seen.times,
-        anchors_tokens=learned_from,
-        study=_comparable(search.space, board, search.shared_config.training.warm_epochs),
-        trials=board.list(),
-        facts=facts,
-        best_config={**search.space.fixed, **best.params},
-        next_commands=next_commands(search.folder, parts),
-        title=f"WeightFlow: {search.name}",
-        seed=search.seed,
-    )
-
-
-def _comparable(space: Space, board: Board, epoch: int) -> optuna.study.Study:
-    """Return all trials that came to `epoch` with their scores there, pruned ones included.
-
-    The importances of the few trials that were never pruned would be those of chance.
-    """
-    compared = optuna.create_study()
-    for record in board.list():
-        scores = [entry["score"] for entry in record.history if entry["epoch"] == epoch]
-        if scores and math.isfinite(scores[0]):
-            compared.add_trial(as_optuna(space, record, scores[0]))
-    return compared
-
-
-def next_commands(folder: Path, parts: Split) -> tuple[str, ...]:
-    """Return what a user may want to type after a search."""
-    times = np.unique(np.concatenate([parts.seen.times, parts.test.times]))
-    grid = f"{times[0]:g}:{times[-1]:g}:{np.diff(times).min():g}"
-    best = os.path.relpath(folder / "best")
-    return (
-        f"python -m weightflow forecast --model {best} --times {grid} --out samples.npy",
-        "make ui",
-    )
-
-
-def _run_facts(search: Search, parts: Split) -> RunFacts:
-    return RunFacts(
+    finished = book.finished()
+    if not finished:
+        raise SearchError(_why_none_finished(book.all()))
+    front = pareto_front(finished, search.plan.criteria) if search.plan.several else None
+    repeats = book.repeated()
+    number = front.recommended if front else repeats[0].number if repeats else finished[0].number
+    best = book.records[number]
+    ended = Conclusion(
+        folder=search.folder,
         name=search.name,
         data_name=search.dataset.name,
         data_hash=search.dataset.snapshots.digest(),
         protocol=search.protocol.value,
+        parts=search.parts,
+        config=ExperimentConfig.parse(nest(best.params)),
         seed=search.seed,
-        space_digest=search.space.digest(),
-        facts=environment_facts(),
-        description=f"{_describe(search, parts)}. {search.space.description}",
+        best=best,
+        trials=book.all(),
+        compared=book.comparable(search.shared_config.training.grace_epochs),
+        front=front,
+        repeats=repeats,
+        decision=ending.decision() if search.plan.stop_at_floor and not search.plan.several else "",
+        used=_used(book, resources, began),
     )
+    with Crew(resources, ArrayCache(search.cache), say) as crew:
+        left = conclude(ended, crew, say)
+    with suppress(OSError):  # it may hold what a stopped trial has left
+        (search.folder / CHECKPOINTS).rmdir()
+    tracked = run.finish(best, search.folder / "best", left.files, left.pictures, left.metrics, "FINISHED")
+    return Outcome(search.folder, best, book.all(), ended.decision, repeats, left.scores, left.next_commands, tracked)
 
 
-def _describe(search: Search, parts: Split) -> str:
-    return (
-        f"{search.dataset.name}, protocol {search.protocol}: {len(parts.seen)} seen snapshots, trials fitted to "
-        f"{len(parts.fit)}, score = half the negative log-likelihood of {len(parts.interior)} interior and half that "
-        f"of {len(parts.last)} last held-out snapshots"
+def _used(book: Book, resources: Resources, began: float) -> str:
+    reserved = resources.per_trial
+    hours = ", ".join(
+        f"{book.trial_hours * share:.2g} {name}-hours"
+        for name, share in (("CPU", reserved["cpu"]), ("GPU", reserved.get("gpu", 0.0)))
+        if share
     )
+    return f"{(time.time() - began) / 60:.1f} minutes up to this report, trials {hours} over all processes"
 
 
 def _why_none_finished(trials: tuple[TrialRecord, ...]) -> str:
@@ -384,8 +349,4 @@ def _why_none_finished(trials: tuple[TrialRecord, ...]) -> str:
     if failed:
         reason, count = failed.most_common(1)[0]
         return f"no trial finished: {sum(failed.values())} of {len(trials)} failed, {count} of them because {reason}"
-    return f"no trial of {len(trials)} finished within the time budget; give more time with `--time-budget`."
-
-
-def _list(times: np.ndarray) -> str:
-    return ", ".join(f"{time:g}" for time in times)
+    return f"no trial of {len(trials)} finished within the budget; give more with `--time-budget`."

@@ -1,5 +1,7 @@
 """What a search says at its end."""
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 
@@ -26,9 +28,23 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
         table.add_row(method, *(f"{scores.mean(method, metric):.4f}" for metric in shown), style=style)
     console.print(table)
     console.print(summary(scores), highlight=False)
+    for repeated in outcome.repeats:
+        half = "" if repeated.half is None else f" ± {repeated.half:.4f}"
+        console.print(
+            f"Trial {repeated.number} has score {repeated.mean:.4f}{half} over {len(repeated.scores)} seeds.",
+            highlight=False,
+        )
+    if outcome.decision:
+        console.print(outcome.decision, highlight=False)
     if "model" in outcome.tracked:
         model = f"{outcome.tracked['model']} version {outcome.tracked['model_version']}"
         console.print(f"MLflow has it as model {model}, in {outcome.tracked['tracking_uri']}.", highlight=False)
+    if "problem" in outcome.tracked:
+        console.print(
+            f"MLflow lacks a part ({outcome.tracked['problem']}); all of it is on disk. Send it later:", highlight=False
+        )
+        where = "" if outcome.folder.parent == Path("runs").resolve() else f" --out {outcome.folder.parent}"
+        console.print(f"  python -m weightflow sync {outcome.folder.name}{where}", highlight=False, soft_wrap=True)
     console.print("\nNext:", highlight=False)
     for command in (f"open {outcome.folder / 'report.html'}", *outcome.next_commands):
         console.print(f"  {command}", highlight=False, soft_wrap=True)

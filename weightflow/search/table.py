@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from weightflow.search.ending import Ending
 from weightflow.trials import TrialRecord, TrialState
 
 ROWS = 12
@@ -26,13 +27,13 @@ class LiveTable:
     """Shows the trials that run and the best so far, and how much time is left."""
 
     def __init__(
-        self, console: Console, trials: int, epochs: int, deadline: float, past: Sequence[TrialRecord] = ()
+        self, console: Console, trials: int, epochs: int, ending: Ending, past: Sequence[TrialRecord] = ()
     ) -> None:
         self.console = console
         self.trials = trials
         self.epochs = epochs
-        self.deadline = deadline
-        self.records = {record.trial_id: record for record in past}
+        self.ending = ending
+        self.records = {record.number: record for record in past}
         self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> "LiveTable":
@@ -49,28 +50,34 @@ class LiveTable:
 
     def start_trial(self, record: TrialRecord) -> None:
         """Add a row."""
-        self.records[record.trial_id] = record
+        again = record.retries > (self.records[record.number].retries if record.number in self.records else 0)
+        self.records[record.number] = record
+        if again:
+            text = (
+                f"{_name(record)} failed after {record.epochs}/{self.epochs} epochs and is tried again: {record.reason}"
+            )
+            self.console.print(text, highlight=False, soft_wrap=True)
 
     def log_epoch(self, record: TrialRecord, epoch: int, metrics: dict[str, float]) -> None:
         """Update a row."""
-        self.records[record.trial_id] = record
+        self.records[record.number] = record
 
     def end_trial(self, record: TrialRecord) -> None:
         """Close a row."""
-        self.records[record.trial_id] = record
+        self.records[record.number] = record
         if not self.console.is_terminal:
             score = "no score" if record.score is None else f"score {record.score:.4f}"
             reason = f" ({record.reason})" if record.reason else ""
             self.console.print(
-                f"trial {record.number:02d} {record.state.value} after {record.epochs}/{self.epochs} epochs, {score}, "
+                f"{_name(record)} {record.state.value} after {record.epochs}/{self.epochs} epochs, {score}, "
                 f"{record.seconds:.0f} s: {_summary(record)}{reason}",
                 highlight=False,
                 soft_wrap=True,
             )
 
     def _render(self) -> Any:
-        left = max(0.0, self.deadline - time.time())
-        states = [record.state for record in self.records.values()]
+        left = max(0.0, self.ending.deadline - time.time())
+        states = [record.state for record in list(self.records.values()) if record.repeat_of is None]
         ended = sum(state is not TrialState.RUNNING for state in states)
         table = Table(
             title=f"{ended} of at most {self.trials} trials ended, {states.count(TrialState.RUNNING)} running, "
@@ -87,7 +94,7 @@ class LiveTable:
             score = "" if record.score is None else f"{record.score:.4f}"
             values = (str(record.params.get(column, "")) for column in COLUMNS)
             table.add_row(
-                str(record.number),
+                str(record.number) if record.repeat_of is None else f"{record.number} = {record.repeat_of}",
                 record.state.value,
                 score,
                 f"{record.epochs}/{self.epochs}",
@@ -98,11 +105,16 @@ class LiveTable:
         return table
 
     def _shown(self) -> list[TrialRecord]:
-        running = [r for r in self.records.values() if r.state is TrialState.RUNNING]
-        rest = [r for r in self.records.values() if r.state is not TrialState.RUNNING]
+        known = list(self.records.values())  # the search adds to them in another thread
+        running = [r for r in known if r.state is TrialState.RUNNING]
+        rest = [r for r in known if r.state is not TrialState.RUNNING]
         rank = {TrialState.FINISHED: 0, TrialState.PRUNED: 1, TrialState.STOPPED: 2, TrialState.FAILED: 3}
         rest.sort(key=lambda r: (rank[r.state], float("inf") if r.score is None else r.score))
         return [*rest[: max(1, ROWS - len(running))], *running]
+
+
+def _name(record: TrialRecord) -> str:
+    return f"trial {record.number:02d}" + ("" if record.repeat_of is None else f" (repeats {record.repeat_of:02d})")
 
 
 def _summary(record: TrialRecord) -> str:

@@ -20,9 +20,10 @@ for _name, _value in {
 from weightflow.tracking.config import TrackingConfig  # noqa: E402
 from weightflow.tracking.facts import RunFacts, environment_facts  # noqa: E402
 from weightflow.tracking.search_run import SearchRun  # noqa: E402
+from weightflow.tracking.sync import sync  # noqa: E402
 
 # What goes wrong reaches the user once and in words (see `Link`), not as the tracebacks and retries of these.
 for _name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
-__all__ = ["RunFacts", "SearchRun", "TrackingConfig", "environment_facts"]
+__all__ = ["RunFacts", "SearchRun", "TrackingConfig", "environment_facts", "sync"]

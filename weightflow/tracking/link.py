@@ -16,21 +16,27 @@ T = TypeVar("T")
 class Link:
     """The one place where MLflow may fail without taking the search with it.
 
+    Args:
+        uri: of the store, for people to read.
+        search: name of the search, under which what is missing can be sent later.
+        aloud: whether the first failure is told on stderr; if not, the caller tells it.
+
     Attributes:
         broken: whether the last attempt failed.
         problem: what was wrong with it.
         silent: whether that was that nobody answered.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, search: str, aloud: bool) -> None:
         self.uri = uri
+        self.search = search
         self.broken = False
         self.problem = ""
         self.silent = False
-        self._warned = False
+        self._told = not aloud
 
     def attempt(self, job: Callable[[], T]) -> T | None:
-        """Return what `job` returns, or None if it failed; the first failure is told on stderr."""
+        """Return what `job` returns, or None if it failed."""
         try:
             done = job()
         # MLflow hands on whatever the client of its store raises (requests, SQLAlchemy, boto3, ...): no list is whole.
@@ -42,12 +48,13 @@ class Link:
         return done
 
     def _warn(self) -> None:
-        if self._warned:
+        if self._told:
             return
-        self._warned = True
+        self._told = True
         print(
-            f"warning: MLflow at {self.uri} cannot be written to: {self.problem}. The search goes on; what is missing "
-            "there will be written if that is mended in time, and results on disk are not touched.",
+            f"warning: MLflow at {self.uri} cannot be written to: {self.problem}. The search goes on, and results on "
+            "disk are not touched; what is missing there is written if that is mended in time, and else by `python -m "
+            f"weightflow sync {self.search}`.",
             file=sys.stderr,
         )
 

@@ -14,13 +14,15 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from weightflow.tracking.facts import GIT_COMMIT, UNKNOWN, RunFacts
-from weightflow.tracking.trial_run import as_params, shorten
+from weightflow.tracking.lookup import SEARCH_ID
+from weightflow.tracking.stored_run import StoredRun, shorten
 from weightflow.trials import TrialState
 
 
-def common_tags(facts: RunFacts) -> dict[str, str]:
+def common_tags(search_id: str, facts: RunFacts) -> dict[str, str]:
     """Return what each run of a search is tagged with, so that any of them stands alone."""
     tags = {
+        SEARCH_ID: search_id,
         "search": facts.name,
         "data": facts.data_name,
         "data_hash": facts.data_hash,
@@ -36,10 +38,21 @@ def common_tags(facts: RunFacts) -> dict[str, str]:
     return tags | ({MLFLOW_GIT_COMMIT: commit} if len(commit) == 40 else {})
 
 
-def create_parent(client: MlflowClient, experiment: str, facts: RunFacts) -> str:
-    """Make the run, and return its id."""
-    tags = {**common_tags(facts), MLFLOW_RUN_NOTE: shorten(facts.description), "state": TrialState.RUNNING.value}
-    run_id = client.create_run(experiment, tags=tags, run_name=facts.name).info.run_id
+def create_parent(client: MlflowClient, experiment: str, search_id: str, facts: RunFacts) -> StoredRun:
+    """Make the run, or none if its files cannot be stored."""
+    own = {MLFLOW_RUN_NOTE: shorten(facts.description), "state": TrialState.RUNNING.value}
+    tags = {**common_tags(search_id, facts), **own}
+    run = StoredRun(client, client.create_run(experiment, tags=tags, run_name=facts.name))
+    try:
+        describe(client, run, facts)
+    except Exception:
+        client.delete_run(run.id)
+        raise
+    return run
+
+
+def describe(client: MlflowClient, run: StoredRun, facts: RunFacts) -> None:
+    """Write what is known before the first trial; a process that was killed may not have come to it."""
     known = {
         "data": facts.data_name,
         "data_hash": facts.data_hash,
@@ -47,22 +60,9 @@ def create_parent(client: MlflowClient, experiment: str, facts: RunFacts) -> str
         "seed": facts.seed,
         "space": facts.space_digest,
     }
-    try:
-        client.log_batch(run_id, params=as_params(known))
-        # Files are first wanted when hours of search are over; this one shows now whether they can be stored.
-        client.log_dict(run_id, {"name": facts.name, **known, **facts.facts}, "search.json")
-    except Exception:
-        client.delete_run(run_id)
-        raise
-    return run_id
-
-
-def reopen_parent(client: MlflowClient, run_id: str) -> str:
-    """Let the run go on, and return the id of its experiment."""
-    experiment = client.get_run(run_id).info.experiment_id
-    client.update_run(run_id, status="RUNNING")
-    client.set_tag(run_id, "state", TrialState.RUNNING.value)
-    return experiment
+    run.write(params=known)
+    # Files are first wanted when hours of search are over; this one shows now whether they can be stored.
+    client.log_dict(run.id, {"name": facts.name, **known, **facts.facts}, "search.json")
 
 
 def _user() -> str:

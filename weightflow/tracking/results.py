@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import weightflow
 from weightflow.model import WeightFlow, load
-from weightflow.tracking.trial_run import now
+from weightflow.tracking.stored_run import now
 from weightflow.types import Kind
 
 SERVED_WITH = (
@@ -41,6 +41,7 @@ SERVED_WITH = (
 
 _PACKAGE = Path(weightflow.__file__).parent
 _SERVED_MODEL = Path(__file__).parent / "served_model.py"
+_TYPE = "weightflow"
 _USE = (
     "Samples of the distribution at any time. Input: a column `time`, in the units of the data. Parameters: `draws` "
     "and `seed`. Output: one row for each time and draw."
@@ -57,7 +58,7 @@ class Results:
     Attributes:
         model_dir: its model directory.
         files: scores and report.
-        pictures: PNG by name.
+        pictures: PNG files.
         metrics: of the test part.
         status: how the search ended, in MLflow's words.
         at: when, in milliseconds.
@@ -65,28 +66,34 @@ class Results:
 
     model_dir: Path | None
     files: Sequence[Path]
-    pictures: dict[str, bytes]
-    metrics: dict[str, float]
+    pictures: Sequence[Path]
+    metrics: Mapping[str, float]
     status: Status
     at: int = field(default_factory=now)
 
-    def points(self, step: int, model_id: str | None = None) -> list[Metric]:
-        """Return the metrics as MLflow takes them; those of a run and of its model are the same points."""
-        return [Metric(key, float(value), self.at, step, model_id) for key, value in self.metrics.items()]
+    def points(self, step: int) -> list[Metric]:
+        """Return the metrics as MLflow takes them."""
+        return [Metric(key, float(value), self.at, step) for key, value in self.metrics.items()]
 
 
-def log_files(client: MlflowClient, run_id: str, files: Sequence[Path]) -> None:
-    """Attach files to a run."""
+def log_files(client: MlflowClient, run_id: str, files: Sequence[Path], folder: str | None = None) -> None:
+    """Attach files to a run, in place of those of the same names."""
     for file in files:
-        client.log_artifact(run_id, str(file))
+        client.log_artifact(run_id, str(file), folder)
 
 
-def log_pictures(client: MlflowClient, run_id: str, pictures: dict[str, bytes]) -> None:
-    """Attach pictures to a run, under `pictures/`."""
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, content in pictures.items():
-            Path(scratch, name).with_suffix(".png").write_bytes(content)
-        client.log_artifacts(run_id, scratch, "pictures")
+def registered_version(client: MlflowClient, run_id: str, name: str) -> str | None:
+    """Return the version of a registered model that a run has led to, if there is one."""
+    found = client.search_model_versions(f"run_id = '{run_id}'", order_by=["version_number DESC"])
+    return next((str(version.version) for version in found if version.name == name), None)
+
+
+def clear_models(client: MlflowClient, run_id: str, experiment: str) -> None:
+    """Delete the logged models of a run that no version came of: an attempt that was cut off has left them."""
+    used = {version.model_id for version in client.search_model_versions(f"run_id = '{run_id}'")}
+    for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
+        if model.model_id not in used and model.model_type == _TYPE:
+            client.delete_logged_model(model.model_id)
 
 
 def log_model(client: MlflowClient, run_id: str, model_dir: Path, name: str, params: dict[str, str]) -> LoggedModel:
@@ -97,7 +104,7 @@ def log_model(client: MlflowClient, run_id: str, model_dir: Path, name: str, par
     model = load(model_dir)
     example = pd.DataFrame({"time": model.span})
     run = client.get_run(run_id)
-    logged = client.create_logged_model(run.info.experiment_id, name, run_id, params=params, model_type="weightflow")
+    logged = client.create_logged_model(run.info.experiment_id, name, run_id, params=params, model_type=_TYPE)
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch, "model")
         mlflow.pyfunc.save_model(

@@ -1,21 +1,32 @@
 """The runs of a search: one for itself, one nested run for each trial."""
 
 import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from weightflow.errors import InputError
 from weightflow.tracking.config import TrackingConfig
 from weightflow.tracking.facts import RunFacts
 from weightflow.tracking.link import Link, in_words, unreachable
-from weightflow.tracking.parent_run import common_tags, create_parent, reopen_parent
-from weightflow.tracking.results import Results, Status, log_files, log_model, log_pictures, register_model
-from weightflow.tracking.run_ids import RUNS_FILE, RunIds
-from weightflow.tracking.store import open_store
-from weightflow.tracking.trial_run import TrialRun, as_tags, trial_name
+from weightflow.tracking.lookup import look_up
+from weightflow.tracking.parent_run import common_tags, create_parent, describe
+from weightflow.tracking.results import (
+    Results,
+    Status,
+    clear_models,
+    log_files,
+    log_model,
+    register_model,
+    registered_version,
+)
+from weightflow.tracking.store import open_experiment, open_store
+from weightflow.tracking.stored_run import StoredRun, now
+from weightflow.tracking.trial_run import TrialRun, trial_name
 from weightflow.trials import TrialRecord, TrialState
 
 _WRITE_SECONDS = 1.0
@@ -27,47 +38,82 @@ _STATES = {"FINISHED": TrialState.FINISHED, "KILLED": TrialState.STOPPED, "FAILE
 class SearchRun:
     """Takes news of trials at once and writes them about every second, in a thread of its own.
 
-    So a slow or dead server never holds up the search. Nobody else writes.
+    So a slow or dead server never holds up the search. Nobody else writes. Which runs belong to the search is known to
+    the store alone, by the tags `search_id` and `trial`: whenever a process ends, the next one goes on in the same
+    runs, and sends of what it is told only what is not in them.
     """
 
     def __init__(
-        self, client: MlflowClient, experiment: str, config: TrackingConfig, folder: Path, facts: RunFacts, ids: RunIds
+        self,
+        client: MlflowClient,
+        parent: StoredRun,
+        found: Mapping[int, StoredRun],
+        config: TrackingConfig,
+        search_id: str,
+        facts: RunFacts,
+        live: bool,
     ) -> None:
         self.config = config
-        self.folder = folder
         self.facts = facts
+        self.search_id = search_id
         self._client = client
-        self._experiment = experiment
-        self._ids = ids
-        self._trials: dict[str, TrialRun] = {}
+        self._parent = parent
+        self._found = found
+        self._trials: dict[int, TrialRun] = {}
         self._lock = threading.Lock()  # of `_trials`, which both threads use
-        self._link = Link(config.shown_uri)
+        self._link = Link(config.shown_uri, facts.name, aloud=live)
         self._closing = threading.Event()
         self._writer = threading.Thread(target=self._write_on, name="weightflow-mlflow", daemon=True)
-        self._writer.start()
+        if live:
+            self._writer.start()
 
     @classmethod
-    def open(cls, config: TrackingConfig, folder: Path, facts: RunFacts) -> "SearchRun":
-        """Open the store, the experiment and the search's run: a new one, or the one that `folder` remembers.
+    def open(cls, config: TrackingConfig, search_id: str, facts: RunFacts, live: bool = True) -> "SearchRun":
+        """Open the runs of a search: those that the store has for it, in whichever experiment they are.
+
+        The search's run is made where there is none: at first, and when the store was emptied or is another one.
+
+        Args:
+            config: of the store.
+            search_id: a text that no other search has, of letters, digits and dashes. A search that goes on gives the
+                same one.
+            facts: what is known of the search.
+            live: the search is about to run or to go on: its run shows so, news are written as they come, and a
+                failure to do so is told on stderr. If not, news wait for `finish`, which tells of failures.
 
         Raises:
-            InputError: the store cannot be used, or does not hold the run that `folder` remembers.
+            InputError: the store cannot be used.
         """
-        ids = RunIds.read(folder)
-        client, experiment = open_store(config)
+        client = open_store(config)
         try:
-            if ids is None:
-                ids = RunIds(create_parent(client, experiment, facts))
-                ids.write(folder)
+            found = look_up(client, search_id)
+            if found.parent is None:
+                parent = create_parent(client, open_experiment(client, config), search_id, facts)
             else:
-                experiment = reopen_parent(client, ids.parent)
+                parent = StoredRun(client, found.parent)
+                describe(client, parent, facts)
+                experiment = client.get_experiment(parent.experiment).name
+                config = config.model_copy(update={"experiment": experiment})
+            if live:
+                parent.write(tags={"state": TrialState.RUNNING.value})
+                parent.change("RUNNING", now())
+            trials = {number: StoredRun(client, run) for number, run in found.trials.items()}
+            for run in trials.values():
+                run.write(tags={MLFLOW_PARENT_RUN_ID: parent.id})  # the one before may have been deleted
+        except InputError:
+            raise
         # See `Link.attempt`: what a store raises is not known beforehand.
         except Exception as error:
             raise InputError(
                 f"the search cannot be tracked in {config.shown_uri}: {in_words(error)}; see that the store and its "
-                f"files can be written; if it was moved or emptied, remove `{folder / RUNS_FILE}` to begin new runs."
+                "files can be written."
             ) from error
-        return cls(client, experiment, config, folder, facts, ids)
+        return cls(client, parent, trials, config, search_id, facts, live)
+
+    def replay(self, records: Iterable[TrialRecord]) -> None:
+        """Tell all that is known of trials; their runs get what an earlier process did not come to write."""
+        for record in records:
+            self._trial(record).change(record)
 
     def start_trial(self, record: TrialRecord) -> None:
         """A trial has started, or goes on."""
@@ -85,34 +131,39 @@ class SearchRun:
         self,
         best: TrialRecord | None,
         model_dir: Path | None,
-        files: list[Path],
-        pictures: dict[str, bytes],
-        metrics: dict[str, float],
+        files: Sequence[Path],
+        pictures: Sequence[Path],
+        metrics: Mapping[str, float],
         status: Status,
     ) -> dict[str, str]:
         """Write what is not written yet, attach the results, and close all runs; only the first call counts.
 
         Args:
             best: the trial that won, if one did.
-            model_dir: its model directory, which is logged and registered.
+            model_dir: its model directory, which is logged and registered, unless the trial's run has led to a version
+                of the registered model before.
             files: scores and report.
-            pictures: PNG by name.
+            pictures: PNG files.
             metrics: of the test part, for the best trial's run and the search's.
             status: how the search ended.
 
         Returns:
             what a user may look up: `tracking_uri`, `experiment`, `page` of the UI with all runs, `run_id` of the
             search, `best_run_id`, `model`, `model_version` and `model_uri`; on a server `url` and `best_url`; `problem`
-            where something is missing.
+            where something is missing, which `sync` can send later.
         """
         if self._closing.is_set():
             return {}
         self._closing.set()
-        self._writer.join()
+        if self._writer.is_alive():
+            self._writer.join()
         found = {"tracking_uri": self.config.shown_uri, "experiment": self.config.experiment}
-        found |= {"page": f"#/experiments/{self._experiment}/runs?{_TRAINING}", **self._address("", self._ids.parent)}
+        found |= {
+            "page": f"#/experiments/{self._parent.experiment}/runs?{_TRAINING}",
+            **self._address("", self._parent),
+        }
         results = Results(model_dir, files, pictures, metrics, status)
-        for step in (self._close_trials, self._attach, self._register, self._close_parent):
+        for step in (self._close_trials, self._close_lost, self._attach, self._register, self._close_parent):
             found |= self._link.attempt(lambda step=step: step(best, results)) or {}
             if self._link.broken:
                 found.setdefault("problem", self._link.problem)
@@ -122,9 +173,9 @@ class SearchRun:
 
     def _trial(self, record: TrialRecord) -> TrialRun:
         with self._lock:
-            if record.trial_id not in self._trials:
-                self._trials[record.trial_id] = TrialRun(record, record.trial_id in self._ids.trials)
-            return self._trials[record.trial_id]
+            if record.number not in self._trials:
+                self._trials[record.number] = TrialRun(record, self._found.get(record.number))
+            return self._trials[record.number]
 
     def _write_on(self) -> None:
         while not self._closing.wait(_RETRY_SECONDS if self._link.broken else _WRITE_SECONDS):
@@ -134,10 +185,10 @@ class SearchRun:
         """Bring all trials up to date; one that is refused, as its run was deleted, does not hold up the others."""
         refusal: Exception | None = None
         with self._lock:
-            trials = list(self._trials.items())
-        for trial_id, trial in trials:
+            pending = [trial for trial in self._trials.values() if trial.pending]
+        for trial in pending:
             try:
-                self._write_trial(trial_id, trial)
+                trial.write(self._run_of(trial))
             except Exception as error:
                 if unreachable(error):
                     raise
@@ -145,73 +196,78 @@ class SearchRun:
         if refusal is not None:
             raise refusal
 
-    def _write_trial(self, trial_id: str, trial: TrialRun) -> None:
-        if trial_id not in self._ids.trials:
-            tags = common_tags(self.facts)
-            self._ids.trials[trial_id] = trial.create(
-                self._client, self._experiment, self._ids.parent, self.facts.name, tags
-            )
-            self._ids.write(self.folder)
-        trial.write(self._client, self._ids.trials[trial_id])
+    def _run_of(self, trial: TrialRun) -> StoredRun:
+        tags = common_tags(self.search_id, self.facts)
+        return trial.run or trial.create(self._client, self._parent, self.facts.name, tags)
 
     def _answers(self) -> bool:
-        return self._link.attempt(lambda: self._client.get_run(self._ids.parent)) is not None
+        return self._link.attempt(lambda: self._client.get_run(self._parent.id)) is not None
 
     def _close_trials(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
         """Write all that is known of trials, and leave none of them running."""
-        if best is not None and best.trial_id not in self._ids.trials:
-            self._trial(best)
+        if best is not None:
+            self.replay([best])
         for trial in self._trials.values():
             if trial.record.state is TrialState.RUNNING:
                 trial.change(replace(trial.record, state=TrialState.STOPPED, reason="the search ended before it did"))
         self._write()
-        for trial_id in self._ids.trials.keys() - self._trials.keys():
-            self._close_lost(self._ids.trials[trial_id])
         return {}
 
-    def _close_lost(self, run_id: str) -> None:
-        """End the run of a trial that was cut off with an earlier process and that Ray has not taken up again."""
-        if self._client.get_run(run_id).info.status == "RUNNING":
-            tags = {"state": TrialState.STOPPED.value, "reason": "cut off with the process that ran it"}
-            self._client.log_batch(run_id, tags=as_tags(tags))
-            self._client.set_terminated(run_id, "KILLED")
+    def _close_lost(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
+        """End the runs of trials that were cut off with an earlier process and that nobody has taken up again."""
+        used = {trial.run.id for trial in self._trials.values() if trial.run is not None}
+        tags = {"state": TrialState.STOPPED.value, "reason": "cut off with the process that ran it"}
+        for found in look_up(self._client, self.search_id, {self._parent.id, *used}).trials.values():
+            if found.info.status == "RUNNING" and found.info.run_id not in used:
+                run = StoredRun(self._client, found)
+                run.write(tags=tags)
+                run.change("KILLED", now())
+        return {}
 
     def _attach(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
         if best is None:
             return {}
-        run_id = self._ids.trials[best.trial_id]
-        self._client.log_batch(run_id, metrics=results.points(best.epochs))
+        run = self._run_of(self._trial(best))
+        run.write(metrics=results.points(best.epochs))
         if results.model_dir is not None:
-            self._client.log_artifacts(run_id, str(results.model_dir), "model")
-        log_pictures(self._client, run_id, results.pictures)
-        log_files(self._client, run_id, results.files)
-        return self._address("best_", run_id)
+            self._client.log_artifacts(run.id, str(results.model_dir), "model")
+        log_files(self._client, run.id, results.pictures, "pictures")
+        log_files(self._client, run.id, results.files)
+        return self._address("best_", run)
 
     def _register(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
         if best is None or results.model_dir is None:
             return {}
-        run_id, name = self._ids.trials[best.trial_id], self.config.model_name(self.facts.data_name)
-        params = {key: str(value) for key, value in best.params.items()}
-        logged = log_model(self._client, run_id, results.model_dir, name, params)
-        self._client.log_batch(run_id, metrics=results.points(best.epochs, logged.model_id))
-        tags = {"search": self.facts.name, "data_hash": self.facts.data_hash, "protocol": self.facts.protocol}
-        description = f"Trial {trial_name(best)} of the search {self.facts.name}. {self.facts.description}"
-        version = register_model(self._client, logged, name, description, tags)
+        run, name = self._run_of(self._trial(best)), self.config.model_name(self.facts.data_name)
+        version = registered_version(self._client, run.id, name)
+        if version is None:
+            version = self._make_version(run, best, results.model_dir, name, results.metrics)
         return {"model": name, "model_version": version, "model_uri": f"models:/{name}/{version}"}
 
+    def _make_version(
+        self, run: StoredRun, best: TrialRecord, model_dir: Path, name: str, metrics: Iterable[str]
+    ) -> str:
+        clear_models(self._client, run.id, run.experiment)
+        params = {key: str(value) for key, value in best.params.items()}
+        logged = log_model(self._client, run.id, model_dir, name, params)
+        run.link(metrics, logged.model_id)
+        tags = {"search": self.facts.name, "data_hash": self.facts.data_hash, "protocol": self.facts.protocol}
+        description = f"Trial {trial_name(best)} of the search {self.facts.name}. {self.facts.description}"
+        return register_model(self._client, logged, name, description, tags)
+
     def _close_parent(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
-        run_id, tags, metrics = self._ids.parent, {"state": _STATES[results.status].value}, results.points(0)
+        run, tags, metrics = self._parent, {"state": _STATES[results.status].value}, results.points(0)
         if best is not None:
-            tags |= {"best_trial": trial_name(best), "best_run_id": self._ids.trials[best.trial_id]}
+            tags |= {"best_trial": trial_name(best), "best_run_id": self._run_of(self._trial(best)).id}
             metrics += [] if best.score is None else [Metric("score", best.score, results.at, 0)]
-        self._client.log_batch(run_id, metrics=metrics, tags=as_tags(tags))
-        self._client.set_terminated(run_id, results.status)
-        log_files(self._client, run_id, results.files)
+        run.write(metrics=metrics, tags=tags)
+        run.change(results.status, results.at)
+        log_files(self._client, run.id, results.files)
         return {}
 
-    def _address(self, prefix: str, run_id: str) -> dict[str, str]:
-        ids = {f"{prefix}run_id": run_id}
+    def _address(self, prefix: str, run: StoredRun) -> dict[str, str]:
+        ids = {f"{prefix}run_id": run.id}
         if not self.config.on_server:
             return ids
-        page = f"#/experiments/{self._experiment}/runs/{run_id}?{_TRAINING}"
+        page = f"#/experiments/{run.experiment}/runs/{run.id}?{_TRAINING}"
         return {**ids, f"{prefix}url": f"{self.config.shown_uri.rstrip('/')}/{page}"}

@@ -20,34 +20,48 @@ _DESCRIPTION = (
 )
 
 
-def open_store(config: TrackingConfig) -> tuple[MlflowClient, str]:
-    """Return a client and the experiment's id; a missing store or experiment is made.
+def open_store(config: TrackingConfig) -> MlflowClient:
+    """Return a client; a missing store is made.
 
     Raises:
         InputError: the store cannot be opened.
     """
+    with _named(config), _alone(config.tracking_uri):
+        client = MlflowClient(config.tracking_uri, config.tracking_uri)
+        client.search_experiments(max_results=1)  # makes the tables, and finds out whether anybody answers
+        return client
+
+
+def open_experiment(client: MlflowClient, config: TrackingConfig) -> str:
+    """Return the id of the experiment for new runs; a missing one is made.
+
+    Raises:
+        InputError: the store does not answer, or the experiment is deleted.
+    """
+    with _named(config), _alone(config.tracking_uri):
+        found = client.get_experiment_by_name(config.experiment)
+        if found is None:
+            tags = {MLFLOW_RUN_NOTE: _DESCRIPTION}
+            return client.create_experiment(config.experiment, config.artifact_location, tags)
+        if found.lifecycle_stage != "active":
+            raise InputError(
+                f"its experiment `{config.experiment}` is deleted (to get it back: mlflow experiments restore "
+                f"--experiment-id {found.experiment_id})"
+            )
+        return found.experiment_id
+
+
+@contextmanager
+def _named(config: TrackingConfig) -> Generator[None, None, None]:
+    """Say of what goes wrong where it does, and what to do."""
     try:
-        with _alone(config.tracking_uri):
-            client = MlflowClient(config.tracking_uri, config.tracking_uri)
-            return client, _experiment(client, config)
+        yield
     # See `Link.attempt`: what a store raises is not known beforehand.
     except Exception as error:
         raise InputError(
             f"the MLflow store {config.shown_uri} cannot be used: {in_words(error)}; start it, or name another as "
             f"`tracking_uri` in mlflow.yml or in {URI_VARIABLE}, such as sqlite:///mlflow.db."
         ) from error
-
-
-def _experiment(client: MlflowClient, config: TrackingConfig) -> str:
-    found = client.get_experiment_by_name(config.experiment)
-    if found is None:
-        return client.create_experiment(config.experiment, config.artifact_location, {MLFLOW_RUN_NOTE: _DESCRIPTION})
-    if found.lifecycle_stage != "active":
-        raise InputError(
-            f"its experiment `{config.experiment}` is deleted (to get it back: mlflow experiments restore "
-            f"--experiment-id {found.experiment_id})"
-        )
-    return found.experiment_id
 
 
 @contextmanager

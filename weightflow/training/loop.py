@@ -12,7 +12,8 @@ from torch import Tensor
 from weightflow.dynamics import Rollout
 from weightflow.errors import TrainingError
 from weightflow.files import Arrays
-from weightflow.rng import generator, seeded, torch_generator
+from weightflow.rng import generator
+from weightflow.torch_rng import seeded, torch_generator
 from weightflow.training.collocation import Collocation
 from weightflow.training.objectives import RolloutObjective
 from weightflow.training.options import TrainingOptions

@@ -47,3 +47,13 @@ class TrainingOptions(Options):
     def warm_epochs(self) -> int:
         """Epochs of collocation."""
         return round(self.warm_share * self.epochs)
+
+    @property
+    def grace_epochs(self) -> int:
+        """Epochs after which scores can first be compared: a quarter of the collocation.
+
+        Measured on 24 random configurations each of two systems, 12 epochs: the rank correlation of the score after
+        1, 2, 4 and 8 epochs with the final one was 0.6 to 0.8, 0.8 to 0.9, 0.94 and 0.98, and from the second epoch on
+        the configuration that was best in the end was among the best four.
+        """
+        return max(1, self.warm_epochs // 4)

@@ -17,7 +17,8 @@ from weightflow.bridge import Bridge
 from weightflow.dynamics import Direct
 from weightflow.errors import TrainingError
 from weightflow.files import Arrays
-from weightflow.rng import generator, seeded
+from weightflow.rng import generator
+from weightflow.torch_rng import seeded
 from weightflow.training.options import TeacherOptions
 
 TABLE_SIZE = 2049

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from weightflow.report.content import Report
 from weightflow.report.picture import Picture
+from weightflow.report.plots.edges import mark_at_edge, top_of_bulk
 from weightflow.report.theme import Theme
 from weightflow.trials import TrialRecord, TrialState
 
@@ -29,7 +30,8 @@ def history(report: Report) -> Picture:
         "history",
         TITLE,
         "The score of each trial (held-out negative log-likelihood, lower is better). Hollow: stopped early, so that "
-        "the score is that of its last epoch. Triangles at the upper edge: worse than the axis shows. Crosses at the "
+        "the score is that of its last epoch. Diamonds: repeats of a trial with another seed, which are not counted "
+        "for the best. Triangles at the upper edge: worse than the axis shows. Crosses at the "
         "lower edge: failed. The line is the best finished trial so far.",
         alt=f"Scatter plot of the scores of {len(scored)} trials by number, with the best so far as a line.",
         draw=partial(_draw, report.trials, scored),
@@ -41,35 +43,34 @@ def _draw(trials: tuple[TrialRecord, ...], scored: list[tuple[TrialRecord, float
     axis = figure.subplots()
     numbers = np.array([trial.number for trial, _ in scored])
     scores = np.array([score for _, score in scored])
-    finished = np.array([trial.state is TrialState.FINISHED for trial, _ in scored])
+    ended = np.array([trial.state is TrialState.FINISHED for trial, _ in scored])
+    repeat = np.array([trial.repeat_of is not None for trial, _ in scored])
+    finished = ended & ~repeat
     failed = [trial.number for trial in trials if trial.state is TrialState.FAILED]
     top = _set_limits(axis, scores)
     colour = theme.colour("mccann")
-    for chosen, fill, word in ((finished, colour, "finished"), (~finished, "none", "stopped early")):
-        inside, label = chosen & (scores <= top), f"{word} ({chosen.sum()})"
-        axis.plot(numbers[inside], scores[inside], "o", color=colour, markerfacecolor=fill, ms=6, label=label)
+    for chosen, marker, fill, word in (
+        (finished, "o", colour, "finished"),
+        (~ended, "o", "none", "stopped early"),
+        (ended & repeat, "D", theme.background, "repeats"),
+    ):
+        if chosen.any():
+            inside, label = chosen & (scores <= top), f"{word} ({chosen.sum()})"
+            axis.plot(numbers[inside], scores[inside], marker, color=colour, mfc=fill, ms=6, label=label)
     best = np.minimum.accumulate(scores[finished])
     axis.step(numbers[finished], best, where="post", color=theme.colour("model"), linewidth=2, label="best so far")
-    _at_edge(axis, numbers[scores > top].tolist(), 0.985, "^", theme.muted, "worse than shown")
-    _at_edge(axis, failed, 0.0, "x", theme.ink, f"failed ({len(failed)})")
+    mark_at_edge(axis, numbers[scores > top].tolist(), 0.985, "^", theme.muted, "worse than shown")
+    mark_at_edge(axis, failed, 0.0, "x", theme.ink, f"failed ({len(failed)})")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("trial")
     axis.set_ylabel("score")
-    figure.legend(loc="outside upper left", ncols=5, fontsize=9.5)
+    figure.legend(loc="outside upper left", ncols=6, fontsize=9.5)
     return figure
 
 
 def _set_limits(axis: Axes, scores: np.ndarray) -> float:
-    """Let the axis end a little above the bulk of the scores: one diverging trial would flatten all others."""
-    low, middle = float(scores.min()), float(np.quantile(scores, 0.75))
-    top = float(scores[scores <= middle + 3 * (middle - low)].max())
+    """Let the axis end a little above the bulk of the scores, and return where it does."""
+    low, top = float(scores.min()), top_of_bulk(scores)
     margin = 0.08 * (top - low) or 0.05 * abs(low) or 1.0
     axis.set_ylim(low - margin, top + margin)
     return top
-
-
-def _at_edge(axis: Axes, numbers: list[int], height: float, marker: str, colour: str, label: str) -> None:
-    if numbers:
-        where = axis.get_xaxis_transform()
-        heights = [height] * len(numbers)
-        axis.plot(numbers, heights, marker, color=colour, ms=6, transform=where, clip_on=False, label=label)

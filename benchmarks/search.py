@@ -1,0 +1,440 @@
+"""What a search is worth and what it costs: samplers, early stopping, orchestration, many trials.
+
+python benchmarks/search.py efficiency   # best score against compute: ours, random with and without early stopping
+python benchmarks/search.py worth        # the searched model beside the untuned default, five systems, two protocols
+python benchmarks/search.py overhead     # wall time that is not the trials' own; two workers against one
+python benchmarks/search.py thousand     # 1,000 trials that do next to nothing
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from statistics import mean, median
+from typing import Annotated, Any
+
+import common
+import matplotlib as mpl
+import psutil
+import torch
+import typer
+
+from weightflow.anchors import ArrayCache
+from weightflow.data import Protocol, Split, split
+from weightflow.evaluation import evaluate
+from weightflow.experiment import ExperimentConfig, Prepared, flat_keys, nest, prepare
+from weightflow.search.book import Book
+from weightflow.search.cluster import connected
+from weightflow.search.ending import Ending
+from weightflow.search.plan import Plan, Point
+from weightflow.search.pool import Crew
+from weightflow.search.resources import Resources
+from weightflow.search.space import Space
+from weightflow.search.study import CHECKPOINTS
+from weightflow.search.trainable import Task
+from weightflow.search.tuning import run_trials
+from weightflow.systems import BUILT_IN, load_dataset
+from weightflow.trials import SamplerName, SchedulerName, TrialRecord, TrialState
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+SMALL: dict[str, Any] = {
+    "anchors.base_steps": 300,
+    "anchors.steps": 150,
+    "teacher.steps": 600,
+    "training.epochs": 12,
+    "training.collocation_steps": 20,
+    "training.rollout_steps": 2,
+}
+SEARCHED: dict[str, Any] = {
+    "dynamics.kind": {"kind": "choice", "values": ["ode", "cde"]},
+    "dynamics.time": {"kind": "choice", "values": [False, True]},
+    "dynamics.hidden": {"kind": "choice", "values": [8, 16, 32]},
+    "dynamics.depth": {"kind": "int", "low": 1, "high": 2},
+    "dynamics.solver": {"kind": "choice", "values": ["rk4", "midpoint", "euler"]},
+    "dynamics.steps": {"kind": "int", "low": 6, "high": 20},
+    "dynamics.z_dim": {"kind": "int", "low": 1, "high": 4, "when": {"dynamics.kind": "cde"}},
+    "training.objective": {"kind": "choice", "values": ["likelihood", "anchor"]},
+    "training.learning_rate": {"kind": "float", "low": 1e-4, "high": 3e-2, "log": True},
+    "training.pull_back": {"kind": "float", "low": 0.0, "high": 20.0},
+}
+TRIVIAL: dict[str, Any] = {
+    "anchors.base_steps": 20,
+    "anchors.steps": 10,
+    "teacher.steps": 20,
+    "dynamics.hidden": 4,
+    "dynamics.heads": 1,
+    "dynamics.steps": 4,
+    "training.epochs": 2,
+    "training.collocation_steps": 1,
+    "training.rollout_steps": 1,
+}
+FOREVER = 1e9
+
+
+class NothingFirst(Plan):
+    """A plan without the presets that ours tries first."""
+
+    def first_points(self, space: Space) -> Iterator[tuple[str, Point]]:
+        yield from ()
+
+
+@dataclass
+class Clock:
+    """Watches a search: when which score was the best, by wall time and by epochs."""
+
+    began: float = field(default_factory=time.time)
+    epochs: int = 0
+    best: float = float("inf")
+    rows: list[tuple[float, int, float]] = field(default_factory=list)
+    ended: list[float] = field(default_factory=list)
+    then: Callable[[], None] | None = None
+
+    def start_trial(self, record: TrialRecord) -> None:
+        """Nothing to note."""
+
+    def log_epoch(self, record: TrialRecord, epoch: int, metrics: dict[str, float]) -> None:
+        self.epochs += 1
+
+    def end_trial(self, record: TrialRecord) -> None:
+        self.ended.append(time.time() - self.began)
+        if self.then is not None:
+            self.then()
+        if record.state is TrialState.FINISHED and record.score is not None:
+            self.best = min(self.best, record.score)
+        self.rows.append((self.ended[-1], self.epochs, self.best))
+
+
+@dataclass
+class Ground:
+    """What searches on one system share."""
+
+    parts: Split
+    space: Space
+    prepared: Prepared
+    config: ExperimentConfig
+    seed: int
+
+    @classmethod
+    def of(cls, system: str, protocol: Protocol, space: Space, seed: int = 0) -> "Ground":
+        torch.set_num_threads(1)
+        parts = split(load_dataset(system, seed), protocol, seed)
+        _, first = next(Plan().first_points(space))
+        config = ExperimentConfig.parse(nest({**space.fixed, **first}))
+        return cls(parts, space, prepare(parts.fit, config, seed), config, seed)
+
+    def run(
+        self, plan: Plan, seed: int, cpus: int, then: Callable[[], None] | None = None
+    ) -> tuple[Clock, Book, float]:
+        """Run a search, and return what was seen of it, its book, and its wall time; `then` is called after trials."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / CHECKPOINTS).mkdir()
+            began = time.time()
+            config = self.config
+            training = config.training
+            identity = {"space": self.space.content()}
+            book = Book(folder, self.space, plan, training.epochs, training.grace_epochs, seed, identity, {})
+            clock = Clock(then=then)
+            book.watchers.append(clock)
+            task = Task(config, self.parts, self.seed, folder / "cache", folder / CHECKPOINTS, False)
+            ending = Ending(book, plan, 1.0, 0.0)
+            run_trials(book, ending, Resources(cpus, 0), self.prepared, task, folder / "tune", typer.echo)
+            book.close()
+            return clock, book, time.time() - began
+
+
+def small_space() -> Space:
+    return Space.build({"parameters": SEARCHED, "fixed": SMALL}, flat_keys())
+
+
+def trivial_space() -> Space:
+    kept = ("dynamics.kind", "dynamics.time", "dynamics.z_dim", "training.learning_rate", "training.pull_back")
+    return Space.build({"parameters": {key: SEARCHED[key] for key in kept}, "fixed": TRIVIAL}, flat_keys())
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+Out = Annotated[Path, typer.Option(help="Folder of the results.")]
+
+METHODS: dict[str, tuple[type[Plan], SamplerName, SchedulerName]] = {
+    "ours: presets, TPE, ASHA": (Plan, SamplerName.TPE, SchedulerName.ASHA),
+    "TPE, ASHA": (NothingFirst, SamplerName.TPE, SchedulerName.ASHA),
+    "random, ASHA": (NothingFirst, SamplerName.RANDOM, SchedulerName.ASHA),
+    "random": (NothingFirst, SamplerName.RANDOM, SchedulerName.NONE),
+}
+
+
+@app.command()
+def efficiency(
+    systems: Annotated[str, typer.Option(help="Comma-separated names.")] = "epidemic,toggle_switch",
+    seeds: Annotated[int, typer.Option(min=1, help="Searches of each kind on each system.")] = 5,
+    trials: Annotated[int, typer.Option(min=1, help="Of plain random search; the others have its compute.")] = 16,
+    out: Out = common.RESULTS,
+) -> None:
+    """Compare the best held-out score against epochs and seconds."""
+    rows: list[common.Row] = []
+    with connected(None, 2, None):
+        for system in systems.split(","):
+            ground = Ground.of(system, Protocol.INTERPOLATION, small_space())
+            for seed in range(seeds):
+                for method, (plan, sampler, scheduler) in METHODS.items():
+                    made = plan(
+                        # early stopping makes room for more trials with the same epochs
+                        trials=trials if scheduler is SchedulerName.NONE else round(1.4 * trials),
+                        time_budget=FOREVER,
+                        sampler=sampler,
+                        scheduler=scheduler,
+                        stop_at_floor=False,
+                        repeats=1,
+                    )
+                    clock, _, _ = ground.run(made, seed, 2)
+                    rows += [
+                        {
+                            "system": system,
+                            "seed": seed,
+                            "method": method,
+                            "seconds": f"{t:.2f}",
+                            "epochs": e,
+                            "best": b,
+                        }
+                        for t, e, b in clock.rows
+                    ]
+                    typer.echo(f"{system} {seed} {method}: {clock.best:.4f} after {clock.epochs} epochs")
+    common.append_rows(_fresh(out / "search-efficiency.csv"), rows)
+    text = common.head("Best held-out score against compute")
+    text += (
+        "\nSmall trials (12 epochs, about a second each), two at a time, on the built-in data; the score is the "
+        "held-out one that is searched, in nats per sample, lower is better. `reaches` is the share of plain random "
+        "search's epochs (seconds) after which a method's best score is at least as good as the final one of plain "
+        "random search with the same seed: median over seeds, and how many seeds reach it at all.\n"
+    )
+    for system in systems.split(","):
+        text += f"\n## {system}\n\n" + common.table(
+            ["method", "final best, mean ± sd", "reaches, epochs", "reaches, seconds", "seeds that reach it"],
+            [_reached(rows, system, method) for method in METHODS],
+        )
+    text += "\n![best score against epochs](search-efficiency.png)\n"
+    (out / "search-efficiency.md").write_text(text)
+    _draw(rows, systems.split(","), out / "search-efficiency.png")
+    typer.echo(text)
+
+
+def _reached(rows: list[common.Row], system: str, method: str) -> list[str]:
+    seeds = sorted({row["seed"] for row in rows})
+    finals: list[float] = []
+    shares: list[tuple[float, float]] = []
+    for seed in seeds:
+        own = _curve(rows, system, seed, method)
+        plain = _curve(rows, system, seed, "random")
+        finals.append(own[-1][2])
+        hit = next(((t, e) for t, e, best in own if best <= plain[-1][2]), None)
+        if hit is not None:
+            shares.append((hit[1] / plain[-1][1], hit[0] / plain[-1][0]))
+    cells = [f"{median(share):.0%}" for share in zip(*shares, strict=True)] if shares else ["-", "-"]
+    return [method, common.spread(finals), *cells, f"{len(shares)} of {len(seeds)}"]
+
+
+def _curve(rows: list[common.Row], system: str, seed: Any, method: str) -> list[tuple[float, float, float]]:
+    return [
+        (float(row["seconds"]), float(row["epochs"]), float(row["best"]))
+        for row in rows
+        if (row["system"], row["seed"], row["method"]) == (system, seed, method)
+    ]
+
+
+def _draw(rows: list[common.Row], systems: list[str], path: Path) -> None:
+    figure, axes = plt.subplots(1, len(systems), figsize=(5.2 * len(systems), 3.8), squeeze=False, layout="constrained")
+    seeds = sorted({row["seed"] for row in rows})
+    for axis, system in zip(axes[0], systems, strict=True):
+        for color, method in zip(("C3", "C1", "C0", "0.5"), METHODS, strict=True):
+            curves = [_curve(rows, system, seed, method) for seed in seeds]
+            grid = [12.0 * i for i in range(1, int(max(c[-1][1] for c in curves) // 12) + 1)]
+            values = [mean(min((b for _, e, b in c if e <= at), default=c[0][2]) for c in curves) for at in grid]
+            axis.plot(grid, values, color=color, label=method, lw=1.8)
+        axis.set(title=system, xlabel="epochs of all trials", ylabel="best held-out score, nats")
+        scores = sorted(float(row["best"]) for row in rows if row["system"] == system)
+        axis.set_ylim(scores[0] - 0.02, scores[int(0.93 * len(scores))])  # the first few trials are far above
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].legend(frameon=False)
+    figure.savefig(path, dpi=130)
+
+
+def _fresh(path: Path) -> Path:
+    path.unlink(missing_ok=True)
+    return path
+
+
+@app.command()
+def worth(
+    systems: Annotated[str, typer.Option(help="Comma-separated names.")] = ",".join(BUILT_IN),
+    protocols: Annotated[str, typer.Option(help="Comma-separated names.")] = "interpolation,forecast",
+    trials: Annotated[int, typer.Option(min=1, help="Of each search.")] = 12,
+    seed: Annotated[int, typer.Option(help="Of data and search.")] = 0,
+    out: Out = common.RESULTS,
+) -> None:
+    """Compare the searched model with the untuned default on fresh trajectories."""
+    space = Space.read(common.ROOT / "search_spaces" / "default.yaml", flat_keys())
+    plan = Plan(trials=trials, time_budget=FOREVER, stop_at_floor=False, repeats=1)
+    path = _fresh(out / "search-worth.csv")
+    with connected(None, 2, None):
+        for protocol in protocols.split(","):
+            for system in systems.split(","):
+                began = time.time()
+                rows = _worth(Ground.of(system, Protocol(protocol), space, seed), plan)
+                common.append_rows(path, [{"system": system, "protocol": protocol, **row} for row in rows])
+                typer.echo(f"{protocol} {system}: {time.time() - began:.0f} s")
+    (out / "search-worth.md").write_text(_worth_text(common.read_rows(path), trials))
+
+
+def _worth(ground: Ground, plan: Plan) -> list[common.Row]:
+    _, book, wall = ground.run(plan, ground.seed, 2)
+    best = book.finished()[0]
+    configs = {"default": ground.config, "searched": ExperimentConfig.parse(nest(best.params))}
+    models: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as cache, Crew(Resources(2, 0), ArrayCache(Path(cache)), _silent) as crew:
+        for name, config in configs.items():
+            prepared = crew.prepare(ground.parts.seen, config, ground.seed)
+            models[name] = crew.fit(prepared, config, ground.seed, {})
+    scores = evaluate(models, ground.parts, 1000, ground.seed, ("paper_jsd", "sliced_w1", "nll"))
+    rows: list[common.Row] = []
+    for metric in scores.metrics:
+        difference = scores.difference("searched", "default", metric)
+        rows.append(
+            {
+                "metric": metric,
+                "default": f"{scores.mean('default', metric):.6g}",
+                "searched": f"{scores.mean('searched', metric):.6g}",
+                "low": "" if difference is None else f"{difference.low:.6g}",
+                "high": "" if difference is None else f"{difference.high:.6g}",
+                "floor": f"{scores.mean('floor', metric):.6g}" if scores.has("floor", metric) else "",
+                "held_out_default": f"{book.records[0].score or float('nan'):.6g}",
+                "held_out_best": f"{best.score:.6g}",
+                "best": f"{best.number}: {best.params['dynamics.kind']}",
+                "seconds": f"{wall:.0f}",
+            }
+        )
+    return rows
+
+
+def _silent(_text: str) -> None:
+    """Say nothing."""
+
+
+def _worth_text(rows: list[dict[str, str]], trials: int) -> str:
+    text = common.head("The searched model beside the untuned default")
+    text += (
+        f"\n{trials} trials of `search_spaces/default.yaml`, two at a time, one seed; both models are then fitted "
+        "to all seen snapshots and scored on fresh trajectories at unseen times. `difference` is the 95 % interval of "
+        "the searched model's score less the default's: below zero, searching paid. `best` is the number of the "
+        "winning trial and its kind; trial 0 is the default itself, and then both models are the same.\n"
+    )
+    columns = ["system", "metric", "default", "searched", "difference", "floor", "held-out score", "best", "search, s"]
+    for protocol in dict.fromkeys(row["protocol"] for row in rows):
+        lines = [
+            [
+                row["system"],
+                row["metric"],
+                f"{float(row['default']):.4f}",
+                f"{float(row['searched']):.4f}",
+                f"{float(row['low']):+.4f} to {float(row['high']):+.4f}" if row["low"] else "-",
+                f"{float(row['floor']):.4f}" if row["floor"] else "-",
+                f"{float(row['held_out_default']):.3f} → {float(row['held_out_best']):.3f}",
+                row["best"],
+                row["seconds"],
+            ]
+            for row in rows
+            if row["protocol"] == protocol
+        ]
+        text += f"\n## {protocol}\n\n" + common.table(columns, lines)
+    return text
+
+
+@app.command()
+def overhead(
+    trials: Annotated[int, typer.Option(min=2, help="Long ones, in each search.")] = 6,
+    out: Out = common.RESULTS,
+) -> None:
+    """Measure the wall time that is not the trials' own, and what a second worker brings."""
+    long = {**SMALL, "training.collocation_steps": 700, "training.rollout_steps": 30}
+    fixed = {"dynamics.kind": "ode", "dynamics.hidden": 32, "training.learning_rate": 3e-3}
+    searched = {"training.pull_back": {"kind": "float", "low": 4.0, "high": 6.0}}
+    spaces = {
+        "about 30 s": Space.build({"parameters": searched, "fixed": {**long, **fixed}}, flat_keys()),
+        "next to nothing": trivial_space(),
+    }
+    lines: list[list[str]] = []
+    walls: dict[tuple[str, int], float] = {}
+    with connected(None, 2, None):
+        for name, space in spaces.items():
+            ground = Ground.of("epidemic", Protocol.INTERPOLATION, space)
+            n = trials if name.startswith("about") else 40
+            for cpus in (2, 1):
+                plan = NothingFirst(
+                    trials=n,
+                    time_budget=FOREVER,
+                    sampler=SamplerName.RANDOM,
+                    scheduler=SchedulerName.NONE,
+                    stop_at_floor=False,
+                    repeats=1,
+                )
+                _, book, wall = ground.run(plan, 0, cpus)
+                walls[name, cpus] = wall
+                own = sum(record.seconds for record in book.all())
+                extra = wall - own / cpus
+                lines.append(
+                    [name, str(cpus), str(n), f"{own / n:.2f}", f"{wall:.1f}", f"{extra:.1f}", f"{extra / wall:.1%}",
+                     f"{extra / n:.2f}"]
+                )  # fmt: skip
+                typer.echo(lines[-1])
+    text = common.head("Cost of orchestration")
+    text += (
+        "\nWall time of the trials of a search (start of Ray Tune to its end, without Ray's own start and the anchors) "
+        "less the sum of the trials' own seconds divided by the trials at a time. It is spent on starting the first "
+        "actors (imports of torch and Ray, about 6 s each), on handing actors over from trial to trial, on the last "
+        "trials, beside which a worker idles, and on the book (an fsync for each line).\n\n"
+    )
+    columns = ["trials", "at a time", "number", "own s each", "wall s", "extra s", "share", "extra s a trial"]
+    text += common.table(columns, lines)
+    text += "\n" + "".join(
+        f"Two workers against one, trials of {name}: {walls[name, 1] / walls[name, 2]:.2f} x as fast.\n\n"
+        for name in spaces
+    )
+    (out / "search-overhead.md").write_text(text)
+    typer.echo(text)
+
+
+@app.command()
+def thousand(
+    trials: Annotated[int, typer.Option(min=200, help="How many.")] = 1000,
+    out: Out = common.RESULTS,
+) -> None:
+    """Run very many very small trials, and watch time and memory."""
+    memory: list[float] = []
+    driver = psutil.Process()
+    with connected(None, 2, None):
+        ground = Ground.of("epidemic", Protocol.INTERPOLATION, trivial_space())
+        plan = Plan(trials=trials, time_budget=FOREVER, stop_at_floor=False, repeats=1)
+        clock, _, _ = ground.run(plan, 0, 2, lambda: memory.append(driver.memory_info().rss / 2**20))
+    times = clock.ended
+    gaps = [(later - earlier) for earlier, later in pairwise(times)]
+    early, late = mean(gaps[20:120]), mean(gaps[-100:])
+    text = common.head(f"{trials} trials in one search")
+    text += "\nTrials of two steps each, two at a time, TPE and ASHA; the first 20 are left out (workers start).\n\n"
+    text += common.table(
+        ["", "seconds a trial", "driver's memory, MiB"],
+        [
+            ["trials 20 to 120", f"{early:.3f}", f"{memory[20]:.0f}"],
+            ["the last 100", f"{late:.3f}", f"{memory[-1]:.0f}"],
+            ["ratio, difference", f"{late / early:.2f}", f"{memory[-1] - memory[20]:+.0f}"],
+        ],
+    )
+    text += f"\nAll {len(times)} ended; {times[-1] / 60:.1f} minutes in all.\n"
+    (out / "search-thousand.md").write_text(text)
+    typer.echo(text)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,265 @@
+"""The book of a search: what it keeps when its process ends, whom it refuses, and what it asks for next."""
+
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weightflow.errors import InputError
+from weightflow.search.book import FILE, Book, best_points, read_book
+from weightflow.search.front import pareto_front
+from weightflow.search.plan import Plan
+from weightflow.search.space import Space
+from weightflow.trials import Criterion, SamplerName, SchedulerName, TrialRecord, TrialState
+
+KEYS = ("dynamics.kind", "dynamics.hidden", "training.learning_rate", "training.epochs")
+SPACE = Space.build(
+    {
+        "parameters": {
+            "dynamics.kind": {"kind": "choice", "values": ["ode", "cde"]},
+            "dynamics.hidden": {"kind": "int", "low": 8, "high": 64, "when": {"dynamics.kind": "ode"}},
+            "training.learning_rate": {"kind": "float", "low": 1e-3, "high": 1e-2, "log": True},
+        },
+        "fixed": {"training.epochs": 4},
+    },
+    KEYS,
+)
+EPOCHS = 4
+
+
+def open_book(folder: Path, plan: Plan | None = None, space: Space = SPACE, seed: int = 0, **about: Any) -> Book:
+    identity = {"space": space.content(), "seed": seed, **about}
+    return Book(folder, space, plan or Plan(trials=50), EPOCHS, 2, seed, identity, {"name": "book"})
+
+
+def run(book: Book, score: float, epochs: int = EPOCHS, **metrics: float) -> TrialRecord:
+    record = book.next_trial()
+    assert record is not None
+    return report(book, record.number, score, 1, epochs, **metrics)
+
+
+def report(book: Book, number: int, score: float, first: int, last: int, **metrics: float) -> TrialRecord:
+    for epoch in range(first, last + 1):
+        pruned = book.prunes(number, epoch, score)
+        book.add_epoch(number, epoch, {"score": score, **metrics}, seconds=float(epoch))
+        if pruned or epoch == EPOCHS:
+            book.end(number, TrialState.PRUNED if pruned else TrialState.FINISHED)
+            break
+    return book.records[number]
+
+
+def test_the_first_trials_are_the_default_and_the_papers_and_no_point_comes_twice(tmp_path: Path) -> None:
+    point = {"dynamics.kind": "cde", "training.learning_rate": 5e-3}
+    book = open_book(tmp_path, space=replace(SPACE, first_trials=(point, {**point, "training.learning_rate": 1e-3})))
+    params = [run(book, 1.0 - i / 10).params for i in range(4)]
+    assert params[0] == {"dynamics.kind": "ode", "dynamics.hidden": 32, "training.learning_rate": 3e-3} | {
+        "training.epochs": 4
+    }
+    assert params[1]["dynamics.kind"] == "cde"
+    assert params[1]["training.learning_rate"] == 1e-3
+    assert params[2] == {**point, "training.epochs": 4}
+    assert params[3] not in params[:3]
+
+
+def test_what_was_reported_is_there_after_the_process_is_killed(tmp_path: Path) -> None:
+    script = f"""
+        import os, signal, sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import Path
+        from test_book import open_book, run
+        book = open_book(Path({str(tmp_path)!r}))
+        for score in (0.5, 0.4, 0.6):
+            run(book, score)
+        book.next_trial()
+        run(book, 0.3, epochs=2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, check=False)
+    assert killed.returncode == -9, killed.stderr.decode()
+    book = open_book(tmp_path)
+    states = [record.state for record in book.all()]
+    assert states == [TrialState.FINISHED] * 2 + [TrialState.PRUNED] + [TrialState.STOPPED] * 2
+    assert [record.epochs for record in book.all()] == [4, 4, 2, 0, 2]
+    assert book.records[4].score == 0.3
+    again = [book.next_trial() for _ in range(2)]
+    assert [record.number for record in again if record] == [3, 4]
+    assert again[1] is not None
+    assert again[1].epochs == 2
+    assert report(book, 4, 0.3, 2, EPOCHS).state is TrialState.FINISHED
+    assert [entry["epoch"] for entry in book.records[4].history] == [1, 2, 3, 4]
+    assert run(book, 0.9).number == 5
+
+
+def test_the_rungs_of_early_stopping_are_kept(tmp_path: Path) -> None:
+    first = open_book(tmp_path)
+    for score in (0.1, 0.2):
+        run(first, score)
+    first.close()
+    second = open_book(tmp_path)
+    assert run(second, 0.9).state is TrialState.PRUNED
+    assert run(second, 0.05).state is TrialState.FINISHED
+    pruned = second.study.trials[2]
+    assert pruned.state.name == "PRUNED"
+    assert pruned.value == 0.9
+    assert second.records[2].epochs == 2
+
+
+def test_the_sampler_goes_on_with_its_history(tmp_path: Path) -> None:
+    plan = Plan(trials=100, scheduler=SchedulerName.NONE)
+
+    def score(params: dict[str, Any]) -> float:
+        return abs(float(params["training.learning_rate"]) - 2e-3) * 1e3 + 3 * (params["dynamics.kind"] == "cde")
+
+    for _ in range(4):
+        book = open_book(tmp_path, plan)
+        for _ in range(10):
+            record = book.next_trial()
+            assert record is not None
+            report(book, record.number, score(dict(record.params)), 1, EPOCHS)
+        book.close()
+    late = [score(dict(record.params)) for record in open_book(tmp_path, plan).all()[20:]]
+    assert sum(value < 1 for value in late) >= 10  # of 20; at random every fourth is so good
+
+
+def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
+    book = open_book(tmp_path)
+    run(book, 0.5)
+    book.close()
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole + b'{"op_code": 5, "worker')
+    assert [record.score for record in read_book(tmp_path)[1]] == [0.5]
+    again = open_book(tmp_path)
+    run(again, 0.4)
+    assert [record.score for record in read_book(tmp_path)[1]] == [0.5, 0.4]
+
+
+def test_two_processes_cannot_write_one_book(tmp_path: Path) -> None:
+    book = open_book(tmp_path)
+    with pytest.raises(InputError, match="another process works on the search"):
+        open_book(tmp_path)
+    book.close()
+    open_book(tmp_path).close()
+
+
+def test_another_search_is_refused_and_the_difference_is_shown(tmp_path: Path) -> None:
+    open_book(tmp_path, data={"digest": "a1", "samples": 10}).close()
+    wider = SPACE.content()
+    wider["parameters"]["dynamics.hidden"]["high"] = 128
+    with pytest.raises(InputError, match="is another search") as refused:
+        open_book(tmp_path, seed=1, data={"digest": "b2", "samples": 10})
+    assert "seed was 0 and is 1" in str(refused.value)
+    assert "data.digest was a1 and is b2" in str(refused.value)
+    assert "samples" not in str(refused.value)
+    with pytest.raises(InputError, match=r"hidden\.high was 64 and is 128"):
+        open_book(tmp_path, space=Space.build({k: v for k, v in wider.items() if k == "parameters"}, KEYS))
+
+
+def test_trials_that_are_stopped_or_fail_are_told_truly(tmp_path: Path) -> None:
+    book = open_book(tmp_path)
+    run(book, 0.5)
+    record = book.next_trial()
+    assert record is not None
+    book.add_epoch(record.number, 1, {"score": 0.4}, 1.0)
+    book.retry(record.number, "a worker died")
+    assert book.records[record.number].retries == 1
+    book.end(record.number, TrialState.FAILED, "a worker died")
+    stopped = book.next_trial()
+    assert stopped is not None
+    book.stop_running()
+    book.close()
+    again = open_book(tmp_path)
+    failed = again.records[record.number]
+    assert (failed.state, failed.reason, failed.retries) == (TrialState.FAILED, "a worker died", 1)
+    assert again.study.trials[record.number].state.name == "FAIL"
+    assert again.records[stopped.number].state is TrialState.STOPPED
+    assert again.seconds > 0
+
+
+def test_the_best_are_repeated_with_other_seeds_and_ranked_by_their_means(tmp_path: Path) -> None:
+    book = open_book(tmp_path, Plan(trials=3, scheduler=SchedulerName.NONE))
+    for score in (0.3, 0.1, 0.2):
+        run(book, score)
+    assert book.next_trial() is None
+    book.repeat([1, 2], seeds=3)
+    seen: list[tuple[int | None, int]] = []
+    while (record := book.next_repeat()) is not None:
+        seen.append((record.repeat_of, book.seed_of(record.number)))
+        assert record.params == book.records[record.repeat_of or 0].params
+        report(book, record.number, 0.9 if record.repeat_of == 1 else 0.2, 1, EPOCHS)
+        if len(seen) == 2:  # the process ends, and another one goes on
+            book.close()
+            book = open_book(tmp_path, Plan(trials=3, scheduler=SchedulerName.NONE))
+            book.repeat([1, 2], seeds=3)
+    assert seen == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert [repeated.number for repeated in book.repeated()] == [2, 1]
+    assert book.repeated()[1].scores == (0.1, 0.9, 0.9)
+    assert book.repeated()[0].half == 0
+    assert [record.number for record in book.finished()] == [1, 2, 0]
+
+
+def test_a_grid_is_tried_once_and_ends(tmp_path: Path) -> None:
+    space = Space.build(
+        {
+            "parameters": {
+                "dynamics.kind": {"kind": "choice", "values": ["ode", "cde"]},
+                "dynamics.hidden": {"kind": "int", "low": 8, "high": 24, "step": 8, "when": {"dynamics.kind": "ode"}},
+            }
+        },
+        KEYS,
+    )
+    book = open_book(tmp_path, Plan(trials=50, sampler=SamplerName.GRID), space)
+    seen: list[TrialRecord] = []
+    while (record := book.next_trial()) is not None:
+        seen.append(report(book, record.number, 0.5, 1, EPOCHS))
+    assert sorted(str(record.params) for record in seen) == sorted(str(point) for point in space.points())
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("sampler", [s for s in SamplerName if s is not SamplerName.GRID])
+def test_every_sampler_proposes_points_of_the_space(tmp_path: Path, sampler: SamplerName) -> None:
+    book = open_book(tmp_path, Plan(trials=12, sampler=sampler, scheduler=SchedulerName.HYPERBAND))
+    for i in range(12):
+        run(book, 1.0 - i / 20)
+    assert book.next_trial() is None
+    for record in book.all():
+        assert ("dynamics.hidden" in record.params) == (record.params["dynamics.kind"] == "ode")
+        assert 1e-3 <= float(record.params["training.learning_rate"]) <= 1e-2
+
+
+def test_a_search_starts_from_the_best_of_another(tmp_path: Path) -> None:
+    for name in ("earlier", "later"):
+        (tmp_path / name).mkdir()
+    earlier = open_book(tmp_path / "earlier", Plan(trials=5, scheduler=SchedulerName.NONE))
+    scores = [0.5, 0.4, 0.1, 0.3, 0.2]
+    for score in scores:
+        run(earlier, score)
+    warm = best_points(tmp_path / "earlier", 2)
+    assert list(warm) == [earlier.records[2].params, earlier.records[4].params]
+    later = open_book(tmp_path / "later", Plan(trials=9, warm_start=warm))
+    params = [run(later, 1.0).params for _ in range(4)]
+    assert params[2:] == [earlier.records[2].params, earlier.records[4].params]
+    with pytest.raises(InputError, match="holds no search"):
+        best_points(tmp_path / "none")
+
+
+def test_several_criteria_make_a_front_with_one_recommendation(tmp_path: Path) -> None:
+    criteria = (Criterion.SCORE, Criterion.SECONDS, Criterion.PARAMETERS)
+    book = open_book(tmp_path, Plan(trials=9, criteria=criteria))
+    for score, seconds, size in (
+        (1.0, 2.0, 100.0),
+        (1.02, 1.0, 50.0),
+        (1.5, 0.5, 20.0),
+        (1.6, 3.0, 200.0),
+        (1.3, 1.5, 60.0),
+    ):
+        run(book, score, sampling_seconds=seconds, parameters=size, score_error=0.05)
+    assert all(record.state is TrialState.FINISHED for record in book.all())
+    front = pareto_front(book.finished(), criteria)
+    assert front is not None
+    assert [record.number for record in front.trials] == [0, 1, 2]
+    assert front.recommended == 1  # within the error of the best, and cheaper
+    assert {trial.number for trial in book.study.best_trials} == {0, 1, 2}

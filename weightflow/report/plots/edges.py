@@ -1,0 +1,21 @@
+"""Axes that end above the bulk of the scores, with marks at the edge for what lies beyond."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+
+def top_of_bulk(scores: np.ndarray) -> float:
+    """Return the largest score that is not far above most: one diverging trial would flatten all others."""
+    low, middle = float(scores.min()), float(np.quantile(scores, 0.75))
+    return float(scores[scores <= middle + 3 * (middle - low)].max())
+
+
+def mark_at_edge(
+    axis: Axes, x: Sequence[int] | Sequence[float], height: float, marker: str, colour: str, label: str
+) -> None:
+    """Put marks at a height between 0, the lower edge, and 1, the upper one."""
+    if len(x):
+        where = axis.get_xaxis_transform()
+        axis.plot(x, [height] * len(x), marker, color=colour, ms=6, transform=where, clip_on=False, label=label)

@@ -1,0 +1,43 @@
+"""Mean scores of configurations that were trained with several seeds."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from matplotlib.figure import Figure
+
+from weightflow.report.picture import Picture
+from weightflow.report.theme import Theme
+from weightflow.trials import Criterion, Repeated
+
+
+def repeats(repeated: Sequence[Repeated]) -> Picture:
+    """Show the scores of each configuration, their mean and its interval; the lowest mean comes first."""
+    ranked = sorted(repeated, key=lambda one: one.mean)
+    return Picture(
+        "repeats",
+        "Means over seeds",
+        "Points: one training each, with a seed of its own. Diamonds: their mean, with its 95 % interval by Student's "
+        "t. Filled points are the trials themselves, by whose scores they were chosen for repeats: these tend to be "
+        "too low.",
+        alt="Mean scores with 95 % intervals: "
+        + ", ".join(f"trial {one.number} at {one.mean:.4f}" for one in ranked)
+        + ".",
+        draw=partial(_draw, ranked),
+    )
+
+
+def _draw(ranked: Sequence[Repeated], theme: Theme) -> Figure:
+    figure = Figure(figsize=(11, 0.8 + 0.42 * len(ranked)), layout="constrained")
+    axis = figure.subplots()
+    for row, one in enumerate(ranked):
+        colour = theme.colour("mccann" if row else "model")
+        axis.errorbar(one.mean, row, xerr=one.half, fmt="D", color=colour, ms=9, linewidth=2, capsize=4)
+        for scores, fill in ((one.scores[1:], theme.background), (one.scores[:1], theme.ink)):
+            axis.plot(scores, [row] * len(scores), "o", color=theme.ink, mfc=fill, ms=5, zorder=3)
+    axis.set_yticks(range(len(ranked)), [f"trial {one.number}" for one in ranked])
+    axis.set_ylim(len(ranked) - 0.5, -0.5)
+    axis.tick_params(axis="y", length=0, labelcolor=theme.ink)
+    axis.grid(visible=False, axis="y")
+    axis.ticklabel_format(axis="x", useOffset=False)
+    axis.set_xlabel(Criterion.SCORE.meaning)
+    return figure

@@ -1,0 +1,465 @@
+"""The book of a search: every trial, what it reported, how it ended. It is kept on disk, as an Optuna study.
+
+Optuna appends each change to one file, `study.log`, and flushes it to the disk. Whatever ends the process, the file
+holds all that was reported, and the next process goes on from it: the sampler with its history, the pruner with its
+rungs, and trials that were cut off under their own numbers. `optuna-dashboard study.log` shows it while a search runs.
+"""
+
+import json
+import math
+import time
+import uuid
+import warnings
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial
+
+from weightflow.errors import InputError
+from weightflow.search.plan import Plan
+from weightflow.search.samplers import make_pruner, make_sampler
+from weightflow.search.space import Space
+from weightflow.trials import Parameter, Repeated, SamplerName, TrialRecord, TrialState
+
+FILE = "study.log"
+NAME = "weightflow"
+FORMAT = 1
+ELAPSED = "elapsed"
+EPOCH = "epoch "  # an epoch's metrics are an attribute of the trial, `epoch 3`
+ENDED = {
+    optuna.trial.TrialState.COMPLETE: TrialState.FINISHED,
+    optuna.trial.TrialState.PRUNED: TrialState.PRUNED,
+    optuna.trial.TrialState.FAIL: TrialState.FAILED,
+    optuna.trial.TrialState.RUNNING: TrialState.STOPPED,  # cut off, when it is read by another process
+}
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """Whoever is told about trials: MLflow, the live table."""
+
+    def start_trial(self, record: TrialRecord) -> None:
+        """A trial has started, or goes on."""
+        ...
+
+    def log_epoch(self, record: TrialRecord, epoch: int, metrics: dict[str, float]) -> None:
+        """A trial has reported an epoch."""
+        ...
+
+    def end_trial(self, record: TrialRecord) -> None:
+        """A trial has ended, one way or another."""
+        ...
+
+
+class Book:
+    """The trials of one search.
+
+    Args:
+        folder: of the search; it exists.
+        space: what is searched.
+        plan: how.
+        epochs: of a trial that is not pruned.
+        grace: epochs before which no trial is pruned.
+        seed: of the sampler.
+        identity: what makes it this search and no other, as plain values: it cannot go on with another one.
+        facts: what else is to be known of it, as plain values, for whoever reads the book alone.
+
+    Raises:
+        InputError: another process works on the search, or the folder holds one of another identity.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        space: Space,
+        plan: Plan,
+        epochs: int,
+        grace: int,
+        seed: int,
+        identity: Mapping[str, Any],
+        facts: Mapping[str, Any],
+    ) -> None:
+        self.space = space
+        self.plan = plan
+        endless = plan.sampler is not SamplerName.GRID
+        self.limit = plan.trials if endless else sum(1 for _ in islice(space.points(), plan.trials))
+        self.epochs = epochs
+        self.watchers: list[Watcher] = []
+        self._lock = claim(folder)
+        _mend(folder / FILE)
+        self._storage = storage = _storage(folder)
+        about: dict[str, Any] = {
+            "format": FORMAT,
+            "id": uuid.uuid4().hex,
+            "identity": dict(identity),
+            "facts": dict(facts),
+        }
+        earlier = _about(storage)
+        if earlier is not None:
+            try:
+                _check_same(folder, earlier, identity)
+            except InputError:
+                self.close()
+                raise
+        self.about: dict[str, Any] = earlier or about
+        runs = storage.get_study_user_attrs(storage.get_study_id_from_name(NAME)).get("runs", 0) if earlier else 0
+        self.study = optuna.create_study(
+            storage=storage,
+            sampler=make_sampler(plan.sampler, seed, runs),
+            pruner=make_pruner(plan.scheduler, grace, epochs),
+            study_name=NAME,
+            directions=[optuna.study.StudyDirection.MINIMIZE for _ in plan.criteria],
+            load_if_exists=True,
+        )
+        if earlier is None:
+            self.study.set_user_attr("about", self.about)
+        self.study.set_user_attr("runs", runs + 1)
+        self._used = float(self.study.user_attrs.get("seconds", 0.0))
+        self._began = time.time()
+        self._trials: dict[int, optuna.trial.Trial] = {}
+        self.records = {record.number: record for record in _records(self.study, space.fixed)}
+        tried = [trial.params for trial in self.study.get_trials(deepcopy=False)]
+        self._first_points = [(origin, point) for origin, point in plan.first_points(space) if point not in tried]
+        self._repeats: list[tuple[int, int]] = []
+        self._cut_off = [record.number for record in self.records.values() if record.state is TrialState.STOPPED]
+
+    @property
+    def search_id(self) -> str:
+        """A text that no other search has."""
+        return self.about["id"]
+
+    @property
+    def seconds(self) -> float:
+        """Wall time that all processes have spent on the search's trials."""
+        return self._used + time.time() - self._began
+
+    @property
+    def trial_hours(self) -> float:
+        """Hours that trials have run, one after the other."""
+        return sum(record.seconds for record in self.records.values()) / 3600
+
+    def close(self) -> None:
+        """Let another process have it."""
+        self._lock.release()
+
+    # What a search asks
+
+    def next_trial(self) -> TrialRecord | None:
+        """Start the trial that is to run now: one that was cut off, a first trial, or one of the sampler's choice."""
+        if (number := self._next_cut_off(repeats=False)) is not None:
+            return self._go_on(number)
+        if sum(record.repeat_of is None for record in self.records.values()) >= self.limit:
+            return None
+        if self._first_points:
+            origin, point = self._first_points.pop(0)
+            return self._start(self._given(point, {"origin": origin}))
+        return self._start(self.study.ask())
+
+    def next_repeat(self) -> TrialRecord | None:
+        """Start a repeat that `repeat` has asked for."""
+        if (number := self._next_cut_off(repeats=True)) is not None:
+            return self._go_on(number)
+        if not self._repeats:
+            return None
+        number, seed = self._repeats.pop(0)
+        return self._start(self._given(self._frozen(number).params, {"repeat_of": number, "seed": seed}))
+
+    def repeat(self, numbers: Iterable[int], seeds: int) -> None:
+        """Let trials run again with other seeds, until each of them has `seeds` scores with its own."""
+        done = [record.repeat_of for record in self.records.values()]
+        self._repeats = [(number, i) for number in numbers for i in range(1 + done.count(number), seeds)]
+
+    def prunes(self, number: int, epoch: int, score: float) -> bool:
+        """Whether the trial is to end here, because others were better after as many epochs."""
+        trial, record = self._trials[number], self.records[number]
+        if len(self.plan.criteria) > 1 or record.repeat_of is not None or epoch <= record.epochs:
+            return False  # Optuna prunes by one criterion only, and a repeat is run for its last score
+        trial.report(score, epoch)
+        return epoch < self.epochs and trial.should_prune()
+
+    def add_epoch(self, number: int, epoch: int, metrics: dict[str, float], seconds: float) -> None:
+        """Take an epoch's report; a trial that goes on from its checkpoint repeats the last one, which is known."""
+        before = self.records[number]
+        if epoch <= before.epochs:
+            return
+        entry = {"epoch": float(epoch), **metrics}
+        self._trials[number].set_user_attr(f"{EPOCH}{epoch}", {**entry, ELAPSED: seconds})
+        self._note_time()
+        score = metrics["score"] if math.isfinite(metrics["score"]) else None
+        record = replace(before, score=score, epochs=epoch, seconds=seconds, history=(*before.history, entry))
+        self.records[number] = record
+        for watcher in self.watchers:
+            watcher.log_epoch(record, epoch, metrics)
+
+    def retry(self, number: int, reason: str) -> None:
+        """A trial failed and is tried again."""
+        before = self.records[number]
+        record = replace(before, retries=before.retries + 1, reason=reason)
+        self._trials[number].set_user_attr("retries", record.retries)
+        self._trials[number].set_user_attr("reason", reason)
+        self._tell("start_trial", record)
+
+    def end(self, number: int, state: TrialState, reason: str = "") -> None:
+        """A trial has ended; one that is only stopped can go on another time."""
+        record = self.records[number]
+        if record.state is not TrialState.RUNNING:
+            return
+        record = replace(record, state=state, reason=reason)
+        trial = self._trials.pop(number)
+        if reason:
+            trial.set_user_attr("reason", reason)
+        self._note_time()
+        self._tell_optuna(trial, record)
+        self._tell("end_trial", record)
+
+    def stop_running(self) -> None:
+        """Close what runs when everything ends."""
+        for number in list(self._trials):
+            self.end(number, TrialState.STOPPED)
+
+    # What a search is told
+
+    def all(self) -> tuple[TrialRecord, ...]:
+        """Return all records in order of their numbers."""
+        return tuple(self.records[number] for number in sorted(self.records))
+
+    def finished(self) -> list[TrialRecord]:
+        """Return the trials that finished, without repeats, the best score first."""
+        found = [r for r in self.records.values() if r.state is TrialState.FINISHED and r.repeat_of is None]
+        return sorted(found, key=lambda record: (record.score, record.number))
+
+    def repeated(self) -> tuple[Repeated, ...]:
+        """Return the trials that were repeated, the best mean score first."""
+        by_number: dict[int, list[float]] = {}
+        for record in self.all():
+            if record.repeat_of is not None and record.state is TrialState.FINISHED and record.score is not None:
+                by_number.setdefault(record.repeat_of, []).append(record.score)
+        made = [
+            Repeated(number, (own, *scores))
+            for number, scores in by_number.items()
+            if (own := self.records[number].score) is not None
+        ]
+        return tuple(sorted(made, key=lambda repeated: repeated.mean))
+
+    def seed_of(self, number: int) -> int:
+        """Return 0 for a trial of its own, i for the i-th repeat of another one."""
+        return int(self._frozen(number).user_attrs.get("seed", 0))
+
+    def comparable(self, epoch: int) -> optuna.study.Study:
+        """Return all trials that came to `epoch` as complete ones with their scores there, pruned ones included.
+
+        The importances of the few trials that were never pruned would be those of chance.
+        """
+        compared = optuna.create_study()
+        for trial in self.study.get_trials(deepcopy=False):
+            score = trial.user_attrs.get(f"{EPOCH}{epoch}", {}).get("score", math.nan)
+            if math.isfinite(score) and "repeat_of" not in trial.user_attrs:
+                compared.add_trial(
+                    optuna.trial.create_trial(params=trial.params, distributions=trial.distributions, value=score)
+                )
+        return compared
+
+    def _start(self, trial: optuna.trial.Trial) -> TrialRecord:
+        self.space(trial)
+        self._trials[trial.number] = trial
+        record = _record(self._frozen(trial.number), self.space.fixed, TrialState.RUNNING)
+        self._tell("start_trial", record)
+        return record
+
+    def _go_on(self, number: int) -> TrialRecord:
+        """Start a trial again; what the killed process had not yet chosen for it is chosen now."""
+        self._cut_off.remove(number)
+        return self._start(self._opened(number))
+
+    def _given(self, point: Mapping[str, Parameter], attributes: Mapping[str, Any]) -> optuna.trial.Trial:
+        """Return a new trial whose parameters are given."""
+        asked = optuna.trial.FixedTrial(dict(point))
+        self.space(asked)
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING,
+                params=asked.params,
+                distributions=asked.distributions,
+                user_attrs=dict(attributes),
+            )
+        )
+        return self._opened(len(self.study.get_trials(deepcopy=False)) - 1)
+
+    def _next_cut_off(self, *, repeats: bool) -> int | None:
+        return next((n for n in self._cut_off if (self.records[n].repeat_of is not None) == repeats), None)
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[number]
+
+    def _opened(self, number: int) -> optuna.trial.Trial:
+        study = self._storage.get_study_id_from_name(NAME)
+        return optuna.trial.Trial(self.study, self._storage.get_trial_id_from_study_id_trial_number(study, number))
+
+    def _tell_optuna(self, trial: optuna.trial.Trial, record: TrialRecord) -> None:
+        """Say how a trial ended; for Optuna, one that is only stopped still runs."""
+        with suppress(RuntimeError):  # with the last point of a grid, its sampler stops a loop that is not there
+            match record.state:
+                case TrialState.FINISHED:
+                    self.study.tell(trial, [record.value(criterion) for criterion in self.plan.criteria])
+                case TrialState.PRUNED:
+                    self.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                case TrialState.FAILED:
+                    self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                case _:
+                    pass
+
+    def _note_time(self) -> None:
+        self.study.set_user_attr("seconds", self.seconds)
+
+    def _tell(self, event: str, record: TrialRecord) -> None:
+        self.records[record.number] = record
+        for watcher in self.watchers:
+            getattr(watcher, event)(record)
+
+
+def read_book(folder: Path) -> tuple[dict[str, Any], tuple[TrialRecord, ...]]:
+    """Read what a search has written, without going on with it: what it is, and its trials.
+
+    Raises:
+        InputError: there is no search in the folder.
+    """
+    if not (folder / FILE).is_file():
+        raise InputError(f"`{folder}` holds no search (there is no `{FILE}` in it); start one with `--name`.")
+    storage = _storage(folder)
+    about = _about(storage)
+    if about is None:
+        raise InputError(f"`{folder / FILE}` holds no search yet; remove the folder and start anew.")
+    return about, tuple(_records(optuna.load_study(study_name=NAME, storage=storage), _fixed(about)))
+
+
+def check_same(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Find out whether a search that is to go on is the one in the folder.
+
+    Raises:
+        InputError: it is another one, and the message says in what.
+    """
+    about = _about(_storage(folder))
+    if about is not None:  # none where it was killed as it began
+        _check_same(folder, about, identity)
+
+
+def _check_same(folder: Path, about: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    if changed := _changes(about["identity"], identity):
+        raise InputError(
+            f"`{folder}` is another search: {'; '.join(changed)}. Resume it unchanged, or start a new one."
+        )
+
+
+def best_points(folder: Path, n: int = 3) -> tuple[dict[str, Parameter], ...]:
+    """Return the configurations of the `n` best trials of an earlier search.
+
+    Raises:
+        InputError: there is no such search, or no trial of it finished.
+    """
+    _, records = read_book(folder)
+    finished = [r for r in records if r.state is TrialState.FINISHED and r.repeat_of is None and r.score is not None]
+    if not finished:
+        raise InputError(f"no trial of the search in `{folder}` finished, so that it has no best one; take another.")
+    return tuple(record.params for record in sorted(finished, key=lambda record: record.score or 0.0)[:n])
+
+
+def _fixed(about: Mapping[str, Any]) -> dict[str, Parameter]:
+    return about["identity"]["space"]["fixed"]
+
+
+def _records(study: optuna.study.Study, fixed: Mapping[str, Parameter]) -> list[TrialRecord]:
+    trials = study.get_trials(deepcopy=False)
+    return [_record(trial, fixed, ENDED[trial.state]) for trial in trials if trial.state in ENDED]
+
+
+def _record(trial: FrozenTrial, fixed: Mapping[str, Parameter], state: TrialState) -> TrialRecord:
+    known = trial.user_attrs
+    epochs = sorted((v for key, v in known.items() if key.startswith(EPOCH)), key=lambda values: values["epoch"])
+    score = epochs[-1]["score"] if epochs else math.nan
+    return TrialRecord(
+        trial.number,
+        state,
+        {**fixed, **trial.params},
+        score=score if math.isfinite(score) else None,
+        epochs=int(epochs[-1]["epoch"]) if epochs else 0,
+        seconds=epochs[-1][ELAPSED] if epochs else 0.0,
+        reason=known.get("reason", ""),
+        history=tuple({key: value for key, value in values.items() if key != ELAPSED} for values in epochs),
+        retries=known.get("retries", 0),
+        repeat_of=known.get("repeat_of"),
+    )
+
+
+def claim(folder: Path) -> FileLock:
+    """Take the folder of a search for this process alone, until the lock is released.
+
+    Raises:
+        InputError: another process has it.
+        OSError: the folder cannot be written.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"another process works on the search in `{folder}`; wait for it, or choose another `--name`."
+        ) from None
+    return lock
+
+
+class _NoLock(JournalFileOpenLock):
+    """The process has the whole folder for itself; a lock in a file would outlive a killed process."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def _storage(folder: Path) -> JournalStorage:
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        return JournalStorage(JournalFileBackend(str(folder / FILE), _NoLock(str(folder / FILE))))
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line that a full disk or a killed process has left unfinished."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+
+
+def _about(storage: JournalStorage) -> dict[str, Any] | None:
+    names = [study.study_name for study in storage.get_all_studies()]
+    if NAME not in names:
+        return None
+    # none where the process was killed between two lines
+    return storage.get_study_user_attrs(storage.get_study_id_from_name(NAME)).get("about")
+
+
+def _changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    before, after = _leaves(was), _leaves(json.loads(json.dumps(now)))
+    return [
+        f"{key} was {before.get(key, 'not there')} and is {after.get(key, 'not there')}"
+        for key in {**before, **after}
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _leaves(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{above}{key}"
+        leaves |= _leaves(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return leaves

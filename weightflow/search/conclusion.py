@@ -1,0 +1,172 @@
+"""What is made of a search's trials: the best one fitted again to all that is seen, its scores, the report."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from optuna.study import Study
+
+from weightflow.data import Split
+from weightflow.evaluation import Scores, baselines, evaluate
+from weightflow.experiment import ExperimentConfig, Prepared, direct_model, line_model
+from weightflow.files import write_text
+from weightflow.model import WeightFlow
+from weightflow.report import Report, write_report
+from weightflow.search.pool import Crew
+from weightflow.tracking import environment_facts
+from weightflow.training import Objective
+from weightflow.trials import Front, Repeated, TrialRecord
+
+DRAWS = 1000
+MODEL, SCORES, REPORT, CONCLUSION = "best", "scores.json", "report.html", "conclusion.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Conclusion:
+    """What a search has come to.
+
+    Attributes:
+        folder: where it is left.
+        name: of the search.
+        data_name: of the data.
+        data_hash: the same.
+        protocol: by which it is judged.
+        parts: what was seen and what is scored.
+        config: of the best trial.
+        seed: of the search.
+        best: the trial that won.
+        trials: all of them.
+        compared: trials with scores after equal epochs, for the importances.
+        front: of a search with several criteria.
+        repeats: configurations that were trained with several seeds.
+        decision: how the best trial stands to the sampling floor.
+        used: time and compute, in words.
+    """
+
+    folder: Path
+    name: str
+    data_name: str
+    data_hash: str
+    protocol: str
+    parts: Split
+    config: ExperimentConfig
+    seed: int
+    best: TrialRecord
+    trials: tuple[TrialRecord, ...]
+    compared: Study
+    front: Front | None
+    repeats: tuple[Repeated, ...]
+    decision: str
+    used: str
+
+
+@dataclass(frozen=True)
+class Left:
+    """What was written.
+
+    Attributes:
+        scores: on the test part.
+        files: scores and report.
+        pictures: PNG files.
+        metrics: test scores of the model by name.
+        next_commands: what a user may want to type now.
+    """
+
+    scores: Scores
+    files: list[Path]
+    pictures: list[Path]
+    metrics: dict[str, float]
+    next_commands: tuple[str, ...]
+
+
+def conclude(ended: Conclusion, crew: Crew, say: Callable[[str], None]) -> Left:
+    """Fit the best configuration to all seen snapshots, score it once on the test part, and write the report."""
+    best, parts = ended.best, ended.parts
+    say(f"trial {best.number} is best with score {best.score:.4f}; fitting it again on all {len(parts.seen)} snapshots")
+    prepared = crew.prepare(parts.seen, ended.config, ended.seed)
+    record = {"trial": best.number, "score": best.score, "data": parts.seen.digest(), **environment_facts()}
+    model = crew.fit(prepared, ended.config, ended.seed, record)
+    model.save(ended.folder / MODEL)
+    say("scoring on the test part")
+    scores = _score(model, prepared, parts, ended.seed)
+    scores.write(ended.folder / SCORES)
+    commands = next_commands(ended.folder, parts)
+    pictures = write_report(ended.folder / REPORT, _report(ended, scores, model, prepared, commands))
+    metrics = {
+        f"test_{metric}": scores.mean("model", metric) for metric in scores.metrics if scores.has("model", metric)
+    }
+    write_text(ended.folder / CONCLUSION, json.dumps({"best": best.number, "metrics": metrics}, indent=2) + "\n")
+    return Left(scores, [ended.folder / SCORES, ended.folder / REPORT], list(pictures), metrics, commands)
+
+
+def next_commands(folder: Path, parts: Split) -> tuple[str, ...]:
+    """Return what a user may want to type after a search."""
+    times = np.unique(np.concatenate([parts.seen.times, parts.test.times]))
+    grid = f"{times[0]:g}:{times[-1]:g}:{np.diff(times).min():g}"
+    best = os.path.relpath(folder / MODEL)
+    return (
+        f"python -m weightflow forecast --model {best} --times {grid} --out samples.npy",
+        "make ui",
+    )
+
+
+def _score(model: WeightFlow, prepared: Prepared, parts: Split, seed: int) -> Scores:
+    samplers = {
+        "model": model,
+        **baselines(parts.seen, prepared.bridge),
+        "weights_line": line_model(prepared),
+        "direct": direct_model(prepared),
+    }
+    return evaluate(samplers, parts, DRAWS, seed)
+
+
+def _report(
+    ended: Conclusion, scores: Scores, model: WeightFlow, prepared: Prepared, commands: tuple[str, ...]
+) -> Report:
+    parts, best = ended.parts, ended.best
+    by_anchors = ended.config.training.objective is Objective.ANCHOR
+    times, tokens = prepared.taught.table(prepared.backbone)
+    nearest = [int(np.argmin(np.abs(times - time))) for time in parts.seen.times]
+    return Report(
+        scores=scores,
+        split=parts,
+        model=model,
+        anchors_times=parts.seen.times,
+        anchors_tokens=prepared.anchors.tokens if by_anchors else tokens[nearest],
+        study=ended.compared,
+        trials=ended.trials,
+        facts=_facts(ended),
+        best_config=best.params,
+        next_commands=commands,
+        title=f"WeightFlow: {ended.name}",
+        seed=ended.seed,
+        front=ended.front,
+        repeats=ended.repeats,
+        floor_decision=ended.decision,
+    )
+
+
+def _facts(ended: Conclusion) -> Mapping[str, str]:
+    parts = ended.parts
+    states = Counter(record.state.value for record in ended.trials if record.repeat_of is None)
+    repeats = sum(record.repeat_of is not None for record in ended.trials)
+    return {
+        "Data": f"{ended.data_name}, {len(parts.seen)} seen snapshots, species {', '.join(parts.seen.species)}",
+        "Protocol": ended.protocol,
+        "Trials": ", ".join(f"{count} {state}" for state, count in states.items())
+        + (f", and {repeats} repeats of the best" if repeats else ""),
+        "Time": ended.used,
+        "Score": f"{ended.best.score:.4f} nats per sample, held-out: half interior (t = "
+        f"{_list(parts.interior.times)}), half last snapshots (t = {_list(parts.last.times)})",
+        "Seed": str(ended.seed),
+        "Data hash": ended.data_hash,
+        **{key.replace("_", " "): value for key, value in environment_facts().items()},
+    }
+
+
+def _list(times: np.ndarray) -> str:
+    return ", ".join(f"{time:g}" for time in times)

@@ -1,0 +1,210 @@
+"""Ray Tune runs the trials; which ones, and until when, the book says.
+
+Tune asks `Asking` for a configuration, `Pruning` whether a trial may go on after a report, and tells `Reporting` what
+happens. None of them knows anything that is not in the book, so that another process can go on with it.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.air.execution._internal import actor_manager
+from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.execution import tune_controller
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from weightflow.errors import TrainingError
+from weightflow.experiment import Prepared
+from weightflow.search.book import Book
+from weightflow.search.ending import Ending, interrupted
+from weightflow.search.not_pickled import NotPickled
+from weightflow.search.resources import Resources
+from weightflow.search.trainable import Task, checkpoint_file, train_trial
+from weightflow.trials import TrialRecord, TrialState
+
+METRICS = (
+    "score",
+    "score_error",
+    "score_interior",
+    "score_last",
+    "loss",
+    "learning_rate",
+    "epoch_seconds",
+    "sampling_seconds",
+    "parameters",
+    "floor_p",
+)
+# what Ray writes of a process that is gone, the special cases first
+DEATHS = {
+    "running low on memory": "memory ran out, and Ray ended its process; search smaller models, or fewer at a time",
+    "node has died": "the machine that it ran on left the cluster",
+    "temporarily unavailable": "its process no longer answers, perhaps because its machine left the cluster",
+    "worker process has died": "its process was killed, perhaps because memory ran out",
+}
+# Ray's actor manager knows no error but that of a dead actor, and ends the search at one that its memory monitor
+# raises: for it, a process that was killed for its memory is to be as dead as any other.
+for _module in (actor_manager, tune_controller):
+    setattr(_module, RayActorError.__name__, (RayActorError, OutOfMemoryError))
+ERROR_NAME = re.compile(r"^(?:\w+\.)*_*(\w+): ")
+
+
+def run_trials(
+    book: Book,
+    ending: Ending,
+    resources: Resources,
+    prepared: Prepared,
+    task: Task,
+    folder: Path,
+    warn: Callable[[str], None],
+    repeats: bool = False,
+) -> None:
+    """Run the trials that the book asks for, until it asks for no more or the search is over.
+
+    Args:
+        book: of the search.
+        ending: when it is over.
+        resources: of a trial, and how many there are at a time.
+        prepared: what most trials share.
+        task: the rest of what they share.
+        folder: for Ray's own notes.
+        warn: told once of what is wrong without ending the search.
+        repeats: whether it is the turn of repeats.
+    """
+    reporting = Reporting(book, task.checkpoints, warn)
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(train_trial, prepared=prepared, task=task), resources.per_trial),
+        tune_config=tune.TuneConfig(
+            search_alg=Asking(book, ending, repeats),
+            scheduler=Pruning(book),
+            num_samples=-1,
+            max_concurrent_trials=resources.concurrent_trials,
+            reuse_actors=True,
+            trial_dirname_creator=_trial_folder,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.name,
+            storage_path=str(folder.parent),
+            stop=ending,
+            callbacks=[reporting],
+            failure_config=tune.FailureConfig(max_failures=book.plan.retries),
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+    book.stop_running()
+
+
+class Asking(NotPickled, Searcher):
+    """Takes the next trial from the book."""
+
+    def __init__(self, book: Book, ending: Ending, repeats: bool) -> None:
+        super().__init__()
+        self.book = book
+        self.ending = ending
+        self.repeats = repeats
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return what a trial is asked to do, or that there is nothing more to do."""
+        record = self._next()
+        if record is None:
+            return Searcher.FINISHED
+        return {"number": record.number, "params": dict(record.params), "seed": self.book.seed_of(record.number)}
+
+    def _next(self) -> TrialRecord | None:
+        if self.repeats:  # they come after the budgets
+            return None if interrupted() else self.book.next_repeat()
+        return None if self.ending.reason() else self.book.next_trial()
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """`Reporting` hears of it too."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """All is in the book."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """All is in the book."""
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """All is in the book."""
+
+
+class Pruning(NotPickled, FIFOScheduler):
+    """Ends a trial when the book says so."""
+
+    def __init__(self, book: Book) -> None:
+        super().__init__()
+        self.book = book
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Ask the book."""
+        prunes = self.book.prunes(result["number"], result["epoch"], result["score"])
+        return TrialScheduler.STOP if prunes else TrialScheduler.CONTINUE
+
+
+class Reporting(NotPickled, tune.Callback):
+    """Tells the book what Ray says."""
+
+    def __init__(self, book: Book, checkpoints: Path, warn: Callable[[str], None]) -> None:
+        self.book = book
+        self.checkpoints = checkpoints
+        self.warn = warn
+        self.failed: list[tuple[Any, bool]] = []
+        self.warned = False
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **info: Any
+    ) -> None:
+        """Add an epoch."""
+        metrics = {key: float(result[key]) for key in METRICS if key in result}
+        self.book.add_epoch(result["number"], int(result["epoch"]), metrics, float(result["seconds"]))
+        if result.get("problem") and not self.warned:
+            self.warned = True
+            self.warn(f"warning: {result['problem']}; the search goes on, but what is cut off would start again")
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Close a record: finished with all epochs, pruned with fewer."""
+        number = trial.config["number"]
+        done = self.book.records[number].epochs >= self.book.epochs
+        self._end(number, TrialState.FINISHED if done else TrialState.PRUNED)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Remember that a trial is tried again."""
+        self.failed.append((trial, True))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Remember a failure: Ray may write down its reason only after this call."""
+        self.failed.append((trial, False))
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Write down failures with their reasons."""
+        while self.failed:
+            trial, again = self.failed.pop()
+            number, reason = trial.config["number"], _reason(trial.error_file)
+            if again:
+                self.book.retry(number, reason)
+            else:
+                self._end(number, TrialState.FAILED, reason)
+
+    def _end(self, number: int, state: TrialState, reason: str = "") -> None:
+        self.book.end(number, state, reason)
+        checkpoint_file(self.checkpoints, number).unlink(missing_ok=True)
+
+
+def _trial_folder(trial: Any) -> str:
+    """Name a trial's folder by its id alone: parameters make names too long for some file systems."""
+    return trial.trial_id
+
+
+def _reason(error_file: str | None) -> str:
+    """Say in a line why a trial failed the last time, without what Ray wraps around it."""
+    text = Path(error_file).read_text() if error_file and Path(error_file).exists() else ""
+    failure = text.rpartition("Failure # ")[2]
+    for sign, meaning in DEATHS.items():
+        if sign in failure:
+            return meaning
+    after = failure.rpartition('\n  File "')[2].splitlines()[1:]
+    said = next((line for line in after if line and not line.startswith(" ")), "unknown")
+    return ERROR_NAME.sub(lambda name: "" if name[1] == TrainingError.__name__ else f"{name[1]}: ", said, count=1)
