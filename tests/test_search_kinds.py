@@ -1,5 +1,6 @@
 """A search over backbones, of measured values in place of counts, from a table to the report."""
 
+import html
 import json
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from searches import furnish, tracked, trials_of, tune
 
 from weightflow import load
 from weightflow.files import read_arrays
-from weightflow.trials import TrialState
+from weightflow.search.front import pareto_front
+from weightflow.trials import Criterion, TrialState
 from weightflow.types import Kind
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
@@ -38,15 +40,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory, ray_environment: dict[str, 
     table.insert(0, "time", np.repeat(np.arange(13) / 2, 80))
     table.to_csv(folder / "cells.csv", index=False)
     (folder / "space.yaml").write_text(SPACE)
-    done = tune(folder, ray_environment, "--trials", "4", "--name", "cells", data="cells.csv")
+    words = ("--trials", "4", "--name", "cells", "--minimize", "score,seconds,parameters")
+    done = tune(folder, ray_environment, *words, data="cells.csv")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not done.stderr
+    (folder / "said.txt").write_text(done.stdout)
     return folder
+
+
+def test_several_criteria_lead_to_a_front_and_one_recommendation(folder: Path) -> None:
+    trials = trials_of(folder, "cells")
+    assert {trial.state for trial in trials} == {TrialState.FINISHED}
+    front = pareto_front(trials, tuple(Criterion))
+    assert front is not None
+    said = (folder / "said.txt").read_text()
+    assert f"trial {front.recommended} is recommended with score" in said
+    assert f"Trial {front.recommended} is recommended: of the trials on the front" in said
+    assert (folder / "out" / "cells" / "pictures" / "front.png").stat().st_size > 5000
+    assert front.rule in html.unescape((folder / "out" / "cells" / "report.html").read_text())
 
 
 def test_a_backbone_or_bridge_of_its_own_is_prepared_once_and_shared_among_trials(folder: Path) -> None:
     trials = trials_of(folder, "cells")
-    assert {trial.state for trial in trials} <= {TrialState.FINISHED, TrialState.PRUNED}
     assert [(trial.params["backbone.kind"], trial.params["bridge.width"]) for trial in trials] == [
         ("gru", 1.0), ("gru", 0.0), ("transformer", 0.0), ("transformer", 1.0),
     ]  # fmt: skip

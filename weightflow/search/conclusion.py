@@ -86,7 +86,8 @@ class Left:
 def conclude(ended: Conclusion, crew: Crew, say: Callable[[str], None]) -> Left:
     """Fit the best configuration to all seen snapshots, score it once on the test part, and write the report."""
     best, parts = ended.best, ended.parts
-    say(f"trial {best.number} is best with score {best.score:.4f}; fitting it again on all {len(parts.seen)} snapshots")
+    how = "is recommended" if ended.front else "is best"
+    say(f"trial {best.number} {how} with score {best.score:.4f}; fitting it again on all {len(parts.seen)} snapshots")
     prepared = crew.prepare(parts.seen, ended.config, ended.seed)
     record = {"trial": best.number, "score": best.score, "data": parts.seen.digest(), **environment_facts()}
     model = crew.fit(prepared, ended.config, ended.seed, record)

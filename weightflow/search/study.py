@@ -30,7 +30,7 @@ from weightflow.search.table import LiveTable
 from weightflow.search.trainable import Task
 from weightflow.search.tuning import run_trials
 from weightflow.tracking import RunFacts, SearchRun, TrackingConfig, environment_facts
-from weightflow.trials import Repeated, TrialRecord, TrialState
+from weightflow.trials import Front, Repeated, TrialRecord, TrialState
 
 FIDELITY = ("training.epochs", "training.warm_share")  # trials are compared after the same epochs
 REPEATED = 3  # configurations that are trained with further seeds
@@ -194,6 +194,7 @@ class Outcome:
         trials: all of them.
         decision: how the best trial stands to the sampling floor.
         repeats: configurations that were trained with several seeds, the best first.
+        front: of a search with several criteria.
         scores: on the test part; None where the search was interrupted.
         next_commands: what a user may want to type now.
         tracked: where MLflow has it, as `SearchRun.finish` says.
@@ -204,6 +205,7 @@ class Outcome:
     trials: tuple[TrialRecord, ...]
     decision: str = ""
     repeats: tuple[Repeated, ...] = ()
+    front: Front | None = None
     scores: Scores | None = None
     next_commands: tuple[str, ...] = ()
     tracked: Mapping[str, str] = field(default_factory=dict)
@@ -331,7 +333,9 @@ def _finish(
     with suppress(OSError):  # it may hold what a stopped trial has left
         (search.folder / CHECKPOINTS).rmdir()
     tracked = run.finish(best, search.folder / "best", left.files, left.pictures, left.metrics, "FINISHED")
-    return Outcome(search.folder, best, book.all(), ended.decision, repeats, left.scores, left.next_commands, tracked)
+    return Outcome(
+        search.folder, best, book.all(), ended.decision, repeats, front, left.scores, left.next_commands, tracked
+    )
 
 
 def _used(book: Book, resources: Resources, began: float) -> str:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from weightflow.evaluation import summary
 from weightflow.search.study import Outcome
-from weightflow.trials import TrialState
+from weightflow.trials import Front, TrialState
 
 SHOWN = ("paper_w1", "paper_jsd", "species_w1", "sliced_w1")
 
@@ -28,6 +28,8 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
         table.add_row(method, *(f"{scores.mean(method, metric):.4f}" for metric in shown), style=style)
     console.print(table)
     console.print(summary(scores), highlight=False)
+    if outcome.front is not None:
+        _print_front(console, outcome.front)
     for repeated in outcome.repeats:
         half = "" if repeated.half is None else f" ± {repeated.half:.4f}"
         console.print(
@@ -48,6 +50,17 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     console.print("\nNext:", highlight=False)
     for command in (f"open {outcome.folder / 'report.html'}", *outcome.next_commands):
         console.print(f"  {command}", highlight=False, soft_wrap=True)
+
+
+def _print_front(console: Console, front: Front) -> None:
+    table = Table(title="Trials that no other one beats in all criteria", title_justify="left")
+    for name in ("trial", *front.criteria):
+        table.add_column(name, justify="right")
+    for record in front.trials:
+        style = "bold" if record.number == front.recommended else ""
+        table.add_row(str(record.number), *(f"{record.value(c):.4g}" for c in front.criteria), style=style)
+    console.print(table)
+    console.print(f"Trial {front.recommended} is recommended: {front.rule}.", highlight=False)
 
 
 def _print_interrupted(console: Console, outcome: Outcome) -> None:
