@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from statistics import mean, median
 from typing import Annotated, Any
@@ -73,6 +74,7 @@ TRIVIAL: dict[str, Any] = {
     "training.rollout_steps": 1,
 }
 FOREVER = 1e9
+NEAR = 0.003  # nats: what the logarithmic picture shows the very best as
 
 
 class NothingFirst(Plan):
@@ -249,14 +251,14 @@ def _draw(rows: list[common.Row], systems: list[str], path: Path) -> None:
     figure, axes = plt.subplots(1, len(systems), figsize=(5.2 * len(systems), 3.8), squeeze=False, layout="constrained")
     seeds = sorted({row["seed"] for row in rows})
     for axis, system in zip(axes[0], systems, strict=True):
+        low = min(float(row["best"]) for row in rows if row["system"] == system)
         for color, method in zip(("C3", "C1", "C0", "0.5"), METHODS, strict=True):
             curves = [_curve(rows, system, seed, method) for seed in seeds]
-            grid = [12.0 * i for i in range(1, int(max(c[-1][1] for c in curves) // 12) + 1)]
-            values = [mean(min((b for _, e, b in c if e <= at), default=c[0][2]) for c in curves) for at in grid]
-            axis.plot(grid, values, color=color, label=method, lw=1.8)
-        axis.set(title=system, xlabel="epochs of all trials", ylabel="best held-out score, nats")
-        scores = sorted(float(row["best"]) for row in rows if row["system"] == system)
-        axis.set_ylim(scores[0] - 0.02, scores[int(0.93 * len(scores))])  # the first few trials are far above
+            grid = [2.0 * i for i in range(6, int(max(c[-1][1] for c in curves) // 2) + 1)]
+            values = [median(min((b for _, e, b in c if e <= at), default=inf) for c in curves) for at in grid]
+            axis.plot(grid, [value - low + NEAR for value in values], color=color, label=method, lw=1.8)
+        axis.set(title=system, xlabel="epochs of all trials", ylabel="median best score above the best of all, nats")
+        axis.set_yscale("log")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].legend(frameon=False)
     figure.savefig(path, dpi=130)
