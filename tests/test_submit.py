@@ -327,7 +327,7 @@ class TestCluster:
     def test_ctrl_c_stops_following_but_not_the_job_and_stopping_acts_like_ctrl_c(
         self, address: str, ray_home: Path, root: Path, tmp_path: Path
     ):
-        (tmp_path / "job.py").write_text("import time\ntry: print('up'); time.sleep(200)\nfinally: print('closed')")
+        (tmp_path / "job.py").write_text("import signal\ntry: print('up'); signal.pause()\nfinally: print('closed')")
         cluster = Cluster(address)
         job = cluster.submit(tmp_path, "exec python job.py", RemoteSearch("long", str(tmp_path)))
         command = [sys.executable, str(root / "launch" / "submit.py"), "--address", address, "--follow", job]

@@ -46,5 +46,5 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
         OSError: there is no such file.
     """
     with safe_open(path, framework="numpy") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        return arrays, json.loads(file.metadata()["facts"])
+        names = file.keys()
+        return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["facts"])

@@ -181,7 +181,7 @@ class Book:
     def prunes(self, number: int, epoch: int, score: float) -> bool:
         """Whether the trial is to end here, because others were better after as many epochs."""
         trial, record = self._trials[number], self.records[number]
-        if len(self.plan.criteria) > 1 or record.repeat_of is not None or epoch <= record.epochs:
+        if self.plan.several or record.repeat_of is not None or epoch <= record.epochs:
             return False  # Optuna prunes by one criterion only, and a repeat is run for its last score
         trial.report(score, epoch)
         return epoch < self.epochs and trial.should_prune()
