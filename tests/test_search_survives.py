@@ -23,7 +23,7 @@ import pytest
 import ray
 from safetensors import SafetensorError
 from searches import SPACE, command, furnish, run_here, tracked, trials_of
-from test_tracking import Server
+from test_tracking import Server, wait_for
 
 from weightflow.files import read_arrays
 from weightflow.search.book import FILE, read_book
@@ -57,28 +57,25 @@ class Process:
 
     def until(self, found: Callable[[], T], pause: float = 0.005) -> T:
         """Return what is found once it is there: a search that ends or hangs before that fails the test."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            what, ended = found(), self.popen.poll()
-            if what:
-                return what
-            if ended is not None:
-                out, err = self.popen.communicate()
-                pytest.fail(f"the search ended with {ended} too early:\n{out}{err}")
-            if time.monotonic() > deadline:
-                self.kill()
-                pytest.fail("the search has not come to it in time")
-            time.sleep(pause)
+        what: list[T] = []
+
+        def there_or_ended() -> bool:
+            ended = self.popen.poll() is not None  # asked first: what it left is found all the same
+            what[:] = [found()]
+            return bool(what[0]) or ended
+
+        wait_for(there_or_ended, PATIENCE, pause)
+        if not what[0]:
+            out, err = self.popen.communicate()
+            pytest.fail(f"the search ended with {self.popen.returncode} too early:\n{out}{err}")
+        return what[0]
 
     def kill(self) -> None:
         """Kill it at once; its workers must not outlive it, for they could write into what the next one reads."""
         workers = self.workers("")
         self.popen.kill()
         self.popen.communicate()
-        deadline = time.monotonic() + PATIENCE
-        while any(runs(worker) for worker in workers):
-            assert time.monotonic() < deadline, "a worker outlives its search"
-            time.sleep(0.05)
+        wait_for(lambda: not any(runs(worker) for worker in workers), PATIENCE)
 
     def end(self) -> tuple[int, str, str]:
         """Wait for its end; return exit code, stdout and stderr."""
@@ -190,7 +187,6 @@ def story(tmp_path_factory: pytest.TempPathFactory, ray_environment: dict[str, s
     out = folder / "out" / "killed"
     rng = random.Random(0)
     epochs: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    robbed = -1
 
     def begin(cpus: int) -> Process:
         how = "--resume" if (out / FILE).is_file() else "--name"
@@ -204,27 +200,31 @@ def story(tmp_path_factory: pytest.TempPathFactory, ray_environment: dict[str, s
                 epochs[number].append((life, epoch))
         return seen
 
-    for life, moment in enumerate(LIVES):
+    def live(life: int, moment: str) -> int | None:
+        """Begin, and be killed at a moment; return the number of the trial whose worker was killed before."""
         process = begin(1 if moment == "conclusion" else 2)
+        trial: int | None = None
         if moment == "folder":
             process.until(out.is_dir)
         elif moment == "cache":
             process.until(lambda: list((folder / "out" / ".cache").glob("*.safetensors")))
         elif moment == "book":
             grown = len(lines(out)) + rng.randint(1, GROWTH)
-            process.until(lambda: look(life) is not None and len(lines(out)) >= grown)  # noqa: B023
-            time.sleep(rng.uniform(0, 0.1))  # the moment itself, between two lines
+            process.until(lambda: look(life) is not None and len(lines(out)) >= grown)
+            time.sleep(rng.uniform(0, 0.1))  # the moment is what is tested: it may fall between two lines
         else:
             # One trial runs at a time here: a checkpoint that was made in this life is of the trial that is training.
             # After epoch 4 it might be pruned, and its worker without work.
             before = look(life - 1)
-            robbed, *_ = process.until(
-                lambda: [number for number, e in look(life).items() if before.get(number, 0) < e < 4]  # noqa: B023
-            )
+            trial, *_ = process.until(lambda: [n for n, e in look(life).items() if before.get(n, 0) < e < 4])
             (trainer,) = process.workers("ImplicitFu")
             trainer.kill()
-            process.until(lambda: look(life) is not None and (out / "scores.json").exists())  # noqa: B023
+            process.until(lambda: look(life) is not None and (out / "scores.json").exists())
         process.kill()
+        return trial
+
+    robbed = [live(life, moment) for life, moment in enumerate(LIVES)][-1]
+    assert robbed is not None
     code, _, errors = begin(2).end()
     assert code == 0, errors
     return Story(folder, dict(epochs), robbed, errors)
@@ -377,10 +377,8 @@ def test_a_full_disk_stops_a_search_that_goes_on_once_there_is_room(
         return Process(folder, ray_environment, command(*words, space="slow.yaml"))
 
     def end_on_full_disk(process: Process) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while process.popen.poll() is None and time.monotonic() < deadline:
-            fill(disk)  # also what the search itself gives back
-            time.sleep(0.05)
+        # filled again and again: the search itself gives some back
+        wait_for(lambda: fill(disk) and process.popen.poll() is not None, PATIENCE)
         code, out, err = process.end()
         assert code == 1, out + err
         assert re.fullmatch(

@@ -29,7 +29,16 @@ import weightflow
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, Trial, prepare
-from weightflow.tracking import RunFacts, SearchRun, TrackingConfig, environment_facts, lookup, search_run, sync
+from weightflow.tracking import (
+    Results,
+    RunFacts,
+    SearchRun,
+    TrackingConfig,
+    environment_facts,
+    lookup,
+    search_run,
+    sync,
+)
 from weightflow.tracking.__main__ import main
 from weightflow.tracking.facts import git_commit
 from weightflow.tracking.results import SERVED_WITH
@@ -136,7 +145,7 @@ def train(run: SearchRun, number: int, epochs: range, end: TrialState | None, re
 
 
 def stop(run: SearchRun, status: Any = "FINISHED") -> dict[str, str]:
-    return run.finish(None, None, [], [], {}, status)
+    return run.finish(Results(status))
 
 
 def runs_of(config: TrackingConfig, search_id: str = ID) -> list[Run]:
@@ -190,11 +199,12 @@ def scored(config: TrackingConfig, parent: str) -> bool:
     return any("score" in run.data.metrics for run in children(config, parent).values())
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 30.0, pause: float = 0.05) -> None:
+    """Wait until `condition` holds; what other processes do can only be asked for again and again."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 class TestSettings:
@@ -466,7 +476,7 @@ class TestResuming:
         best = train(first, 0, range(1, 4), TrialState.FINISHED)
         parent = stop(first, "KILLED")["run_id"]
         before = children(config, parent)["00"]
-        SearchRun.open(config, ID, FACTS).finish(best, None, [], [], {"test_w1": 0.5}, "FINISHED")
+        SearchRun.open(config, ID, FACTS).finish(Results("FINISHED", best, metrics={"test_w1": 0.5}))
         after = children(config, parent)["00"]
         assert after.info.end_time == before.info.end_time
         assert after.data.metrics == {**before.data.metrics, "test_w1": 0.5}
@@ -567,7 +577,7 @@ class TestSync:
 
     def test_files_that_are_not_there_are_an_error(self, config: TrackingConfig, capsys: pytest.CaptureFixture[str]):
         with pytest.raises(InputError, match=r"not taken all of the search night: .*gone.html.* weightflow sync night"):
-            sync(config, ID, FACTS, [], remembered(0, 2), None, [Path("gone.html")], [], {}, "FINISHED")
+            sync(config, ID, FACTS, [], Results("FINISHED", remembered(0, 2), files=[Path("gone.html")]))
         assert capsys.readouterr().err == "", "it is told once"
 
 
@@ -835,7 +845,7 @@ class TestServer:
         server.kill()
         best = train(run, 0, range(3, 4), TrialState.FINISHED)
         began = time.monotonic()
-        summary = run.finish(best, model_dir, [], [], {"test_w1": 0.25}, "FINISHED")
+        summary = run.finish(Results("FINISHED", best, model_dir, metrics={"test_w1": 0.25}))
         assert time.monotonic() - began < 30
         assert "Connection refused" in summary["problem"]
         assert capsys.readouterr().err.count("\n") == 1
@@ -858,7 +868,7 @@ def finish_with_model(config: TrackingConfig, folder: Path, model_dir: Path, sea
     """One search with one trial and all results."""
     run = SearchRun.open(config, search_id, FACTS)
     best = train(run, 0, range(1, 4), TrialState.FINISHED)
-    return run.finish(best, model_dir, *left_on_disk(folder), {"test_w1": 0.25}, "FINISHED")
+    return run.finish(Results("FINISHED", best, model_dir, *left_on_disk(folder), {"test_w1": 0.25}))
 
 
 def send(config: TrackingConfig, folder: Path, model_dir: Path | None, search_id: str = ID) -> dict[str, str]:
@@ -869,8 +879,8 @@ def send(config: TrackingConfig, folder: Path, model_dir: Path | None, search_id
         remembered(2, 2),
         remembered(3, 2, TrialState.PRUNED),
     ]
-    results = left_on_disk(folder)
-    return sync(config, search_id, FACTS, records, records[0], model_dir, *results, {"test_w1": 0.25}, "FINISHED")
+    results = Results("FINISHED", records[0], model_dir, *left_on_disk(folder), {"test_w1": 0.25})
+    return sync(config, search_id, FACTS, records, results)
 
 
 def left_on_disk(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -904,7 +914,7 @@ def live(folder: Path, opened: int | None = None) -> SearchRun:
             for epoch in range(done + 1, EPOCHS + 1):
                 disk.write(b".")
                 run.log_epoch(trial(number, epochs=epoch), epoch, metrics(epoch))
-                time.sleep(0.005)
+                time.sleep(0.005)  # an epoch's work: a life that writes at once would end before it is killed
         run.end_trial(remembered(number, EPOCHS, TrialState.FINISHED))
     return run
 
@@ -926,7 +936,7 @@ def kill_again_and_again(folder: str, lives: int = 10, seed: int = 0) -> None:
             opening = time.monotonic() - began
         if life == lives - 1:
             os.read(listen, 1)
-        time.sleep(chance.uniform(0.0, 0.1 if life % 2 else opening))
+        time.sleep(chance.uniform(0.0, 0.1 if life % 2 else opening))  # the moment is what is tested: any may come
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
 

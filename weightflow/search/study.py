@@ -17,7 +17,7 @@ from weightflow.errors import InputError, SearchError
 from weightflow.evaluation import Scores, check_scorable
 from weightflow.experiment import ExperimentConfig, Prepared, nest
 from weightflow.search.book import FILE, Book, check_same, claim
-from weightflow.search.conclusion import Conclusion, conclude
+from weightflow.search.conclusion import MODEL, Conclusion, conclude
 from weightflow.search.disk import disk_problem
 from weightflow.search.ending import Ending, interrupted, interruptible
 from weightflow.search.front import pareto_front
@@ -29,7 +29,7 @@ from weightflow.search.space import Space
 from weightflow.search.table import LiveTable
 from weightflow.search.trainable import Task
 from weightflow.search.tuning import run_trials
-from weightflow.tracking import RunFacts, SearchRun, TrackingConfig, environment_facts
+from weightflow.tracking import Results, RunFacts, SearchRun, TrackingConfig, environment_facts
 from weightflow.trials import Front, Repeated, TrialRecord, TrialState
 
 FIDELITY = ("training.epochs", "training.warm_share")  # trials are compared after the same epochs
@@ -250,11 +250,11 @@ def _run(search: Search, book: Book, resources: Resources, console: Console, beg
                 prepared = crew.prepare(search.parts.fit, search.shared_config, search.seed)
             _run_trials(search, book, ending, resources, prepared, console, say)
             if interrupted():
-                run.finish(None, None, [], [], {}, "KILLED")
+                run.finish(Results("KILLED"))
                 return Outcome(search.folder, next(iter(book.finished()), None), book.all())
             return _finish(search, book, ending, resources, run, say, began)
     except BaseException:
-        run.finish(None, None, [], [], {}, "FAILED")
+        run.finish(Results("FAILED"))
         raise
 
 
@@ -332,7 +332,8 @@ def _finish(
         left = conclude(ended, crew, say)
     with suppress(OSError):  # it may hold what a stopped trial has left
         (search.folder / CHECKPOINTS).rmdir()
-    tracked = run.finish(best, search.folder / "best", left.files, left.pictures, left.metrics, "FINISHED")
+    results = Results("FINISHED", best, search.folder / MODEL, left.files, left.pictures, left.metrics)
+    tracked = run.finish(results)
     return Outcome(
         search.folder, best, book.all(), ended.decision, repeats, front, left.scores, left.next_commands, tracked
     )

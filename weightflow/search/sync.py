@@ -8,7 +8,7 @@ from typing import Any
 from weightflow.errors import InputError
 from weightflow.search.book import claim, read_book
 from weightflow.search.conclusion import CONCLUSION, MODEL, REPORT, SCORES
-from weightflow.tracking import RunFacts, TrackingConfig
+from weightflow.tracking import Results, RunFacts, TrackingConfig
 from weightflow.tracking import sync as send
 from weightflow.trials import TrialRecord, TrialState
 
@@ -35,18 +35,14 @@ def _send(
 ) -> dict[str, str]:
     ended = _conclusion(folder)
     running = any(record.state in {TrialState.RUNNING, TrialState.STOPPED} for record in records)
-    return send(
-        tracking,
-        about["id"],
-        RunFacts(**about["facts"]),
-        records,
-        best=None if ended is None else next(record for record in records if record.number == ended["best"]),
-        model_dir=None if ended is None else folder / MODEL,
-        files=[path for name in (SCORES, REPORT) if (path := folder / name).is_file()],
-        pictures=sorted((folder / "pictures").glob("*.png")),
-        metrics={} if ended is None else ended["metrics"],
-        status="FINISHED" if ended is not None else "KILLED" if running else "FAILED",
-    )
+    if ended is None:
+        results = Results("KILLED" if running else "FAILED")
+    else:
+        best = next(record for record in records if record.number == ended["best"])
+        files = [folder / SCORES, folder / REPORT]
+        pictures = sorted((folder / "pictures").glob("*.png"))
+        results = Results("FINISHED", best, folder / MODEL, files, pictures, ended["metrics"])
+    return send(tracking, about["id"], RunFacts(**about["facts"]), records, results)
 
 
 def _conclusion(folder: Path) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ for _name, _value in {
 
 from weightflow.tracking.config import TrackingConfig  # noqa: E402
 from weightflow.tracking.facts import RunFacts, environment_facts  # noqa: E402
+from weightflow.tracking.results import Results  # noqa: E402
 from weightflow.tracking.search_run import SearchRun  # noqa: E402
 from weightflow.tracking.sync import sync  # noqa: E402
 
@@ -26,4 +27,4 @@ from weightflow.tracking.sync import sync  # noqa: E402
 for _name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
-__all__ = ["RunFacts", "SearchRun", "TrackingConfig", "environment_facts", "sync"]
+__all__ = ["Results", "RunFacts", "SearchRun", "TrackingConfig", "environment_facts", "sync"]

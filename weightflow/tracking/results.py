@@ -21,6 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 import weightflow
 from weightflow.model import WeightFlow, load
 from weightflow.tracking.stored_run import now
+from weightflow.trials import TrialRecord
 from weightflow.types import Kind
 
 SERVED_WITH = (
@@ -56,19 +57,22 @@ class Results:
     """What a search has led to.
 
     Attributes:
-        model_dir: its model directory.
+        status: how it ended, in MLflow's words.
+        best: the trial that won, if one did.
+        model_dir: its model directory, which is logged and registered, unless the trial's run has led to a version of
+            the registered model before.
         files: scores and report.
         pictures: PNG files.
-        metrics: of the test part.
-        status: how the search ended, in MLflow's words.
+        metrics: of the test part, for the best trial's run and the search's.
         at: when, in milliseconds.
     """
 
-    model_dir: Path | None
-    files: Sequence[Path]
-    pictures: Sequence[Path]
-    metrics: Mapping[str, float]
     status: Status
+    best: TrialRecord | None = None
+    model_dir: Path | None = None
+    files: Sequence[Path] = ()
+    pictures: Sequence[Path] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
     at: int = field(default_factory=now)
 
     def points(self, step: int) -> list[Metric]:

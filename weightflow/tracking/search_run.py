@@ -1,7 +1,7 @@
 """The runs of a search: one for itself, one nested run for each trial."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from weightflow.tracking.lookup import look_up
 from weightflow.tracking.parent_run import common_tags, create_parent, describe
 from weightflow.tracking.results import (
     Results,
-    Status,
     clear_models,
     log_files,
     log_model,
@@ -127,25 +126,8 @@ class SearchRun:
         """A trial has ended as `record.state` says."""
         self._trial(record).change(record)
 
-    def finish(
-        self,
-        best: TrialRecord | None,
-        model_dir: Path | None,
-        files: Sequence[Path],
-        pictures: Sequence[Path],
-        metrics: Mapping[str, float],
-        status: Status,
-    ) -> dict[str, str]:
+    def finish(self, results: Results) -> dict[str, str]:
         """Write what is not written yet, attach the results, and close all runs; only the first call counts.
-
-        Args:
-            best: the trial that won, if one did.
-            model_dir: its model directory, which is logged and registered, unless the trial's run has led to a version
-                of the registered model before.
-            files: scores and report.
-            pictures: PNG files.
-            metrics: of the test part, for the best trial's run and the search's.
-            status: how the search ended.
 
         Returns:
             what a user may look up: `tracking_uri`, `experiment`, `page` of the UI with all runs, `run_id` of the
@@ -162,9 +144,8 @@ class SearchRun:
             "page": f"#/experiments/{self._parent.experiment}/runs?{_TRAINING}",
             **self._address("", self._parent),
         }
-        results = Results(model_dir, files, pictures, metrics, status)
         for step in (self._close_trials, self._close_lost, self._attach, self._register, self._close_parent):
-            found |= self._link.attempt(lambda step=step: step(best, results)) or {}
+            found |= self._link.attempt(lambda step=step: step(results)) or {}
             if self._link.broken:
                 found.setdefault("problem", self._link.problem)
             if self._link.silent and not self._answers():  # what is silent may be the store of files alone
@@ -203,17 +184,17 @@ class SearchRun:
     def _answers(self) -> bool:
         return self._link.attempt(lambda: self._client.get_run(self._parent.id)) is not None
 
-    def _close_trials(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
+    def _close_trials(self, results: Results) -> dict[str, str]:
         """Write all that is known of trials, and leave none of them running."""
-        if best is not None:
-            self.replay([best])
+        if results.best is not None:
+            self.replay([results.best])
         for trial in self._trials.values():
             if trial.record.state is TrialState.RUNNING:
                 trial.change(replace(trial.record, state=TrialState.STOPPED, reason="the search ended before it did"))
         self._write()
         return {}
 
-    def _close_lost(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
+    def _close_lost(self, results: Results) -> dict[str, str]:
         """End the runs of trials that were cut off with an earlier process and that nobody has taken up again."""
         used = {trial.run.id for trial in self._trials.values() if trial.run is not None}
         tags = {"state": TrialState.STOPPED.value, "reason": "cut off with the process that ran it"}
@@ -224,7 +205,8 @@ class SearchRun:
                 run.change("KILLED", now())
         return {}
 
-    def _attach(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
+    def _attach(self, results: Results) -> dict[str, str]:
+        best = results.best
         if best is None:
             return {}
         run = self._run_of(self._trial(best))
@@ -235,7 +217,8 @@ class SearchRun:
         log_files(self._client, run.id, results.files)
         return self._address("best_", run)
 
-    def _register(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
+    def _register(self, results: Results) -> dict[str, str]:
+        best = results.best
         if best is None or results.model_dir is None:
             return {}
         run, name = self._run_of(self._trial(best)), self.config.model_name(self.facts.data_name)
@@ -255,7 +238,8 @@ class SearchRun:
         description = f"Trial {trial_name(best)} of the search {self.facts.name}. {self.facts.description}"
         return register_model(self._client, logged, name, description, tags)
 
-    def _close_parent(self, best: TrialRecord | None, results: Results) -> dict[str, str]:
+    def _close_parent(self, results: Results) -> dict[str, str]:
+        best = results.best
         run, tags, metrics = self._parent, {"state": _STATES[results.status].value}, results.points(0)
         if best is not None:
             tags |= {"best_trial": trial_name(best), "best_run_id": self._run_of(self._trial(best)).id}

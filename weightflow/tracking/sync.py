@@ -1,12 +1,11 @@
 """Sending later what MLflow has missed of a search."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
 from weightflow.errors import InputError
 from weightflow.tracking.config import TrackingConfig
 from weightflow.tracking.facts import RunFacts
-from weightflow.tracking.results import Status
+from weightflow.tracking.results import Results
 from weightflow.tracking.search_run import SearchRun
 from weightflow.trials import TrialRecord
 
@@ -16,12 +15,7 @@ def sync(
     search_id: str,
     facts: RunFacts,
     records: Iterable[TrialRecord],
-    best: TrialRecord | None,
-    model_dir: Path | None,
-    files: Sequence[Path],
-    pictures: Sequence[Path],
-    metrics: Mapping[str, float],
-    status: Status,
+    results: Results,
 ) -> dict[str, str]:
     """Send to MLflow what it does not have of a search that is no longer running; sent twice, it is there once.
 
@@ -30,19 +24,17 @@ def sync(
         search_id: as the search gave it.
         facts: as the search gave them.
         records: all trials with their histories.
-        best: see `SearchRun.finish`, and there for the other arguments and what is returned.
-        model_dir: see there.
-        files: see there.
-        pictures: see there.
-        metrics: see there.
-        status: see there.
+        results: what the search has led to.
+
+    Returns:
+        as `SearchRun.finish`.
 
     Raises:
         InputError: the store cannot be used, or has not taken everything.
     """
     run = SearchRun.open(config, search_id, facts, live=False)
     run.replay(records)
-    found = run.finish(best, model_dir, files, pictures, metrics, status)
+    found = run.finish(results)
     if "problem" in found:
         raise InputError(
             f"MLflow at {config.shown_uri} has not taken all of the search {facts.name}: {found['problem']}; mend "
