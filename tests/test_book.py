@@ -164,19 +164,23 @@ def test_trials_that_are_stopped_or_fail_are_told_truly(tmp_path: Path) -> None:
     record = book.next_trial()
     assert record is not None
     book.add_epoch(record.number, 1, {"score": 0.4}, 1.0)
-    book.retry(record.number, "a worker died")
-    assert book.records[record.number].retries == 1
+    for i in range(1, 3):
+        assert book.retry(record.number, "a worker died")
+        again = book.next_trial()
+        assert again is not None
+        assert (again.number, again.retries, again.epochs) == (record.number, i, 1)
+    assert not book.retry(record.number, "a worker died")
     book.end(record.number, TrialState.FAILED, "a worker died")
     stopped = book.next_trial()
     assert stopped is not None
     book.stop_running()
     book.close()
-    again = open_book(tmp_path)
-    failed = again.records[record.number]
-    assert (failed.state, failed.reason, failed.retries) == (TrialState.FAILED, "a worker died", 1)
-    assert again.study.trials[record.number].state.name == "FAIL"
-    assert again.records[stopped.number].state is TrialState.STOPPED
-    assert again.seconds > 0
+    later = open_book(tmp_path)
+    failed = later.records[record.number]
+    assert (failed.state, failed.reason, failed.retries) == (TrialState.FAILED, "a worker died", 2)
+    assert later.study.trials[record.number].state.name == "FAIL"
+    assert later.records[stopped.number].state is TrialState.STOPPED
+    assert later.seconds > 0
 
 
 def test_the_best_are_repeated_with_other_seeds_and_ranked_by_their_means(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a search withstands: killed processes, trials that go wrong, a full disk, a dead server."""
+"""What a search withstands: killed processes, trials that go wrong, a full disk, a dead server, a lost node."""
 
 import json
 import random
@@ -21,6 +21,7 @@ import mlflow
 import psutil
 import pytest
 import ray
+from ray.cluster_utils import Cluster
 from safetensors import SafetensorError
 from searches import SPACE, command, furnish, run_here, tracked, trials_of
 from test_tracking import Server, wait_for
@@ -517,3 +518,32 @@ def test_a_search_outlives_its_mlflow_server_and_goes_on_with_more_trials(
 
 
 # A machine that leaves the cluster
+
+
+def test_a_trial_whose_node_leaves_goes_on_elsewhere(
+    tmp_path: Path, ray_home: Path, ray_environment: dict[str, str]
+) -> None:
+    folder = furnish(tmp_path)
+    write_long_space(folder)
+    quiet = {"include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **quiet})
+    try:
+        leaves = cluster.add_node(num_cpus=1)
+        words = ("--address", str(cluster.address), "--trials", "5", "--time-budget", "1h", "--name", "nodes")
+        process = Process(folder, ray_environment, command(*words, "--scheduler", "none", space="long.yaml"))
+        out = folder / "out" / "nodes"
+        # Both nodes train once two trials have checkpoints, as none is pruned and their last epochs are far.
+        process.until(lambda: len(seen := checkpoints(out)) == 2 and max(seen.values()) < 4)
+        cluster.remove_node(leaves, allow_graceful=False)
+        code, said, err = process.end()
+    finally:
+        cluster.shutdown()
+    assert (code, err) == (0, ""), said + err
+    trials = trials_of(folder, "nodes")
+    check_trials(trials, 5)
+    (moved,) = [trial for trial in trials if trial.retries]
+    assert moved.retries == 1
+    assert moved.state in {TrialState.FINISHED, TrialState.PRUNED}
+    told = rf"trial {moved.number:02d} failed after [0-5]/6 epochs and is tried again: [^\n]* left the cluster"
+    assert re.search(told, said), said
+    check_results(out)

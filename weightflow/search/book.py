@@ -147,6 +147,11 @@ class Book:
         """Hours that trials have run, one after the other."""
         return sum(record.seconds for record in self.records.values()) / 3600
 
+    @property
+    def running(self) -> bool:
+        """Whether a trial runs."""
+        return bool(self._trials)
+
     def close(self) -> None:
         """Let another process have it."""
         self._lock.release()
@@ -200,13 +205,17 @@ class Book:
         for watcher in self.watchers:
             watcher.log_epoch(record, epoch, metrics)
 
-    def retry(self, number: int, reason: str) -> None:
-        """A trial failed and is tried again."""
+    def retry(self, number: int, reason: str) -> bool:
+        """Take note that a trial failed, and hand it out again from its checkpoint; False if that was too often."""
         before = self.records[number]
-        record = replace(before, retries=before.retries + 1, reason=reason)
-        self._trials[number].set_user_attr("retries", record.retries)
-        self._trials[number].set_user_attr("reason", reason)
-        self._tell("start_trial", record)
+        if before.retries >= self.plan.retries:
+            return False
+        trial = self._trials.pop(number)
+        trial.set_user_attr("retries", before.retries + 1)
+        trial.set_user_attr("reason", reason)
+        self.records[number] = replace(before, state=TrialState.STOPPED, retries=before.retries + 1, reason=reason)
+        self._cut_off.append(number)
+        return True
 
     def end(self, number: int, state: TrialState, reason: str = "") -> None:
         """A trial has ended; one that is only stopped can go on another time."""

@@ -89,7 +89,6 @@ def run_trials(
             storage_path=str(folder.parent),
             stop=ending,
             callbacks=[reporting],
-            failure_config=tune.FailureConfig(max_failures=book.plan.retries),
             verbose=0,
         ),
     )
@@ -109,8 +108,8 @@ class Asking(NotPickled, Searcher):
     def suggest(self, trial_id: str) -> Any:
         """Return what a trial is asked to do, or that there is nothing more to do."""
         record = self._next()
-        if record is None:
-            return Searcher.FINISHED
+        if record is None:  # one that still runs may fail, and is then handed out again
+            return None if self.book.running else Searcher.FINISHED
         return {"number": record.number, "params": dict(record.params), "seed": self.book.seed_of(record.number)}
 
     def _next(self) -> TrialRecord | None:
@@ -151,7 +150,7 @@ class Reporting(NotPickled, tune.Callback):
         self.book = book
         self.checkpoints = checkpoints
         self.warn = warn
-        self.failed: list[tuple[Any, bool]] = []
+        self.failed: list[Any] = []
         self.warned = False
 
     def on_trial_result(
@@ -170,22 +169,19 @@ class Reporting(NotPickled, tune.Callback):
         done = self.book.records[number].epochs >= self.book.epochs
         self._end(number, TrialState.FINISHED if done else TrialState.PRUNED)
 
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Remember that a trial is tried again."""
-        self.failed.append((trial, True))
-
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Remember a failure: Ray may write down its reason only after this call."""
-        self.failed.append((trial, False))
+        self.failed.append(trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Write down failures with their reasons."""
+        """Write down failures with their reasons, and have the trials tried again.
+
+        Ray itself would try again only those that had begun to run where their process or machine died.
+        """
         while self.failed:
-            trial, again = self.failed.pop()
+            trial = self.failed.pop()
             number, reason = trial.config["number"], _reason(trial.error_file)
-            if again:
-                self.book.retry(number, reason)
-            else:
+            if not self.book.retry(number, reason):
                 self._end(number, TrialState.FAILED, reason)
 
     def _end(self, number: int, state: TrialState, reason: str = "") -> None:
