@@ -31,7 +31,6 @@ from weightflow.trials import Parameter, Repeated, SamplerName, TrialRecord, Tri
 
 FILE = "study.log"
 NAME = "weightflow"
-FORMAT = 1
 ELAPSED = "elapsed"
 EPOCH = "epoch "  # an epoch's metrics are an attribute of the trial, `epoch 3`
 ENDED = {
@@ -98,7 +97,6 @@ class Book:
         _mend(folder / FILE)
         self._storage = storage = _storage(folder)
         about: dict[str, Any] = {
-            "format": FORMAT,
             "id": uuid.uuid4().hex,
             "identity": dict(identity),
             "facts": dict(facts),
