@@ -67,5 +67,10 @@ def shared_data() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the tests that wait for Ray's processes, so that no worker is left alone with them at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+    """Start with the tests that may take the longest, so that no worker is left alone with them at the end."""
+
+    def may_take(item: pytest.Item) -> float:
+        marker = item.get_closest_marker("timeout")
+        return marker.args[0] if marker else 0.0
+
+    items.sort(key=may_take, reverse=True)

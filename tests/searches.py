@@ -1,20 +1,32 @@
-"""What the tests of whole searches share: small data, a space of moments, and the ways to start `launch/tune.py`."""
+"""What the tests of whole searches share: small data, a space of moments, starting searches, and checks."""
 
+import json
 import runpy
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import mlflow
 import numpy as np
+import psutil
 import pytest
 from mlflow.entities import Run
+from safetensors import SafetensorError
 
-from weightflow.search.book import read_book
-from weightflow.trials import TrialRecord
+from weightflow.files import read_arrays
+from weightflow.search.book import FILE, read_book
+from weightflow.trials import TrialRecord, TrialState
 
+T = TypeVar("T")
+PATIENCE = 400  # seconds; what is waited for comes within 30 on an idle machine
+PARENT = "mlflow.parentRunId"
+ENDED = {TrialState.FINISHED, TrialState.PRUNED, TrialState.FAILED}
 ROOT = Path(__file__).resolve().parent.parent
 SPACE = """
 parameters:
@@ -89,3 +101,131 @@ def tracked(folder: Path, name: str) -> tuple[Run, list[Run], mlflow.MlflowClien
 def trials_of(folder: Path, name: str) -> list[TrialRecord]:
     """Return the trials that a search has written down."""
     return list(read_book(folder / "out" / name)[1])
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30.0, pause: float = 0.05) -> None:
+    """Wait until `condition` holds; what other processes do can only be asked for again and again."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(pause)
+
+
+@dataclass
+class Process:
+    """A search as a process of its own, which can be waited for, killed, and asked what it said."""
+
+    folder: Path
+    environment: dict[str, str]
+    words: list[str]
+    popen: subprocess.Popen[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.popen = subprocess.Popen(
+            self.words,
+            cwd=self.folder,
+            env={**self.environment, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def until(self, found: Callable[[], T], pause: float = 0.02) -> T:
+        """Return what is found once it is there: a search that ends or hangs before that fails the test."""
+        what: list[T] = []
+
+        def there_or_ended() -> bool:
+            ended = self.popen.poll() is not None  # asked first: what it left is found all the same
+            what[:] = [found()]
+            return bool(what[0]) or ended
+
+        wait_for(there_or_ended, PATIENCE, pause)
+        if not what[0]:
+            out, err = self.popen.communicate()
+            pytest.fail(f"the search ended with {self.popen.returncode} too early:\n{out}{err}")
+        return what[0]
+
+    def kill(self) -> None:
+        """Kill it at once; its workers must not outlive it, for they could write into what the next one reads."""
+        workers = self.workers("")
+        self.popen.kill()
+        self.popen.communicate()
+        wait_for(lambda: not any(runs(worker) for worker in workers), PATIENCE)
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for its end; return exit code, stdout and stderr."""
+        try:
+            out, err = self.popen.communicate(timeout=2 * PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        return self.popen.returncode, out, err
+
+    def workers(self, what: str) -> list[psutil.Process]:
+        """Return Ray's workers that do `what`."""
+        below = psutil.Process(self.popen.pid).children(recursive=True)
+        return [process for process in below if runs(process) and process.name().startswith(f"ray::{what}")]
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process is more than an entry in the system's table."""
+    with suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE and "Agent" not in process.name()
+    return False
+
+
+def write_long_space(folder: Path) -> None:
+    """Make trials of six epochs, of which the first four are collocation: none is pruned before them."""
+    long = (SPACE % ("0.003, 0.01", 100, "0.01")).replace("training.epochs: 3", "training.epochs: 6")
+    (folder / "long.yaml").write_text(long)
+
+
+def lines(folder: Path) -> list[str]:
+    """Return what a search has written into its book."""
+    file = folder / FILE
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def checkpoints(folder: Path) -> dict[int, int]:
+    """Return the epoch of each trial's checkpoint."""
+    epochs: dict[int, int] = {}
+    for file in (folder / "checkpoints").glob("[0-9]*.safetensors"):
+        try:
+            epochs[int(file.stem)] = read_arrays(file)[1]["reported"]["epoch"]
+        except (FileNotFoundError, SafetensorError):  # its trial has just ended
+            continue
+    return epochs
+
+
+def check_trials(trials: list[TrialRecord], expected: int) -> None:
+    """Each trial is there once and has ended, with each of its epochs once."""
+    assert [trial.number for trial in trials] == list(range(expected))
+    assert {trial.state for trial in trials} <= ENDED
+    for trial in trials:
+        assert [entry["epoch"] for entry in trial.history] == list(range(1, trial.epochs + 1))
+
+
+def check_runs(trials: list[TrialRecord], client: mlflow.MlflowClient, experiment: str, name: str) -> None:
+    """MLflow has one run for the search, and one for each trial with each epoch once; none still runs."""
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    runs = client.search_runs([found.experiment_id])
+    runs = [run for run in runs if run.data.tags["search"] == name]
+    (parent,) = [run for run in runs if PARENT not in run.data.tags]
+    children = [run for run in runs if run.data.tags.get(PARENT) == parent.info.run_id]
+    assert len(runs) == 1 + len(children)
+    assert Counter(int(run.data.tags["trial"]) for run in children) == Counter(trial.number for trial in trials)
+    assert parent.info.status == "FINISHED"
+    for run in children:
+        trial = trials[int(run.data.tags["trial"])]
+        assert run.data.tags["state"] == trial.state.value
+        assert run.info.status == ("FAILED" if trial.state is TrialState.FAILED else "FINISHED")
+        history = client.get_metric_history(run.info.run_id, "score")
+        assert [point.step for point in history] == list(range(1, trial.epochs + 1))
+
+
+def check_results(folder: Path) -> None:
+    """What a search leaves is there, and whole."""
+    assert (folder / "best" / "config.json").is_file()
+    assert json.loads((folder / "scores.json").read_text())["methods"]["model"]
+    assert "</html>" in (folder / "report.html").read_text()

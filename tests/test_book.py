@@ -94,6 +94,19 @@ def test_what_was_reported_is_there_after_the_process_is_killed(tmp_path: Path) 
     assert run(book, 0.9).number == 5
 
 
+def test_a_report_of_which_only_a_part_was_written_is_taken_again(tmp_path: Path) -> None:
+    first = open_book(tmp_path)
+    record = run(first, 0.3, epochs=1)
+    first.prunes(record.number, 2, 0.2)  # writes the score; the process ends before the rest is written
+    first.close()
+    second = open_book(tmp_path)
+    again = second.next_trial()
+    assert again is not None
+    assert again.epochs == 1
+    assert report(second, again.number, 0.2, 2, EPOCHS).state is TrialState.FINISHED
+    assert [entry["score"] for entry in second.records[again.number].history] == [0.3, 0.2, 0.2, 0.2]
+
+
 def test_the_rungs_of_early_stopping_are_kept(tmp_path: Path) -> None:
     first = open_book(tmp_path)
     for score in (0.1, 0.2):

@@ -1,18 +1,17 @@
-"""What a search withstands: Ctrl-C, after which it can go on, and the death of a worker."""
+"""What a search withstands: Ctrl-C, after which it can go on, and the loss of a worker or its machine."""
 
-import os
 import re
 import signal
 import subprocess
-import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 import ray
-from searches import command, furnish, run_here, tracked, tune
+from ray.cluster_utils import Cluster
+from searches import command, furnish, run_here, tracked, tune, wait_for
 
 from weightflow import Snapshots
 from weightflow.anchors import ArrayCache
@@ -77,37 +76,38 @@ def ended_trials(folder: Path) -> dict[int, TrialRecord]:
     return {trial.number: trial for trial in read_book(folder)[1] if trial.state is not TrialState.STOPPED}
 
 
-def test_an_anchor_worker_that_dies_is_replaced_and_its_snapshots_are_fitted_again(
-    ray_home: Path, tmp_path: Path
+@pytest.mark.parametrize("what", ["worker", "machine"])
+def test_snapshots_whose_anchor_worker_or_machine_is_lost_are_fitted_again(
+    what: str, ray_home: Path, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
     times = np.arange(4.0)
     snapshots = Snapshots(times, tuple(rng.poisson(3 + t, (200, 2)).astype(float) for t in times))
     config = ExperimentConfig.parse({"anchors": {"base_steps": 400, "steps": 1500}, "teacher": {"steps": 20}})
-    killed: list[int] = []
-
-    def kill_one() -> None:
-        deadline = time.time() + 300
-        while time.time() < deadline and not killed:
-            for process in psutil.Process().children(recursive=True):
-                if process.is_running() and "AnchorWorker.anchors" in " ".join(process.cmdline()):
-                    os.kill(process.pid, signal.SIGKILL)
-                    killed.append(process.pid)
-                    return
-            time.sleep(0.02)
-
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    quiet = {"include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **quiet})
     try:
-        killer = threading.Thread(target=kill_one)
-        killer.start()
+        leaves = cluster.add_node(num_cpus=1)
+        ray.init(address=cluster.address, log_to_driver=False)
+
+        def rob() -> None:
+            """Wait until both workers fit anchors, and take one of them away."""
+            below = psutil.Process()
+            wait_for(lambda: len(busy(below)) == 2, 300, 0.02)
+            if what == "machine":
+                cluster.remove_node(leaves, allow_graceful=False)
+            else:
+                busy(below)[0].kill()
+
         said: list[str] = []
-        with Crew(Resources(cpus=2, gpus=0), ArrayCache(tmp_path), said.append) as crew:
+        with ThreadPoolExecutor() as pool, Crew(Resources(cpus=2, gpus=0), ArrayCache(tmp_path), said.append) as crew:
+            robbed = pool.submit(rob)
             prepared = crew.prepare(snapshots, config, 0)
-            killer.join()
+            robbed.result()
             again = crew.prepare(snapshots, config, 0)
     finally:
         ray.shutdown()
-    assert killed
+        cluster.shutdown()
     np.testing.assert_array_equal(prepared.anchors.times, times)
     assert np.isfinite(prepared.anchors.tokens).all()
     np.testing.assert_array_equal(again.anchors.tokens, prepared.anchors.tokens)
@@ -116,3 +116,16 @@ def test_an_anchor_worker_that_dies_is_replaced_and_its_snapshots_are_fitted_aga
         "anchors of 4 snapshots from the cache",
         "teacher path from the cache",
     ]
+
+
+def busy(root: psutil.Process) -> list[psutil.Process]:
+    """Return the processes below `root` that fit anchors."""
+    return [child for child in root.children(recursive=True) if "AnchorWorker.anchors" in name_of(child)]
+
+
+def name_of(process: psutil.Process) -> str:
+    """Return what a process calls itself; nothing if it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""

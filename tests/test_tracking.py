@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
@@ -24,6 +24,7 @@ import pytest
 import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from searches import wait_for
 
 import weightflow
 from weightflow.data import Snapshots
@@ -197,14 +198,6 @@ def history(config: TrackingConfig, run: Run, key: str = "score") -> list[tuple[
 def scored(config: TrackingConfig, parent: str) -> bool:
     """Whether the first trial has metrics already."""
     return any("score" in run.data.metrics for run in children(config, parent).values())
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 30.0, pause: float = 0.05) -> None:
-    """Wait until `condition` holds; what other processes do can only be asked for again and again."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(pause)
 
 
 class TestSettings:
@@ -440,8 +433,8 @@ class TestResuming:
     def test_a_search_that_is_killed_again_and_again_leaves_each_run_once(
         self, config: TrackingConfig, tmp_path: Path, root: Path
     ):
-        code = "import sys; from tests.test_tracking import kill_again_and_again as run; run(sys.argv[1])"
-        done = python(root, "-c", code, str(tmp_path / "a folder"))
+        code = "import sys; from test_tracking import kill_again_and_again as run; run(sys.argv[1])"
+        done = python(root / "tests", "-c", code, str(tmp_path / "a folder"))
         assert done.returncode == 0, done.stderr
         before = {run.info.run_id for run in runs_of(config)}
         assert len(before) > 1
@@ -716,7 +709,7 @@ class TestResults:
             "import logging, os\n"
             "from pathlib import Path\n"
             "before, level = dict(os.environ), logging.getLogger().level\n"
-            "from tests.test_tracking import finish_with_model, settings\n"
+            "from test_tracking import finish_with_model, settings\n"
             f"finish_with_model(settings(Path({str(tmp_path)!r})), Path({str(tmp_path)!r}), Path({str(model_dir)!r}))\n"
             "import mlflow\n"
             "assert mlflow.active_run() is None and logging.getLogger().level == level\n"
@@ -724,7 +717,7 @@ class TestResults:
             "assert os.environ['MLFLOW_DISABLE_TELEMETRY'] == 'true'\n"
             "assert 'MLFLOW_TRACKING_URI' not in changed, changed\n"
         )
-        done = python(root, "-c", code)
+        done = python(root / "tests", "-c", code)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         assert {path.name for path in tmp_path.iterdir()} >= {"mlflow.db", "mlartifacts"}
 

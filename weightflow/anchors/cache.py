@@ -37,9 +37,9 @@ class ArrayCache:
             write_arrays(path, arrays, depends_on)
             return arrays
 
-    def holds(self, purpose: str, depends_on: Mapping[str, Any]) -> bool:
-        """Whether the arrays are stored and whole."""
-        return self._read(self._path(purpose, depends_on)) is not None
+    def get(self, purpose: str, depends_on: Mapping[str, Any]) -> Arrays | None:
+        """Return the stored arrays; None where there are none, or not whole."""
+        return self._read(self._path(purpose, depends_on))
 
     def _path(self, purpose: str, depends_on: Mapping[str, Any]) -> Path:
         text = json.dumps({"format": FORMAT_VERSION, **depends_on}, sort_keys=True)

@@ -186,7 +186,8 @@ class Book:
         trial, record = self._trials[number], self.records[number]
         if self.plan.several or record.repeat_of is not None or epoch <= record.epochs:
             return False  # Optuna prunes by one criterion only, and a repeat is run for its last score
-        trial.report(score, epoch)
+        if epoch not in self._frozen(number).intermediate_values:  # it is, if a process ended just after this line
+            trial.report(score, epoch)
         return epoch < self.epochs and trial.should_prune()
 
     def add_epoch(self, number: int, epoch: int, metrics: dict[str, float], seconds: float) -> None:

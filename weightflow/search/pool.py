@@ -2,35 +2,42 @@
 
 A pooled base comes first, and the bridge beside it; then each worker fine-tunes its part of the snapshots from the base
 as one batch, while one fits the teacher. Results come back as return values, so that they outlive the actor, and the
-driver keeps them on disk. A worker that dies is started again by Ray and its call is repeated.
+driver keeps them on disk. A call goes to whichever worker has started and is free; one whose worker dies, or whose
+machine leaves, is made again by another.
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import cycle
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import ray
-from ray.util import ActorPool
+from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
 
 from weightflow.anchors import Alignment, Anchors, ArrayCache
 from weightflow.data import Snapshots
+from weightflow.errors import SearchError
 from weightflow.experiment import ExperimentConfig, Preparation, Prepared, Trial
 from weightflow.files import Arrays
 from weightflow.model import WeightFlow
 from weightflow.search.resources import Resources, worker_device
 
-RESTARTS = 3
+RETRIES = 3
+LOST = (RayActorError, ObjectLostError, OutOfMemoryError)
+PATIENCE = 60  # seconds without any news, after which the user is told what is waited for
 Say = Callable[[str], None]
 
 
 class AnchorWorker:
-    """Makes pieces of preparations, and whole models; it keeps nothing: a restarted one is as good as the first."""
+    """Makes pieces of preparations, and whole models; it keeps nothing: any other one is as good."""
 
     def __init__(self) -> None:
         self.device = worker_device()
+
+    def ready(self) -> None:
+        """Return once it has started."""
 
     def base(self, preparation: Preparation) -> Arrays:
         """Fit the pooled base."""
@@ -69,16 +76,18 @@ class Crew:
         self.resources = resources
         self.cache = cache
         self.say = say
-        self.workers: list[Any] = []
+        self._free: list[Any] = []
+        self._underway: dict[ray.ObjectRef, tuple[Any, int | None]] = {}  # worker, and call; None: it starts
 
     def __enter__(self) -> "Crew":
         return self
 
     def __exit__(self, *_: object) -> None:
         """Give the workers' memory and CPUs back."""
-        for worker in self.workers:
+        for worker in (*self._free, *(worker for worker, _ in self._underway.values())):
             ray.kill(worker)
-        self.workers = []
+        self._free.clear()
+        self._underway.clear()
 
     def prepare(self, snapshots: Snapshots, config: ExperimentConfig, seed: int) -> Prepared:
         """Fit, or fetch from the cache, what does not depend on phi."""
@@ -90,56 +99,86 @@ class Crew:
 
     def fit(self, prepared: Prepared, config: ExperimentConfig, seed: int, record: dict[str, Any]) -> WeightFlow:
         """Train one model to its end."""
-        self._start(1)
-        with self._timed(f"final fit to {len(prepared.snapshots)} snapshots", True):
-            return ray.get(self.workers[0].whole.remote(prepared, config, seed, record))
+        with self._timed(f"final fit to {len(prepared.snapshots)} snapshots", 1):
+            ((_, model),) = self._run([("whole", (prepared, config, seed, record))])
+            return model
 
     def _pieces(self, what: str, preparation: Preparation, calls: dict[str, tuple[Arrays, ...]]) -> list[Arrays]:
-        """Have each piece that the cache lacks made by a worker of its own, side by side."""
-        missing = [name for name in calls if not self.cache.holds(name, preparation.depends_on(name))]
-        self._start(len(missing))
-        with self._timed(what, bool(missing)):
+        """Have the pieces that the cache lacks made side by side, and keep each one as it comes."""
+        depends_on = {name: preparation.depends_on(name) for name in calls}
+        pieces = {name: self.cache.get(name, depends_on[name]) for name in calls}
+        missing = [name for name, arrays in pieces.items() if arrays is None]
+        with self._timed(what, len(missing)):
             shared = ray.put(preparation)
-            workers = zip(missing, cycle(self.workers), strict=False)
-            begun = {name: getattr(worker, name).remote(shared, *calls[name]) for name, worker in workers}
-            return [
-                self.cache.get_or_make(name, preparation.depends_on(name), lambda name=name: ray.get(begun[name]))
-                for name in calls
-            ]
+            for index, arrays in self._run([(name, (shared, *calls[name])) for name in missing]):
+                name = missing[index]
+                pieces[name] = self.cache.get_or_make(name, depends_on[name], lambda arrays=arrays: arrays)
+        return [arrays for arrays in pieces.values() if arrays is not None]
 
     def _anchors(self, preparation: Preparation, base: Arrays) -> Arrays:
         """Share the snapshots out, neighbours together; a chain is fitted link by link."""
         n = len(preparation.snapshots)
-        depends_on = preparation.depends_on("anchors")
-        missing = not self.cache.holds("anchors", depends_on)
-        with self._timed(f"anchors of {n} snapshots", missing):
-            return self.cache.get_or_make("anchors", depends_on, lambda: self._fit_anchors(preparation, base))
-
-    def _fit_anchors(self, preparation: Preparation, base: Arrays) -> Arrays:
-        n = len(preparation.snapshots)
         chained = preparation.config.anchors.alignment is Alignment.CHAIN
-        self._start(1 if chained else n)
-        parts = np.array_split(range(n), 1 if chained else min(len(self.workers), n))
+        parts = np.array_split(range(n), 1 if chained else min(self.resources.workers, n))
+        depends_on = preparation.depends_on("anchors")
+        missing = self.cache.get("anchors", depends_on) is None
+        with self._timed(f"anchors of {n} snapshots", len(parts) if missing else 0):
+            return self.cache.get_or_make("anchors", depends_on, lambda: self._fit_anchors(preparation, base, parts))
+
+    def _fit_anchors(self, preparation: Preparation, base: Arrays, parts: list[np.ndarray]) -> Arrays:
         shared = ray.put(preparation)
-
-        def fit(worker: Any, part: np.ndarray) -> Any:
-            return worker.anchors.remote(shared, part.tolist(), base)
-
-        made = cast(list[Arrays], list(ActorPool(self.workers).map(fit, list(parts))))
-        joined = Anchors.join([Anchors(part["times"], part["tokens"]) for part in made])
+        made = dict(self._run([("anchors", (shared, part.tolist(), base)) for part in parts]))
+        joined = Anchors.join([Anchors(made[i]["times"], made[i]["tokens"]) for i in range(len(parts))])
         return {"times": joined.times, "tokens": joined.tokens}
 
+    def _run(self, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
+        """Make calls (a method of a worker, its arguments), and yield the index and the result of each as it comes.
+
+        Raises:
+            SearchError: the workers of one call died again and again.
+        """
+        waiting, missing, deaths = deque(range(len(calls))), len(calls), Counter[int | None]()
+        while missing:
+            self._start(missing)
+            while waiting and self._free:
+                worker, index = self._free.pop(), waiting.popleft()
+                method, arguments = calls[index]
+                self._underway[getattr(worker, method).remote(*arguments)] = (worker, index)
+            news, _ = ray.wait(list(self._underway), timeout=PATIENCE)
+            if not news and waiting:
+                self.say("waiting for the cluster to have a free CPU or GPU")
+            for done in news:
+                worker, index = self._underway.pop(done)
+                try:
+                    result = ray.get(done)
+                except LOST as error:
+                    ray.kill(worker)  # it may be out of reach and yet alive
+                    deaths[index] += 1
+                    _check_deaths(deaths[index], "starting" if index is None else calls[index][0], error)
+                    waiting.extendleft([] if index is None else [index])
+                    continue
+                self._free.append(worker)
+                if index is not None:
+                    missing -= 1
+                    yield index, result
+
     def _start(self, tasks: int) -> None:
-        """Start workers until there is one for each task, or all that may be: a machine may have left the cluster."""
+        """Start workers until there is one for each task, or all that may be."""
         gpus = 1 if self.resources.gpus else 0
-        there = int(ray.cluster_resources().get("GPU" if gpus else "CPU", 0))
-        worker = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=RESTARTS, max_task_retries=RESTARTS)(AnchorWorker)
-        while len(self.workers) < min(tasks, self.resources.workers, max(1, there)):
-            self.workers.append(worker.remote())
+        worker: Any = ray.remote(num_cpus=1, num_gpus=gpus)(AnchorWorker)
+        while len(self._free) + len(self._underway) < min(tasks, self.resources.workers):
+            new = worker.remote()
+            self._underway[new.ready.remote()] = (new, None)
 
     @contextmanager
-    def _timed(self, what: str, is_work: bool) -> Generator[None, None, None]:
+    def _timed(self, what: str, calls: int) -> Generator[None, None, None]:
         began = time.perf_counter()
         yield
-        how = f"on {len(self.workers)} worker(s)" if is_work else "from the cache"
+        how = f"on {min(calls, self.resources.workers)} worker(s)" if calls else "from the cache"
         self.say(f"{what} {how} in {time.perf_counter() - began:.1f} s")
+
+
+def _check_deaths(deaths: int, what: str, last: Exception) -> None:
+    if deaths > RETRIES:
+        why = str(last).strip().splitlines()[0]
+        raise SearchError(f"workers died {deaths} times at `{what}`, the last time because: {why}") from last

@@ -17,7 +17,6 @@ from weightflow.errors import InputError, SearchError
 from weightflow.evaluation import Scores, check_scorable
 from weightflow.experiment import ExperimentConfig, Prepared, nest
 from weightflow.search.book import FILE, Book, check_same, claim
-from weightflow.search.conclusion import MODEL, Conclusion, conclude
 from weightflow.search.disk import disk_problem
 from weightflow.search.ending import Ending, interrupted, interruptible
 from weightflow.search.front import pareto_front
@@ -304,6 +303,9 @@ def _finish(
     say: Callable[[str], None],
     began: float,
 ) -> Outcome:
+    # with all that draws a report; a search begins, and may be stopped, without it
+    from weightflow.search.conclusion import MODEL, Conclusion, conclude
+
     finished = book.finished()
     if not finished:
         raise SearchError(_why_none_finished(book.all()))
