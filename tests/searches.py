@@ -58,10 +58,11 @@ def furnish(folder: Path) -> Path:
 def command(*arguments: str, data: str = "counts.npy", space: str = "space.yaml") -> list[str]:
     """Return the command of a search in a furnished folder; every third time is seen unless the arguments say so.
 
-    Searches of tests do not end at the floor, which their data would let them reach, and repeat nothing.
+    Searches of tests do not end at the floor, which their data would let them reach, and repeat nothing; trials run one
+    after the other, as starting a worker takes longer than they do.
     """
     fixed = ["--data", data, "--mlflow", "mlflow.yml", "--space", space, "--no-stop-at-floor"]
-    for option, value in (("--out", "out"), ("--cpus", "2"), ("--every", "3"), ("--repeats", "1")):
+    for option, value in (("--out", "out"), ("--cpus", "1"), ("--every", "3"), ("--repeats", "1")):
         fixed += [] if option in arguments else [option, value]
     return [sys.executable, str(ROOT / "launch" / "tune.py"), *fixed, *arguments]
 

@@ -15,7 +15,7 @@ from searches import command, furnish, run_here, tracked, trials_of, tune
 from weightflow import load
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
-FIRST = ("--trials", "4", "--seed", "5", "--cpus", "1", "--retries", "1", "--name", "first")
+FIRST = ("--trials", "4", "--seed", "5", "--retries", "1", "--name", "first")
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def test_ctrl_c_stops_cleanly_and_a_resumed_search_keeps_what_is_finished(
 ) -> None:
     furnish(tmp_path)
     process = subprocess.Popen(
-        command("--trials", "50", "--name", "stopped", space="slow.yaml"),
+        command("--trials", "50", "--cpus", "2", "--name", "stopped", space="slow.yaml"),
         cwd=tmp_path,
         env={**ray_environment, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,

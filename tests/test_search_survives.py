@@ -79,7 +79,7 @@ def test_trials_that_go_wrong_are_tried_again_and_told_with_their_reasons(
     if limit > 0.95:
         pytest.skip("too little memory is free for a trial that takes 3 GiB")
     watched = {"RAY_memory_usage_threshold": f"{limit:.3f}", "RAY_memory_monitor_refresh_ms": "100"}
-    words = ("--trials", "7", "--retries", "1", "--cpus", "1", "--time-budget", "1h", "--scheduler", "none")
+    words = ("--trials", "7", "--retries", "1", "--time-budget", "1h", "--scheduler", "none")
     asked = command(*words, "--name", "wrong", space="wrong.yaml")
     process = Process(folder, {**ray_environment, **watched}, asked)
     code, out, err = process.end()
@@ -301,7 +301,18 @@ def test_a_trial_whose_node_leaves_goes_on_elsewhere(
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **quiet})
     try:
         leaves = cluster.add_node(num_cpus=1)
-        words = ("--address", str(cluster.address), "--trials", "5", "--time-budget", "1h", "--name", "nodes")
+        words = (
+            "--address",
+            str(cluster.address),
+            "--trials",
+            "5",
+            "--time-budget",
+            "1h",
+            "--name",
+            "nodes",
+            "--cpus",
+            "2",
+        )
         process = Process(folder, ray_environment, command(*words, "--scheduler", "none", space="long.yaml"))
         out = folder / "out" / "nodes"
         # Both nodes train once two trials have checkpoints, as none is pruned and their last epochs are far.
