@@ -131,7 +131,7 @@ def tune(
     search.check()
     with connected(address, cpus, gpus) as resources:
         outcome = run_search(search, resources, console)
-    print_outcome(console, outcome)
+    print_outcome(console, outcome, mlflow)
     if outcome.scores is None:
         raise typer.Exit(INTERRUPTED)
 

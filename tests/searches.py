@@ -61,8 +61,9 @@ def command(*arguments: str, data: str = "counts.npy", space: str = "space.yaml"
     Searches of tests do not end at the floor, which their data would let them reach, and repeat nothing; trials run one
     after the other, as starting a worker takes longer than they do.
     """
-    fixed = ["--data", data, "--mlflow", "mlflow.yml", "--space", space, "--no-stop-at-floor"]
-    for option, value in (("--out", "out"), ("--cpus", "1"), ("--every", "3"), ("--repeats", "1")):
+    fixed = ["--data", data, "--space", space, "--no-stop-at-floor"]
+    usual = {"--out": "out", "--mlflow": "mlflow.yml", "--cpus": "1", "--every": "3", "--repeats": "1"}
+    for option, value in usual.items():
         fixed += [] if option in arguments else [option, value]
     return [sys.executable, str(ROOT / "launch" / "tune.py"), *fixed, *arguments]
 

@@ -232,10 +232,10 @@ def test_a_search_outlives_its_mlflow_server_and_goes_on_with_more_trials(
     folder = furnish(tmp_path)
     out = folder / "out" / "served"
     write_long_space(folder)
-    (folder / "mlflow.yml").write_text(f"tracking_uri: {server.uri}\nexperiment: tests\n")
+    (folder / "served.yml").write_text(f"tracking_uri: {server.uri}\nexperiment: tests\n")
 
     def begin(trials: int, how: str) -> Process:
-        words = ("--trials", str(trials), "--time-budget", "1h", "--scheduler", "none", how, "served")
+        words = f"--trials {trials} --time-budget 1h --scheduler none --mlflow served.yml {how} served".split()
         return Process(folder, ray_environment, command(*words, space="long.yaml"))
 
     def reported() -> int:
@@ -259,7 +259,8 @@ def test_a_search_outlives_its_mlflow_server_and_goes_on_with_more_trials(
     # The search gets more trials; nobody else may work on it meanwhile; and now the server stays away.
     process = begin(10, "--resume")
     process.until(lambda: len(trials_of(folder, "served")) > 8)
-    assert run_here(monkeypatch, folder, command("--trials", "11", "--resume", "served", space="slow.yaml")) == 2
+    words = ["--trials", "11", "--mlflow", "served.yml", "--resume", "served"]
+    assert run_here(monkeypatch, folder, command(*words, space="slow.yaml")) == 2
     assert re.fullmatch("error: another process works on the search in .*\n", capsys.readouterr().err)
     assert not ray.is_initialized()
     server.kill()
@@ -301,19 +302,8 @@ def test_a_trial_whose_node_leaves_goes_on_elsewhere(
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **quiet})
     try:
         leaves = cluster.add_node(num_cpus=1)
-        words = (
-            "--address",
-            str(cluster.address),
-            "--trials",
-            "5",
-            "--time-budget",
-            "1h",
-            "--name",
-            "nodes",
-            "--cpus",
-            "2",
-        )
-        process = Process(folder, ray_environment, command(*words, "--scheduler", "none", space="long.yaml"))
+        words = f"--address {cluster.address} --cpus 2 --trials 5 --time-budget 1h --scheduler none --name nodes"
+        process = Process(folder, ray_environment, command(*words.split(), space="long.yaml"))
         out = folder / "out" / "nodes"
         # Both nodes train once two trials have checkpoints, as none is pruned and their last epochs are far.
         process.until(lambda: len(seen := checkpoints(out)) == 2 and max(seen.values()) < 4)

@@ -12,8 +12,8 @@ from weightflow.trials import Front, TrialState
 SHOWN = ("paper_w1", "paper_jsd", "species_w1", "sliced_w1")
 
 
-def print_outcome(console: Console, outcome: Outcome) -> None:
-    """Print the scores, where everything lies, and what to type next."""
+def print_outcome(console: Console, outcome: Outcome, mlflow: Path) -> None:
+    """Print the scores, where everything lies, and what to type next; `mlflow` is the file that names the store."""
     if outcome.scores is None:
         _print_interrupted(console, outcome)
         return
@@ -46,6 +46,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
             f"MLflow lacks a part ({outcome.tracked['problem']}); all of it is on disk. Send it later:", highlight=False
         )
         where = "" if outcome.folder.parent == Path("runs").resolve() else f" --out {outcome.folder.parent}"
+        where += "" if mlflow.resolve() == Path("mlflow.yml").resolve() else f" --mlflow {mlflow}"
         console.print(f"  python -m weightflow sync {outcome.folder.name}{where}", highlight=False, soft_wrap=True)
     console.print("\nNext:", highlight=False)
     for command in (f"open {outcome.folder / 'report.html'}", *outcome.next_commands):
