@@ -363,7 +363,7 @@ def overhead(
     out: Out = common.RESULTS,
 ) -> None:
     """Measure the wall time that is not the trials' own, and what a second worker brings."""
-    long = {**SMALL, "training.collocation_steps": 700, "training.rollout_steps": 30}
+    long = {**SMALL, "training.collocation_steps": 290, "training.rollout_steps": 12}
     fixed = {"dynamics.kind": "ode", "dynamics.hidden": 32, "training.learning_rate": 3e-3}
     searched = {"training.pull_back": {"kind": "float", "low": 4.0, "high": 6.0}}
     spaces = {

@@ -13,6 +13,7 @@ import ray
 from searches import command, furnish, run_here, tracked, trials_of, tune
 
 from weightflow import load
+from weightflow.trials import TrialState
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
 FIRST = ("--trials", "4", "--seed", "5", "--retries", "1", "--name", "first")
@@ -110,6 +111,25 @@ def test_the_same_seed_on_one_cpu_finds_the_same_model(said: str, workplace: Pat
     assert one["score"] == other["score"]
     samples = [load(folder).sample([3.0, 9.0], 40, seed=1) for folder in both]
     assert (samples[0] == samples[1]).all()
+
+
+def test_the_best_are_repeated_to_their_ends_though_the_budget_is_used_up(
+    said: str, workplace: Path, ray_environment: dict[str, str]
+) -> None:
+    twins = workplace / "elsewhere"
+    before = trials_of(twins, "first")
+    again = ("--trials", "9", "--cpu-hours", "1e-9", "--repeats", "2", "--seed", "5", "--resume", "first")
+    done = tune(twins, ray_environment, *again, space="half.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no further trial, because the budget of 1e-09 CPU-hours is used up" in done.stdout
+    after = trials_of(twins, "first")
+    assert after[:4] == before
+    assert after[4:]
+    assert {trial.state for trial in after[4:]} == {TrialState.FINISHED}
+    best = min((trial for trial in before if trial.state is TrialState.FINISHED), key=lambda trial: trial.score or 0.0)
+    assert after[4].repeat_of == best.number
+    assert after[4].score != best.score
+    assert len(re.findall(r"Trial \d has score \S+ ± \S+ over 2 seeds", done.stdout)) == len(after[4:])
 
 
 def test_a_search_whose_every_trial_fails_ends_with_the_reason(

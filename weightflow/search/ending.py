@@ -27,13 +27,19 @@ class Ending(NotPickled, tune.Stopper):
         plan: with its budgets.
         cpus: that Ray reserves for a trial.
         gpus: the same.
+        repeating: whether it is the turn of repeats, which come after the budgets: only Ctrl-C ends them.
     """
 
-    def __init__(self, book: Book, plan: Plan, cpus: float, gpus: float) -> None:
+    def __init__(self, book: Book, plan: Plan, cpus: float, gpus: float, repeating: bool = False) -> None:
         self.book = book
         self.plan = plan
         self.cpus = cpus
         self.gpus = gpus
+        self.repeating = repeating
+
+    def of_repeats(self) -> "Ending":
+        """Return the same for repeats."""
+        return Ending(self.book, self.plan, self.cpus, self.gpus, repeating=True)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No single trial is ended by this rule."""
@@ -50,9 +56,12 @@ class Ending(NotPickled, tune.Stopper):
 
     def reason(self) -> str:
         """Why no further trial begins; empty as long as there may be one."""
-        plan, used = self.plan, self.book.trial_hours
         if interrupted():
             return "it was interrupted"
+        return "" if self.repeating else self._used_up()
+
+    def _used_up(self) -> str:
+        plan, used = self.plan, self.book.trial_hours
         if self.book.seconds >= plan.time_budget:
             return f"the time budget of {plan.time_budget / 60:.3g} minutes is used up"
         if plan.cpu_hours is not None and used * self.cpus >= plan.cpu_hours:

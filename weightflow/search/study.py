@@ -284,7 +284,7 @@ def _run_trials(
         if search.plan.repeats > 1 and not search.plan.several and not interrupted():
             book.repeat(_best_configurations(book), search.plan.repeats)
             again = notes.with_name(f"{notes.name}-repeats")
-            run_trials(book, ending, resources, prepared, task, again, say, repeats=True)
+            run_trials(book, ending.of_repeats(), resources, prepared, task, again, say)
         book.watchers.remove(table)
 
 

@@ -19,7 +19,7 @@ from ray.tune.search import Searcher
 from weightflow.errors import TrainingError
 from weightflow.experiment import Prepared
 from weightflow.search.book import Book
-from weightflow.search.ending import Ending, interrupted
+from weightflow.search.ending import Ending
 from weightflow.search.not_pickled import NotPickled
 from weightflow.search.resources import Resources
 from weightflow.search.trainable import Task, checkpoint_file, train_trial
@@ -59,7 +59,6 @@ def run_trials(
     task: Task,
     folder: Path,
     warn: Callable[[str], None],
-    repeats: bool = False,
 ) -> None:
     """Run the trials that the book asks for, until it asks for no more or the search is over.
 
@@ -71,13 +70,12 @@ def run_trials(
         task: the rest of what they share.
         folder: for Ray's own notes.
         warn: told once of what is wrong without ending the search.
-        repeats: whether it is the turn of repeats.
     """
     reporting = Reporting(book, task.checkpoints, warn)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(train_trial, prepared=prepared, task=task), resources.per_trial),
         tune_config=tune.TuneConfig(
-            search_alg=Asking(book, ending, repeats),
+            search_alg=Asking(book, ending),
             scheduler=Pruning(book),
             num_samples=-1,
             max_concurrent_trials=resources.concurrent_trials,
@@ -99,11 +97,10 @@ def run_trials(
 class Asking(NotPickled, Searcher):
     """Takes the next trial from the book."""
 
-    def __init__(self, book: Book, ending: Ending, repeats: bool) -> None:
+    def __init__(self, book: Book, ending: Ending) -> None:
         super().__init__()
         self.book = book
         self.ending = ending
-        self.repeats = repeats
 
     def suggest(self, trial_id: str) -> Any:
         """Return what a trial is asked to do, or that there is nothing more to do."""
@@ -113,9 +110,9 @@ class Asking(NotPickled, Searcher):
         return {"number": record.number, "params": dict(record.params), "seed": self.book.seed_of(record.number)}
 
     def _next(self) -> TrialRecord | None:
-        if self.repeats:  # they come after the budgets
-            return None if interrupted() else self.book.next_repeat()
-        return None if self.ending.reason() else self.book.next_trial()
+        if self.ending.reason():
+            return None
+        return self.book.next_repeat() if self.ending.repeating else self.book.next_trial()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """`Reporting` hears of it too."""
