@@ -7,21 +7,19 @@ nothing calls home, a server that does not answer is given up on soon, and the t
 import logging
 import os
 
-for _name, _value in {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's own 7 retries of 120 s each would take a quarter of an hour
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}.items():
-    os.environ.setdefault(_name, _value)
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# MLflow's own 7 retries of 120 s each would take a quarter of an hour
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
-from weightflow.tracking.config import TrackingConfig  # noqa: E402
-from weightflow.tracking.facts import RunFacts, environment_facts  # noqa: E402
-from weightflow.tracking.results import Results  # noqa: E402
-from weightflow.tracking.search_run import SearchRun  # noqa: E402
-from weightflow.tracking.sync import sync  # noqa: E402
+from weightflow.tracking.config import TrackingConfig
+from weightflow.tracking.facts import RunFacts, environment_facts
+from weightflow.tracking.results import Results
+from weightflow.tracking.search_run import SearchRun
+from weightflow.tracking.sync import sync
 
 # What goes wrong reaches the user once and in words (see `Link`), not as the tracebacks and retries of these.
 for _name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
