@@ -277,18 +277,26 @@ def worth(
     seed: Annotated[int, typer.Option(help="Of data and search.")] = 0,
     out: Out = common.RESULTS,
 ) -> None:
-    """Compare the searched model with the untuned default on fresh trajectories."""
+    """Compare the searched model with the untuned default on fresh trajectories.
+
+    Rows that the CSV file has are not made again, so that a benchmark that was cut off goes on.
+    """
     space = Space.read(common.ROOT / "search_spaces" / "default.yaml", flat_keys())
     plan = Plan(trials=trials, time_budget=FOREVER, stop_at_floor=False, repeats=1)
-    path = _fresh(out / "search-worth.csv")
+    path = out / "search-worth.csv"
+    done = {(row["system"], row["protocol"], row["trials"]) for row in common.read_rows(path)}
     with connected(None, 2, None):
         for protocol in protocols.split(","):
             for system in systems.split(","):
+                if (system, protocol, str(trials)) in done:
+                    continue
                 began = time.time()
                 rows = _worth(Ground.of(system, Protocol(protocol), space, seed), plan)
-                common.append_rows(path, [{"system": system, "protocol": protocol, **row} for row in rows])
+                place = {"system": system, "protocol": protocol, "trials": trials}
+                common.append_rows(path, [{**place, **row} for row in rows])
                 typer.echo(f"{protocol} {system}: {time.time() - began:.0f} s")
-    (out / "search-worth.md").write_text(_worth_text(common.read_rows(path), trials))
+    rows = [row for row in common.read_rows(path) if row["trials"] == str(trials)]
+    (out / "search-worth.md").write_text(_worth_text(rows, trials))
 
 
 def _worth(ground: Ground, plan: Plan) -> list[common.Row]:

@@ -16,6 +16,7 @@ import weightflow
 from weightflow import Snapshots, WeightFlow, load
 from weightflow.anchors import Alignment, AnchorOptions, ArrayCache, fit_anchors, fit_base
 from weightflow.backbones import BackboneOptions
+from weightflow.dynamics import CDEField, Rollout
 from weightflow.errors import InputError, TrainingError
 from weightflow.evaluation import held_out_score
 from weightflow.experiment import ExperimentConfig, Prepared, Trial, direct_model, line_model, prepare
@@ -180,6 +181,18 @@ def test_every_variant_learns(prepared: Prepared, overrides: dict[str, dict[str,
     assert losses["collocation"][-1] < 0.7 * losses["collocation"][0]
     assert np.isfinite(losses["rollout"]).all()
     assert mean_jsd(trial.model(), TIMES) < 0.25
+
+
+def test_the_clock_is_a_channel_of_the_control_path(prepared: Prepared) -> None:
+    def speed(**options: object) -> torch.Tensor:
+        path = Trial(prepared, config(dynamics={"kind": "cde", "z_dim": 2, **options}), seed=0).model().path
+        assert isinstance(path, Rollout)
+        assert isinstance(path.field, CDEField)
+        return path.field.control.derivative(torch.tensor([0.1, 0.6, 1.0]))
+
+    with_clock, without = speed(), speed(time_channel=False)
+    torch.testing.assert_close(with_clock[:, 0], torch.ones(3))
+    torch.testing.assert_close(with_clock[:, 1:], without)
 
 
 def test_a_direct_path_is_trained_once_it_is_prepared(prepared: Prepared) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 
 from weightflow.anchors import AnchorOptions, Anchors, ArrayCache, fit_anchors, fit_base
@@ -276,8 +277,10 @@ class Trial:
             return None
         anchors = self.prepared.anchors
         values = project(anchors.tokens, options.z_dim, options.projection, self.seed, options.neighbours)
-        marks = self.reference.clock(anchors.times)
-        return ControlPath(torch.as_tensor(marks, dtype=torch.float32), torch.as_tensor(values))
+        marks = self.reference.clock(anchors.times).astype(np.float32)
+        if options.time_channel:
+            values = np.concatenate([marks[:, None], values], 1)
+        return ControlPath(torch.as_tensor(marks), torch.as_tensor(values))
 
     def _objective(self) -> RolloutObjective:
         clock, options = self.clock, self.config.training

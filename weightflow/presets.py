@@ -15,6 +15,7 @@ _PAPER: Mapping[str, Any] = MappingProxyType(
         "dynamics": {
             "kind": "cde",
             "z_dim": 1,
+            "time_channel": False,
             "projection": "autoencoder",
             "time": True,
             "hidden": 64,

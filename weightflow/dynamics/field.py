@@ -71,7 +71,11 @@ class ODEField(nn.Module):
 
 
 class CDEField(nn.Module):
-    """g(theta, t) dz/dt: with the control held still, the weights stand still."""
+    """g(theta, t) dz/dt: with the control held still, the weights stand still.
+
+    Projected anchors do stand still, or turn back, while the weights move on: the clock as a channel of its own, as is
+    usual for neural CDEs (Kidger et al. 2020, "Neural controlled differential equations"), lets the field move there.
+    """
 
     def __init__(self, attention: GraphAttention, units: Units, control: ControlPath) -> None:
         super().__init__()
