@@ -1,5 +1,6 @@
 """Searches through `launch/tune.py`, as a user starts them: real processes, a real Ray, a real MLflow store."""
 
+import html
 import json
 import re
 import runpy
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
-from searches import command, furnish, run_here, tracked, trials_of, tune
+from searches import command, furnish, run_here, tracked, trials_of, tune, write_long_space
 
 from weightflow import load
 from weightflow.trials import TrialState
@@ -130,6 +131,22 @@ def test_the_best_are_repeated_to_their_ends_though_the_budget_is_used_up(
     assert after[4].repeat_of == best.number
     assert after[4].score != best.score
     assert len(re.findall(r"Trial \d has score \S+ ± \S+ over 2 seeds", done.stdout)) == len(after[4:])
+
+
+def test_a_search_ends_once_its_best_trial_cannot_be_told_from_a_perfect_one(
+    workplace: Path, ray_environment: dict[str, str]
+) -> None:
+    np.save(workplace / "few.npy", np.load(workplace / "counts.npy")[:40])  # too few to tell good models apart
+    write_long_space(workplace)
+    words = ("--trials", "5", "--stop-at-floor", "--name", "floor")
+    done = tune(workplace, ray_environment, *words, data="few.npy", space="long.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no further trial, because the best trial cannot be told from a perfect model" in done.stdout
+    trials = trials_of(workplace, "floor")
+    assert len(trials) < 5
+    p = min(trials, key=lambda trial: trial.score or np.inf).history[-1]["floor_p"]
+    decision = rf"cannot be told from as many draws of the best trial \(.*, p = {p:.3f}, level 0\.1\); no search could"
+    assert re.search(decision, html.unescape((workplace / "out" / "floor" / "report.html").read_text()))
 
 
 def test_a_search_whose_every_trial_fails_ends_with_the_reason(

@@ -58,13 +58,21 @@ def train_trial(asked: dict[str, Any], prepared: Prepared, task: Task) -> None:
 
     A trial whose backbone, bridge, anchors or teacher differ from the shared ones takes its own from the cache; the
     first one that asks makes them. One that was cut off goes on from its checkpoint, and first repeats the report that
-    belongs to it, which may have been lost.
+    belongs to it, which may have been lost. One that diverges reports that as its `failure`: its process is as good as
+    before. Whatever else is raised ends the process too.
 
     Args:
         asked: `number` of the trial, `params` by dotted key, and `seed`: 0, or i for the i-th repeat.
         prepared: what most trials share.
         task: see there.
     """
+    try:
+        _train(asked, prepared, task)
+    except TrainingError as error:
+        tune.report({"number": asked["number"], "failure": str(error)})
+
+
+def _train(asked: dict[str, Any], prepared: Prepared, task: Task) -> None:
     began = time.perf_counter()
     config = ExperimentConfig.parse(nest(asked["params"]))
     if not _alike(config, task.shared):

@@ -16,7 +16,6 @@ from ray.tune.execution import tune_controller
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from weightflow.errors import TrainingError
 from weightflow.experiment import Prepared
 from weightflow.search.book import Book
 from weightflow.search.ending import Ending
@@ -136,6 +135,8 @@ class Pruning(NotPickled, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Ask the book."""
+        if "failure" in result:
+            return TrialScheduler.STOP
         prunes = self.book.prunes(result["number"], result["epoch"], result["score"])
         return TrialScheduler.STOP if prunes else TrialScheduler.CONTINUE
 
@@ -154,6 +155,8 @@ class Reporting(NotPickled, tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **info: Any
     ) -> None:
         """Add an epoch."""
+        if "failure" in result:
+            return
         metrics = {key: float(result[key]) for key in METRICS if key in result}
         self.book.add_epoch(result["number"], int(result["epoch"]), metrics, float(result["seconds"]))
         if result.get("problem") and not self.warned:
@@ -161,7 +164,10 @@ class Reporting(NotPickled, tune.Callback):
             self.warn(f"warning: {result['problem']}; the search goes on, but what is cut off would start again")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Close a record: finished with all epochs, pruned with fewer."""
+        """Close a record: finished with all epochs, pruned with fewer; but a reported failure is one like any other."""
+        if "failure" in trial.last_result:
+            self.failed.append(trial)
+            return
         number = trial.config["number"]
         done = self.book.records[number].epochs >= self.book.epochs
         self._end(number, TrialState.FINISHED if done else TrialState.PRUNED)
@@ -177,7 +183,7 @@ class Reporting(NotPickled, tune.Callback):
         """
         while self.failed:
             trial = self.failed.pop()
-            number, reason = trial.config["number"], _reason(trial.error_file)
+            number, reason = trial.config["number"], trial.last_result.get("failure") or _reason(trial.error_file)
             if not self.book.retry(number, reason):
                 self._end(number, TrialState.FAILED, reason)
 
@@ -200,4 +206,4 @@ def _reason(error_file: str | None) -> str:
             return meaning
     after = failure.rpartition('\n  File "')[2].splitlines()[1:]
     said = next((line for line in after if line and not line.startswith(" ")), "unknown")
-    return ERROR_NAME.sub(lambda name: "" if name[1] == TrainingError.__name__ else f"{name[1]}: ", said, count=1)
+    return ERROR_NAME.sub(r"\1: ", said, count=1)

@@ -43,7 +43,8 @@ def _why_not(study: Study | None, trials: list[FrozenTrial]) -> str:
     if study is None:
         return "There was no search, so that no hyperparameter was varied."
     if len(trials) < FEWEST_TRIALS:
-        return f"{len(trials)} trials can be compared; telling what mattered takes {FEWEST_TRIALS} at least."
+        trial_s = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
+        return f"{trial_s} can be compared; telling what mattered takes {FEWEST_TRIALS} at least."
     if len({_first_value(trial) for trial in trials}) == 1:
         return f"All {len(trials)} trials have the same score, so that nothing can be said to have mattered."
     names = {name for trial in trials for name in trial.params}
