@@ -28,6 +28,7 @@ from weightflow.evaluation import (
 )
 from weightflow.evaluation.floor import check_scorable
 from weightflow.evaluation.grouping import arranged
+from weightflow.evaluation.scores import Interval
 from weightflow.evaluation.verdict import figure, standing
 from weightflow.metrics import METRICS
 from weightflow.types import Kind
@@ -271,6 +272,15 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     assert all(135 <= count <= 149 for count in held.values()), held  # 95 % of 150, give or take three deviations
 
 
+@pytest.mark.parametrize("groups", [8, 20])
+def test_intervals_hold_the_mean_of_skewed_scores_too(groups):
+    """Student's would hold the mean of exponential values, which is 1, in 90 and 92 % of all cases."""
+    values = np.random.default_rng(3).exponential(size=(1500, groups))
+    intervals = [Interval.of(float(row.mean()), row.tolist()) for row in values]
+    held = np.mean([interval.low <= 1 <= interval.high for interval in intervals])
+    assert 0.925 <= held <= 0.965
+
+
 def test_what_two_methods_share_does_not_blur_their_difference():
     samplers = {"model": Drifting(), "near": Ahead(4.0, share=9), "far": Ahead(4.3, share=9)}
     result = evaluate(samplers, gaussian_split(0), 100, 0, ["sliced_w1"])
@@ -318,7 +328,7 @@ def test_an_infinite_likelihood_is_an_error_that_says_whose():
 
 
 def test_what_is_within_chance_is_called_level():
-    groups = {"model": {"paper_jsd": (1.0, 2.0, 3.0)}, "mccann": {"paper_jsd": (1.5, 1.9, 3.1)}}
+    groups = {"model": {"paper_jsd": (1.0, 2.0, 3.0) * 3}, "mccann": {"paper_jsd": (2.5, 0.9, 3.2) * 3}}
     methods = {"model": {"paper_jsd": (2.0,)}, "mccann": {"paper_jsd": (2.2,)}, "floor": {"paper_jsd": (1.0,)}}
     noisy = Scores("interpolation", 9, "", (1.0,), methods, groups)
     assert standing(noisy, "paper_jsd") == "level"

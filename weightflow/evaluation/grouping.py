@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from weightflow.rng import generator
 
-GROUPS = 20  # Student's t with 19 degrees of freedom is 7 % wider than the normal distribution
+GROUPS = 20  # an interval is about 7 % wider than it would be if the deviation between groups were known
 HALF_GROUPS = 10
 
 
