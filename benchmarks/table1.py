@@ -130,11 +130,31 @@ def write_markdown(rows: list[dict[str, str]], path: Path) -> None:
         "samples by a randomised Sobol sequence; the floor is 1,000 independent samples of the true system.\n"
     )
     for protocol in dict.fromkeys(key[0] for key in cells):
+        text += f"\n## {protocol}: multiples of the floor\n\n" + _overview(
+            {key[1:]: metrics for key, metrics in cells.items() if key[0] == protocol}
+        )
         for system in dict.fromkeys(key[1] for key in cells if key[0] == protocol):
             text += f"\n## {system}, {protocol}\n\n" + _one_table(
                 {key[2]: metrics for key, metrics in cells.items() if key[:2] == (protocol, system)}, protocol, system
             )
     path.write_text(text)
+
+
+def _overview(cells: dict[tuple[str, str], dict[str, list[dict[str, str]]]]) -> str:
+    """Write, for all systems side by side, mean JSD and mean sliced W1 as multiples of the floor's."""
+    systems = list(dict.fromkeys(system for system, _ in cells))
+    methods = dict.fromkeys(method for _, method in cells if method != "floor")
+    rows = [
+        [method, *(_multiples(cells[system, method], cells[system, "floor"]) for system in systems)]
+        for method in methods
+        if all((system, method) in cells for system in systems)
+    ]
+    return "JSD, sliced W1:\n\n" + common.table(["method", *systems], rows)
+
+
+def _multiples(metrics: dict[str, list[dict[str, str]]], floor: dict[str, list[dict[str, str]]]) -> str:
+    means = [sum(float(row["mean"]) for row in m[k]) for k in ("paper_jsd", "sliced_w1") for m in (metrics, floor)]
+    return f"{means[0] / means[1]:.2f}, {means[2] / means[3]:.2f}"
 
 
 def _one_table(methods: dict[str, dict[str, list[dict[str, str]]]], protocol: str, system: str) -> str:
