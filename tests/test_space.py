@@ -82,21 +82,24 @@ class TestSampling:
             assert all(parameter.admits(value) for value in values)
             assert len(set(values)) > 1, f"{key} never varies"
 
-    def test_the_default_space_starts_with_our_default_the_papers_kind_and_our_default_with_a_clock(self, root: Path):
-        first, second, third = first_configs(root / "search_spaces" / "default.yaml")
+    def test_the_default_space_starts_with_the_presets_and_with_our_default_taught_for_longer(self, root: Path):
+        first, second, third, fourth = first_configs(root / "search_spaces" / "default.yaml")
         assert first == ExperimentConfig()
         assert (second.dynamics.kind, second.training.objective) == ("cde", "anchor")
-        assert third == preset("default", dynamics={"time": True})
+        assert not second.dynamics.time_channel
+        longer = {"pull_back": 2.0, "collocation_steps": 225}
+        assert third == preset("default", training=longer)
+        assert fourth == preset("default", training=longer, dynamics={"time": True})
 
     def test_the_space_of_the_paper_starts_with_its_preset_after_the_default(self, root: Path):
         _, second = first_configs(root / "search_spaces" / "paper.yaml")
         assert second == preset("paper")
 
-    def test_a_direct_path_is_asked_for_nothing_that_only_a_field_has(self, root: Path):
+    def test_an_ode_is_asked_for_nothing_that_only_a_cde_has(self, root: Path):
         space = Space.read(root / "search_spaces" / "default.yaml", flat_keys())
-        asked = [set(params) for params in sampled(space, 200) if params["dynamics.kind"] == "direct"]
-        assert asked
-        assert all(keys == {"dynamics.kind", "backbone.kind", "bridge.width"} for keys in asked)
+        only = {"dynamics.z_dim", "dynamics.time_channel", "dynamics.projection", "training.objective"}
+        for params in sampled(space, 200):
+            assert only & set(params) == (only if params["dynamics.kind"] == "cde" else set())
 
     def test_only_solvers_that_choose_their_steps_are_asked_for_a_tolerance(self, root: Path):
         space = Space.read(root / "search_spaces" / "default.yaml", flat_keys())
