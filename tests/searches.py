@@ -5,10 +5,12 @@ import runpy
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,19 +70,6 @@ def command(*arguments: str, data: str = "counts.npy", space: str = "space.yaml"
     return [sys.executable, str(ROOT / "launch" / "tune.py"), *fixed, *arguments]
 
 
-def tune(folder: Path, environment: dict[str, str], *arguments: str, **files: str) -> subprocess.CompletedProcess[str]:
-    """Run a search to its end, as a process of its own."""
-    return subprocess.run(
-        command(*arguments, **files),
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-
-
 def run_here(monkeypatch: pytest.MonkeyPatch, folder: Path, words: Sequence[str]) -> Any:
     """Run a command in this process, which has long imported everything; return the exit code."""
     monkeypatch.chdir(folder)
@@ -88,6 +77,26 @@ def run_here(monkeypatch: pytest.MonkeyPatch, folder: Path, words: Sequence[str]
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(words[1], run_name="__main__")
     return ended.value.code
+
+
+def tune_here(
+    folder: Path, environment: dict[str, str], *arguments: str, **files: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a search to its end in this process: its Ray is as real, and only the driver's imports are saved.
+
+    Warnings of third parties, which pytest makes errors, are left to the searches that run as processes.
+    """
+    words = command(*arguments, **files)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(action="ignore"),
+        redirect_stdout(StringIO()) as out,
+        redirect_stderr(StringIO()) as err,
+    ):
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        code = run_here(patch, folder, words)
+    return subprocess.CompletedProcess(words, code or 0, out.getvalue(), err.getvalue())
 
 
 def tracked(folder: Path, name: str) -> tuple[Run, list[Run], mlflow.MlflowClient]:
@@ -132,7 +141,7 @@ class Process:
             text=True,
         )
 
-    def until(self, found: Callable[[], T], pause: float = 0.02) -> T:
+    def until(self, found: Callable[[], T], pause: float = 0.05) -> T:
         """Return what is found once it is there: a search that ends or hangs before that fails the test."""
         what: list[T] = []
 

@@ -4,14 +4,13 @@ import html
 import json
 import re
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import ray
-from searches import command, furnish, run_here, tracked, trials_of, tune, write_long_space
+from searches import Process, command, furnish, run_here, tracked, trials_of, tune_here, write_long_space
 
 from weightflow import load
 from weightflow.trials import TrialState
@@ -30,15 +29,12 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def said(workplace: Path, ray_environment: dict[str, str]) -> str:
     """What a search prints some of whose trials diverge; another one, that shares nothing with it, runs beside it."""
-    twins = furnish(workplace / "elsewhere")
-    with subprocess.Popen(
-        command(*FIRST, space="half.yaml"), cwd=twins, env=ray_environment, stdout=subprocess.DEVNULL
-    ) as twin:
-        done = tune(workplace, ray_environment, *FIRST, space="half.yaml")
-        assert twin.wait(timeout=200) == 0
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
-    return done.stdout
+    process = Process(workplace, ray_environment, command(*FIRST, space="half.yaml"))
+    twin = tune_here(furnish(workplace / "elsewhere"), ray_environment, *FIRST, space="half.yaml")
+    assert twin.returncode == 0, twin.stderr
+    code, out, err = process.end()
+    assert (code, err) == (0, ""), out + err
+    return out
 
 
 def test_a_search_survives_a_diverging_trial_and_says_what_it_does(said: str, workplace: Path) -> None:
@@ -120,8 +116,8 @@ def test_the_best_are_repeated_to_their_ends_though_the_budget_is_used_up(
     twins = workplace / "elsewhere"
     before = trials_of(twins, "first")
     again = ("--trials", "9", "--cpu-hours", "1e-9", "--repeats", "2", "--seed", "5", "--resume", "first")
-    done = tune(twins, ray_environment, *again, space="half.yaml")
-    assert (done.returncode, done.stderr) == (0, "")
+    done = tune_here(twins, ray_environment, *again, space="half.yaml")
+    assert done.returncode == 0, done.stderr
     assert "no further trial, because the budget of 1e-09 CPU-hours is used up" in done.stdout
     after = trials_of(twins, "first")
     assert after[:4] == before
@@ -139,8 +135,8 @@ def test_a_search_ends_once_its_best_trial_cannot_be_told_from_a_perfect_one(
     np.save(workplace / "few.npy", np.load(workplace / "counts.npy")[:40])  # too few to tell good models apart
     write_long_space(workplace)
     words = ("--trials", "5", "--stop-at-floor", "--name", "floor")
-    done = tune(workplace, ray_environment, *words, data="few.npy", space="long.yaml")
-    assert (done.returncode, done.stderr) == (0, "")
+    done = tune_here(workplace, ray_environment, *words, data="few.npy", space="long.yaml")
+    assert done.returncode == 0, done.stderr
     assert "no further trial, because the best trial cannot be told from a perfect model" in done.stdout
     trials = trials_of(workplace, "floor")
     assert len(trials) < 5
@@ -153,7 +149,7 @@ def test_a_search_whose_every_trial_fails_ends_with_the_reason(
     said: str, workplace: Path, ray_environment: dict[str, str]
 ) -> None:
     words = ("--trials", "2", "--seed", "5", "--retries", "0", "--name", "none")
-    done = tune(workplace, ray_environment, *words, space="broken.yaml")
+    done = tune_here(workplace, ray_environment, *words, space="broken.yaml")
     assert "anchors of 3 snapshots from the cache" in done.stdout  # of the search before it
     assert done.returncode == 1
     assert re.search("no trial finished: 2 of 2 failed, . of them because the loss is", done.stderr)

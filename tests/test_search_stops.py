@@ -11,7 +11,7 @@ import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
-from searches import command, furnish, run_here, tracked, tune, wait_for
+from searches import command, furnish, run_here, tracked, tune_here, wait_for
 
 from weightflow import Snapshots
 from weightflow.anchors import ArrayCache
@@ -63,7 +63,7 @@ def test_ctrl_c_stops_cleanly_and_a_resumed_search_keeps_what_is_finished(
     words = command("--trials", "3", "--resume", "stopped", "--seed", "1", space="slow.yaml")
     assert run_here(monkeypatch, tmp_path, words) == 2
     assert "is another search: seed was 0 and is 1" in capsys.readouterr().err
-    resumed = tune(tmp_path, ray_environment, "--trials", "3", "--resume", "stopped", space="slow.yaml")
+    resumed = tune_here(tmp_path, ray_environment, "--trials", "3", "--resume", "stopped", space="slow.yaml")
     assert resumed.returncode == 0, resumed.stderr
     after = ended_trials(folder)
     assert len(after) == 3

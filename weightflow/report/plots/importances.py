@@ -3,7 +3,6 @@
 from functools import partial
 
 from matplotlib.figure import Figure
-from optuna.importance import get_param_importances
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -22,6 +21,9 @@ def importances(report: Report) -> Picture:
     why = _why_not(report.study, trials)
     if report.study is None or why:
         return Picture("importances", TITLE, why)
+    # with scikit-learn, which takes a second or two: most short searches have nothing to compute
+    from optuna.importance import get_param_importances
+
     several = len(report.study.directions) > 1
     values = get_param_importances(report.study, target=_first_value if several else None)
     shown = list(values.items())[:SHOWN]
