@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import common
 import torch
 import typer
-from table1 import VARIANTS, configuration, fit_variants
+from table1 import chosen_variants, configuration, fit_variants
 
 from weightflow.cli import run
 from weightflow.data import Dataset, Snapshots, leave_one_out, read
@@ -116,10 +116,7 @@ def main(
     files = {system: path for system, path in given.items() if path is not None}
     if not files:
         raise InputError(f"no data was given; name at least one file with {', '.join(f'--{one}' for one in given)}.")
-    chosen = variants.split(",")
-    for name in chosen:
-        if name not in VARIANTS:
-            raise InputError(f"`--variants` holds `{name}`, which is not known; known are {', '.join(VARIANTS)}.")
+    chosen = chosen_variants(variants)
     for system, path in files.items():
         load(system, path)  # what cannot be read is told before the work
     tasks: list[dict[str, Any]] = [
