@@ -291,7 +291,9 @@ def test_a_seed_decides_the_ensemble_and_more_trajectories_begin_with_the_same(e
     assert np.array_equal(simulate("epidemic", 50, seed=11)[0], epidemic[:50])
     assert not np.array_equal(simulate("epidemic", 50, seed=12)[0], epidemic[:50])
     simulator = Simulator(find_system("epidemic"))
-    simulator.run(7, seed=1)
+    done: list[int] = []
+    simulator.run(7, seed=1, watch=done.append)
+    assert done == [1, 2, 3, 4, 5, 6, 7]
     assert np.array_equal(simulator.run(50, seed=11), epidemic[:50])
 
 

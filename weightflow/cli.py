@@ -64,8 +64,9 @@ def simulate(
     system = find_system(model)
     wanted = system.times if times is None else parse_times(times)
     simulator = Simulator(system)
-    with npy_file(out) as file:
-        samples = simulator.run(trajectories, seed, wanted)
+    with npy_file(out) as file, _progress() as bar:
+        task = bar.add_task("trajectories", total=trajectories)
+        samples = simulator.run(trajectories, seed, wanted, lambda done: bar.update(task, completed=done))
         np.save(file, samples)
     sys.stdout.write(
         f"{out}: {samples.shape[0]:,} trajectories, {samples.shape[1]:,} times from {wanted[0]:g} to {wanted[-1]:g}, "
@@ -105,7 +106,7 @@ def fit(
     options = preset(start, **nest({**_read_config(config), **asked}))
     dataset = load_dataset(data, seed, step, every, kind)
     snapshots = dataset.snapshots.subset(dataset.seen)
-    with Progress(transient=True) as bar:
+    with _progress() as bar:
         task = bar.add_task("anchors and teacher", total=options.training.epochs + 1)
 
         def watch(report: EpochReport) -> None:
@@ -169,6 +170,11 @@ def sync(
 
     found = send(out.expanduser().resolve() / name, TrackingConfig.read(mlflow))
     sys.stdout.write(f"{name} is complete in MLflow at {found['tracking_uri']}, experiment {found['experiment']}\n")
+
+
+def _progress() -> Progress:
+    """Return a bar for people; where the output goes elsewhere, rich would leave an empty line."""
+    return Progress(transient=True, disable=not sys.stdout.isatty())
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Exact stochastic simulation of reaction networks, by libRoadRunner's Gillespie integrator."""
 
 import re
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,21 @@ class Simulator:
         self._runner.timeCourseSelections = [*self.species, *self._reactions]
 
     def run(
-        self, trajectories: int, seed: int, times: ArrayLike | None = None
+        self,
+        trajectories: int,
+        seed: int,
+        times: ArrayLike | None = None,
+        watch: Callable[[int], None] = lambda _: None,
     ) -> Float[np.ndarray, "trajectory time species"]:
         """Simulate independent runs, recorded at `times`.
 
         All come from one stream of random numbers: more trajectories of one seed begin with the same ones.
+
+        Args:
+            trajectories: how many.
+            seed: the same seed gives the same trajectories.
+            times: when the state is recorded; None: the system's own times.
+            watch: told after each trajectory how many there are.
 
         Raises:
             InputError: no trajectory or no time is asked for, the times are negative or do not increase, a species
@@ -81,13 +92,14 @@ class Simulator:
         # One seed for the whole ensemble: a reset starts the next trajectory, not the generator, which takes 32 bits.
         self._runner.getIntegrator().setValue("seed", derive_seed(seed, "simulate") % 2**32)
         samples = np.empty((trajectories, len(wanted), len(self.species)))
-        for sample in samples:
+        for number, sample in enumerate(samples, start=1):
             self._runner.reset()
             states, rates = np.split(
                 np.asarray(self._runner.simulate(times=grid.tolist())), [len(self.species)], axis=1
             )
             self._check(states, rates)
             sample[:] = states[kept]
+            watch(number)
         return samples
 
     def _times(self, times: ArrayLike | None) -> Float[np.ndarray, "time"]:
