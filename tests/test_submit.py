@@ -324,7 +324,6 @@ class TestCluster:
         assert exit_code(details) == 7, log
         assert "2 nodes: arrived arrived" in log
 
-    @pytest.mark.timeout(300)
     def test_ctrl_c_stops_following_but_not_the_job_and_stopping_acts_like_ctrl_c(
         self, address: str, ray_home: Path, root: Path, tmp_path: Path
     ):
