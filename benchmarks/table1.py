@@ -3,7 +3,7 @@
 python benchmarks/table1.py --quick
 python benchmarks/table1.py --protocols interpolation,forecast --seeds 3
 python benchmarks/table1.py --systems epidemic --protocols paper --epidemic-file trajectories.npy
-python benchmarks/table1.py --systems epidemic,toggle_switch --variants default,graph,transformer --name table1-parts
+python benchmarks/table1.py --systems epidemic,toggle_switch --variants default,graph,transformer --name attention
 """
 
 import time
@@ -148,7 +148,7 @@ def write_markdown(rows: list[dict[str, str]], path: Path) -> None:
     cells: dict[tuple[str, str, str], dict[str, list[dict[str, str]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         cells[row["protocol"], row["system"], row["method"]][row["metric"]].append(row)
-    text = common.head("Table 1: five systems")
+    text = common.head("Table 1: simulated systems")
     text += (
         "\nLower is better. Mean over seeds ± standard deviation between them; `late` is the mean after the first "
         "interval, where two snapshots say little, and `x floor` its ratio to the floor. Models fit, then draw 1,000 "
