@@ -11,7 +11,14 @@ from typing import Any
 _PAPER: Mapping[str, Any] = MappingProxyType(
     {
         "backbone": {"kind": "gru", "hidden": 8, "head": "softmax", "places": False},
-        "anchors": {"alignment": "chain", "base_steps": 800, "steps": 400, "batch": 64, "learning_rate": 1e-2},
+        "anchors": {
+            "alignment": "chain",
+            "base_steps": 800,
+            "steps": 400,
+            "batch": 64,
+            "learning_rate": 1e-2,
+            "rounds": 1,
+        },
         "dynamics": {
             "kind": "cde",
             "z_dim": 1,
@@ -33,6 +40,7 @@ _PAPER: Mapping[str, Any] = MappingProxyType(
             "rollout_steps": 50,
             "learning_rate": 1e-3,
             "energy": 1e-6,
+            "rounds": 1,
         },
     }
 )

@@ -23,3 +23,9 @@ class Anchors:
         times = np.concatenate([part.times for part in parts])
         order = np.argsort(times)
         return cls(times[order], np.concatenate([part.tokens for part in parts])[order])
+
+    def replaced(self, indices: Sequence[int], others: "Anchors") -> "Anchors":
+        """Return the same anchors with those at `indices` replaced."""
+        tokens = self.tokens.copy()
+        tokens[list(indices)] = others.tokens
+        return Anchors(self.times, tokens)

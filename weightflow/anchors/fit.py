@@ -8,7 +8,7 @@ Three ways to align the anchors, that is, to make neighbouring snapshots have ne
 - `none`: every anchor starts from its own random weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -23,6 +23,8 @@ from weightflow.data import Snapshots
 from weightflow.errors import TrainingError
 from weightflow.torch_rng import torch_generator
 from weightflow.types import Options
+
+Progress = Callable[[int, int], None]  # told how many steps are done, and how many there are
 
 
 class Alignment(StrEnum):
@@ -44,53 +46,83 @@ class AnchorOptions(Options):
     base_batch: int = Field(default=512, ge=1)
     batch: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=2e-2, gt=0)
+    rounds: int = Field(default=2, ge=1, description="fits of an anchor whose draws can be told from its snapshot")
 
 
 def fit_base(
-    backbone: Backbone, snapshots: Snapshots, options: AnchorOptions, seed: int, device: torch.device | str = "cpu"
+    backbone: Backbone,
+    snapshots: Snapshots,
+    options: AnchorOptions,
+    seed: int,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
 ) -> Float[np.ndarray, "token width"]:
     """Fit one set of weights to all snapshots together."""
     start = backbone.init(torch_generator(seed, "backbone"))[None]
     cloud = [snapshots.pooled()]
-    return _fit(backbone, start, cloud, options.base_steps, options.base_batch, options, seed, device)[0]
+    return _fit(backbone, start, cloud, options.base_steps, options.base_batch, options, seed, device, progress)[0]
 
 
 def fit_anchors(
     backbone: Backbone,
     snapshots: Snapshots,
-    indices: Sequence[int],
     base: Float[np.ndarray, "token width"] | None,
     options: AnchorOptions,
     seed: int,
     device: torch.device | str = "cpu",
+    progress: Progress | None = None,
 ) -> Anchors:
-    """Fit the anchors of the snapshots at `indices`; `base` is used by the pooled alignment alone.
+    """Fit the anchors of `snapshots`; `base` is used by the pooled alignment alone.
 
     Raises:
         TrainingError: the likelihood is no longer finite.
     """
-    part = snapshots.subset(indices)
     if options.alignment is Alignment.CHAIN:
-        return Anchors(part.times, _chain(backbone, part, options, seed, device))
+        return Anchors(snapshots.times, _chain(backbone, snapshots, options, seed, device, progress))
     if options.alignment is Alignment.NONE or base is None:
-        seeds = [torch_generator(seed, "backbone", float(time).hex()) for time in part.times]
+        seeds = [torch_generator(seed, "backbone", float(time).hex()) for time in snapshots.times]
         start = torch.stack([backbone.init(generator) for generator in seeds])
         steps = options.base_steps + options.steps
     else:
-        start = torch.as_tensor(np.array(base)).expand(len(part), -1, -1)
+        start = torch.as_tensor(np.array(base)).expand(len(snapshots), -1, -1)
         steps = options.steps
-    return Anchors(part.times, _fit(backbone, start, part.samples, steps, options.batch, options, seed, device))
+    tokens = _fit(backbone, start, snapshots.samples, steps, options.batch, options, seed, device, progress)
+    return Anchors(snapshots.times, tokens)
+
+
+def go_on(
+    backbone: Backbone,
+    snapshots: Snapshots,
+    anchors: Anchors,
+    options: AnchorOptions,
+    seed: int,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> Anchors:
+    """Fit the anchors of `snapshots` further, with twice the steps.
+
+    Raises:
+        TrainingError: the likelihood is no longer finite.
+    """
+    start, steps = torch.as_tensor(np.array(anchors.tokens)), 2 * options.steps
+    tokens = _fit(backbone, start, snapshots.samples, steps, options.batch, options, seed, device, progress)
+    return Anchors(anchors.times, tokens)
 
 
 def _chain(
-    backbone: Backbone, part: Snapshots, options: AnchorOptions, seed: int, device: torch.device | str
+    backbone: Backbone,
+    part: Snapshots,
+    options: AnchorOptions,
+    seed: int,
+    device: torch.device | str,
+    progress: Progress | None,
 ) -> np.ndarray:
     tokens = backbone.init(torch_generator(seed, "backbone")).numpy()
     chain: list[np.ndarray] = []
     for cloud in part.samples:
         steps = options.steps if chain else options.base_steps
         start = torch.as_tensor(tokens)[None]
-        tokens = _fit(backbone, start, [cloud], steps, options.batch, options, seed, device)[0]
+        tokens = _fit(backbone, start, [cloud], steps, options.batch, options, seed, device, progress)[0]
         chain.append(tokens)
     return np.stack(chain)
 
@@ -104,12 +136,13 @@ def _fit(
     options: AnchorOptions,
     seed: int,
     device: torch.device | str,
+    progress: Progress | None,
 ) -> Float[np.ndarray, "stack token width"]:
     """Fit a stack of weights as one batch, each to its own cloud."""
     data = [torch.as_tensor(cloud, dtype=torch.float32, device=device) for cloud in clouds]
     generators = [torch_generator(seed, "batch", len(cloud), float(cloud.sum()).hex()) for cloud in clouds]
     tokens = start.detach().clone().to(device).requires_grad_()
-    optimiser = torch.optim.Adam([tokens], options.learning_rate)
+    optimiser = torch.optim.Adam([tokens], options.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, steps)
     for step in range(steps):
         picks = [torch.randint(len(d), (batch,), generator=g) for d, g in zip(data, generators, strict=True)]
@@ -125,4 +158,6 @@ def _fit(
         loss.backward()
         optimiser.step()
         schedule.step()
+        if progress is not None:
+            progress(step + 1, steps)
     return tokens.detach().cpu().numpy()

@@ -5,6 +5,7 @@ from weightflow.bridge.chain import Chain
 from weightflow.bridge.choice import BridgeChoice, build_bridge, choose_bridge
 from weightflow.bridge.coupling import Coupling, couple
 from weightflow.bridge.options import BridgeOptions, CouplingKind, Curve, Spread
+from weightflow.bridge.smoothed import Samples, Smoothed, kernel_widths
 
 __all__ = [
     "Bridge",
@@ -14,8 +15,11 @@ __all__ = [
     "Coupling",
     "CouplingKind",
     "Curve",
+    "Samples",
+    "Smoothed",
     "Spread",
     "build_bridge",
     "choose_bridge",
     "couple",
+    "kernel_widths",
 ]

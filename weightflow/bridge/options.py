@@ -59,6 +59,9 @@ class BridgeOptions(Options):
         default=Spread.GAINED,
         description="what width scales: the covariance of the displacement, or the share of it that is new spread",
     )
+    smoothing: float = Field(
+        default=10.0, ge=0, description="samples of a time that a kernel over them stands for, in fitting; 0: no kernel"
+    )
     coupling: CouplingKind = Field(
         default=CouplingKind.AUTO, description="how points are paired; auto: exact, minibatch for large snapshots"
     )

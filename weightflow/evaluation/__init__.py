@@ -2,6 +2,7 @@
 
 from weightflow.evaluation.baselines import BridgeSamples, ChosenBridge, McCann, Mixture, Nearest, baselines
 from weightflow.evaluation.density import Density
+from weightflow.evaluation.fidelity import POINTS, Fidelity, fidelity, held_against
 from weightflow.evaluation.floor import Floor, check_scorable
 from weightflow.evaluation.held_out import HeldOut, held_out_score
 from weightflow.evaluation.indistinct import floor_p_value
@@ -11,9 +12,11 @@ from weightflow.evaluation.scores import Interval, Scores
 from weightflow.evaluation.verdict import summary, verdict
 
 __all__ = [
+    "POINTS",
     "BridgeSamples",
     "ChosenBridge",
     "Density",
+    "Fidelity",
     "Floor",
     "HeldOut",
     "Interval",
@@ -25,7 +28,9 @@ __all__ = [
     "baselines",
     "check_scorable",
     "evaluate",
+    "fidelity",
     "floor_p_value",
+    "held_against",
     "held_out_score",
     "summary",
     "verdict",

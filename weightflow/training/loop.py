@@ -100,7 +100,7 @@ class Training:
         tensors = {name: torch.from_numpy(array) for name, array in checkpoint.arrays.items()}
         self.rollout.field.load_state_dict(_under(FIELD, tensors))
         self.epoch = checkpoint.epoch
-        if checkpoint.facts:
+        if "groups" in checkpoint.facts:
             self._stepper = self._new_stepper(checkpoint.epoch)
             self._stepper.restore(_under(ADAM, tensors), checkpoint.facts)
 
@@ -144,7 +144,7 @@ class _Stepper:
 
     def __init__(self, rollout: Rollout, learning_rate: float, total: int) -> None:
         self.parameters = list(rollout.field.parameters())
-        self.optimiser = torch.optim.AdamW(self.parameters, learning_rate, weight_decay=1e-4)
+        self.optimiser = torch.optim.AdamW(self.parameters, learning_rate, weight_decay=1e-4, fused=True)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, learning_rate, total)
 
     @property

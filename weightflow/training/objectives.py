@@ -9,7 +9,7 @@ from torch import Tensor
 
 from weightflow.anchors import Anchors
 from weightflow.backbones import Backbone
-from weightflow.bridge import Bridge
+from weightflow.bridge import Samples
 from weightflow.dynamics import Rollout, solve
 from weightflow.path import Clock
 from weightflow.training.options import TrainingOptions
@@ -28,7 +28,7 @@ class RolloutObjective(Protocol):
 class Likelihood:
     """Negative log-likelihood of snapshots, and of bridge samples between them, along one rollout from the start."""
 
-    def __init__(self, backbone: Backbone, bridge: Bridge, clock: Clock, options: TrainingOptions) -> None:
+    def __init__(self, backbone: Backbone, bridge: Samples, clock: Clock, options: TrainingOptions) -> None:
         self.backbone = backbone
         self.bridge = bridge
         self.clock = clock

@@ -17,12 +17,19 @@ class Objective(StrEnum):
 class TeacherOptions(Options):
     """How the teacher path is fitted, the direct path theta(t) that trials learn their field from."""
 
-    steps: int = Field(default=1200, ge=1)
-    draws: int = Field(default=128, ge=1, description="samples at each time in each step")
+    steps: int = Field(default=800, ge=1)
+    draws: int = Field(default=64, ge=1, description="samples at each time in each step")
     random_times: int = Field(default=6, ge=1, description="times between snapshots in each step")
     learning_rate: float = Field(default=5e-3, gt=0)
     length: float = Field(default=1e-2, ge=0, description="price of a unit of path length in weight space")
     width: int = Field(default=128, ge=1, description="hidden units")
+    rounds: int = Field(
+        default=3, ge=1, description="fits at most; one that misses its snapshots goes on, at a tenth of the price"
+    )
+
+    def of_round(self, number: int) -> "TeacherOptions":
+        """Return the options of a round, counted from 0: each has a tenth of the price before and twice the steps."""
+        return self.model_copy(update={"length": self.length / 10**number, "steps": self.steps * 2**number})
 
 
 class TrainingOptions(Options):
@@ -42,6 +49,9 @@ class TrainingOptions(Options):
     draws: int = Field(default=128, ge=1, description="samples at each time of a likelihood rollout")
     random_times: int = Field(default=8, ge=0, description="times between snapshots in a likelihood rollout")
     window: int = Field(default=4, ge=1, description="anchor intervals in a window (objective `anchor`)")
+    rounds: int = Field(
+        default=2, ge=1, description="fits at most; one that falls behind its teacher is begun anew, with more of all"
+    )
 
     @property
     def warm_epochs(self) -> int:

@@ -5,7 +5,8 @@ likelihood and makes the path easy to follow: a small vector field learns it to 
 that would make the path wander is not worth its price either, so that the path rests where the distribution does.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from weightflow.backbones import Backbone
-from weightflow.bridge import Bridge
+from weightflow.bridge import Samples
 from weightflow.dynamics import Direct
 from weightflow.errors import TrainingError
 from weightflow.files import Arrays
@@ -22,6 +23,7 @@ from weightflow.torch_rng import seeded
 from weightflow.training.options import TeacherOptions
 
 TABLE_SIZE = 2049
+STATE = "state."
 LAST_SHARE = 0.05  # of the steps, over which the reported loss is averaged
 
 
@@ -33,22 +35,33 @@ class Teacher:
         state: the arrays of `Direct`.
         span: first and last fitted time.
         loss: mean negative log-likelihood at the end, in nats per sample, the price on length included.
+        rounds: of fitting that it took.
+        missed: fitted times at which its draws can be told from the snapshots all the same.
     """
 
     state: dict[str, np.ndarray]
     span: tuple[float, float]
     loss: float
+    rounds: int = 1
+    missed: tuple[float, ...] = ()
 
     def arrays(self) -> Arrays:
         """Return everything as arrays; `of_arrays` undoes it."""
-        return {**self.state, "span": np.array(self.span), "loss": np.array(self.loss)}
+        state = {f"{STATE}{name}": array for name, array in self.state.items()}
+        facts = {"span": self.span, "loss": self.loss, "rounds": self.rounds, "missed": self.missed}
+        return {**state, **{name: np.array(fact, dtype=np.float64) for name, fact in facts.items()}}
 
     @classmethod
     def of_arrays(cls, arrays: Arrays) -> "Teacher":
         """Build a teacher from what `arrays` has returned."""
-        state = {name: array for name, array in arrays.items() if name not in ("span", "loss")}
+        state = {name.removeprefix(STATE): array for name, array in arrays.items() if name.startswith(STATE)}
         first, last = arrays["span"].tolist()
-        return cls(state, (first, last), arrays["loss"].item())
+        missed = tuple(arrays["missed"].tolist())
+        return cls(state, (first, last), arrays["loss"].item(), int(arrays["rounds"]), missed)
+
+    def after(self, rounds: int, missed: tuple[float, ...]) -> "Teacher":
+        """Return the same teacher with what its fidelity was found to be."""
+        return replace(self, rounds=rounds, missed=missed)
 
     def path(self, backbone: Backbone) -> Direct:
         """Return the path, on a uniform clock over the span."""
@@ -64,21 +77,21 @@ class Teacher:
 
 def fit_teacher(
     backbone: Backbone,
-    bridge: Bridge,
-    base: Float[np.ndarray, "token width"],
+    bridge: Samples,
+    start: Float[np.ndarray, "token width"] | Teacher,
     options: TeacherOptions,
     seed: int,
     device: torch.device | str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Teacher:
-    """Fit the teacher from the weights `base`.
+    """Fit the teacher from one set of weights for all times, or go on from an earlier teacher.
 
     Raises:
         TrainingError: the likelihood is no longer finite.
     """
     rng = generator(seed, "teacher")
-    with seeded(seed, "teacher"):
-        path = Direct(torch.as_tensor(np.array(base)), options.width, backbone.layout.mask).to(device)
-    optimiser = torch.optim.AdamW(path.parameters(), options.learning_rate, weight_decay=1e-4)
+    path = _start(backbone, start, options, seed).train().to(device)
+    optimiser = torch.optim.AdamW(path.parameters(), options.learning_rate, weight_decay=1e-4, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, options.steps)
     losses: list[float] = []
     for step in range(options.steps):
@@ -93,15 +106,26 @@ def fit_teacher(
         loss.backward()
         optimiser.step()
         schedule.step()
+        if progress is not None:
+            progress(step + 1, options.steps)
     state = {name: tensor.cpu().numpy() for name, tensor in path.state_dict().items()}
     last = max(1, round(LAST_SHARE * options.steps))
     return Teacher(state, (float(bridge.times[0]), float(bridge.times[-1])), float(np.mean(losses[-last:])))
 
 
+def _start(
+    backbone: Backbone, start: Float[np.ndarray, "token width"] | Teacher, options: TeacherOptions, seed: int
+) -> Direct:
+    if isinstance(start, Teacher):
+        return start.path(backbone)
+    with seeded(seed, "teacher"):
+        return Direct(torch.as_tensor(np.array(start)), options.width, backbone.layout.mask)
+
+
 def _loss(
     path: Direct,
     backbone: Backbone,
-    bridge: Bridge,
+    bridge: Samples,
     options: TeacherOptions,
     rng: np.random.Generator,
     device: torch.device | str,

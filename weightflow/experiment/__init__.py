@@ -1,0 +1,37 @@
+"""One experiment: from snapshots and a configuration to a trained model.
+
+`prepare` does once what depends on the data alone (anchors, teachers); a `Trial` trains one phi on it. A search shares
+the first among its trials; a single fit does both. Whatever is fitted is held against the fitted snapshots, and goes
+on, or begins anew with more, where it can be told from them.
+"""
+
+from weightflow.experiment.config import ExperimentConfig, flat_keys, flatten, nest, preset
+from weightflow.experiment.preparation import (
+    PIECES,
+    Preparation,
+    Prepared,
+    Progress,
+    direct_model,
+    line_model,
+    prepare,
+    silent,
+)
+from weightflow.experiment.trial import Trial, fit_model
+
+__all__ = [
+    "PIECES",
+    "ExperimentConfig",
+    "Preparation",
+    "Prepared",
+    "Progress",
+    "Trial",
+    "direct_model",
+    "fit_model",
+    "flat_keys",
+    "flatten",
+    "line_model",
+    "nest",
+    "prepare",
+    "preset",
+    "silent",
+]

@@ -1,0 +1,88 @@
+"""What a fit depends on beside data and seed, and its forms: presets, dotted keys, later rounds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from weightflow.anchors import AnchorOptions
+from weightflow.backbones import BackboneOptions
+from weightflow.bridge import BridgeOptions
+from weightflow.dynamics import DynamicsKind, DynamicsOptions
+from weightflow.errors import InputError
+from weightflow.presets import PRESETS
+from weightflow.training import Objective, TeacherOptions, TrainingOptions
+from weightflow.types import Options
+
+
+class ExperimentConfig(Options):
+    """Everything that a fit depends on beside the data and the seed."""
+
+    backbone: BackboneOptions = BackboneOptions()
+    anchors: AnchorOptions = AnchorOptions()
+    teacher: TeacherOptions = TeacherOptions()
+    bridge: BridgeOptions = BridgeOptions()
+    dynamics: DynamicsOptions = DynamicsOptions()
+    training: TrainingOptions = TrainingOptions()
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a fit follows the teacher; the paper's objective follows the anchors alone."""
+        return self.training.objective is not Objective.ANCHOR or self.dynamics.kind is DynamicsKind.DIRECT
+
+    @property
+    def needs_anchors(self) -> bool:
+        """Whether a fit looks at the anchors: they are the knots of a CDE's control path, and the paper's objective."""
+        return self.training.objective is Objective.ANCHOR or self.dynamics.kind is DynamicsKind.CDE
+
+    def of_round(self, number: int) -> "ExperimentConfig":
+        """Return the configuration of a round of fitting phi, counted from 0.
+
+        Each later one doubles the size of a token, the marks of the solution and the steps of collocation, and lets the
+        field see the clock: a path that turns round and comes back near itself asks for that first.
+        """
+        if number == 0:
+            return self
+        more = 2**number
+        dynamics = {"hidden": self.dynamics.hidden * more, "steps": self.dynamics.steps * more, "time": True}
+        training = {"collocation_steps": self.training.collocation_steps * more}
+        return self.model_copy(
+            update={
+                "dynamics": self.dynamics.model_copy(update=dynamics),
+                "training": self.training.model_copy(update=training),
+            }
+        )
+
+
+def preset(name: str, **groups: Mapping[str, Any]) -> ExperimentConfig:
+    """Return the configuration of this name, with single values of some groups replaced.
+
+    `preset("paper", dynamics={"dropout": 0.0})` is the paper's method without dropout.
+
+    Raises:
+        InputError: there is no such preset, or a key or value is not allowed.
+    """
+    if name not in PRESETS:
+        raise InputError(f"there is no preset `{name}`; known are {', '.join(PRESETS)}.")
+    known = PRESETS[name]
+    return ExperimentConfig.parse(
+        {group: {**known.get(group, {}), **groups.get(group, {})} for group in {*known, *groups}}
+    )
+
+
+def flat_keys() -> tuple[str, ...]:
+    """Return the dotted names of all configuration values, such as `dynamics.hidden`."""
+    return tuple(flatten(ExperimentConfig()))
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Turn dotted keys into groups: `dynamics.hidden` becomes `{"dynamics": {"hidden": ..}}`."""
+    groups: dict[str, dict[str, Any]] = {}
+    for key, value in flat.items():
+        group, _, name = key.partition(".")
+        groups.setdefault(group, {})[name] = value
+    return groups
+
+
+def flatten(config: ExperimentConfig) -> dict[str, Any]:
+    """Return a configuration by dotted keys, as plain values; `nest` undoes it."""
+    groups = config.model_dump(mode="json")
+    return {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}

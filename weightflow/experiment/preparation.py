@@ -1,0 +1,241 @@
+"""What depends on the data alone (base, anchors, bridge, teacher) is made once, and shared by all trials of a search."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from weightflow.anchors import Anchors, ArrayCache, fit_anchors, fit_base, go_on
+from weightflow.backbones import Backbone
+from weightflow.bridge import Bridge, Smoothed, build_bridge
+from weightflow.data import Snapshots
+from weightflow.dynamics import Direct, Rollout, Table
+from weightflow.evaluation import POINTS, Fidelity, fidelity, held_against
+from weightflow.experiment.config import ExperimentConfig
+from weightflow.files import Arrays
+from weightflow.model import WeightFlow
+from weightflow.path import Clock
+from weightflow.rng import derive_seed
+from weightflow.torch_rng import uniforms
+from weightflow.training import Teacher, fit_teacher
+
+Progress = Callable[[str, int, int], None]  # told the phase, how much of it is done, and how much there is
+
+
+def silent(_phase: str, _done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What does not depend on phi; trials share it.
+
+    Attributes:
+        snapshots: the snapshots that are fitted.
+        backbone: the pure function that the weights belong to.
+        bridge: samples between them.
+        anchors: weights at each of those snapshots; None where nothing asks for them.
+        teacher: a direct path through weight space; None where nothing asks for it.
+    """
+
+    snapshots: Snapshots
+    backbone: Backbone
+    bridge: Bridge
+    anchors: Anchors | None
+    teacher: Teacher | None
+
+    @property
+    def anchored(self) -> Anchors:
+        """The anchors.
+
+        Raises:
+            ValueError: there are none, because `prepare` was told that nothing asks for them.
+        """
+        if self.anchors is None:
+            raise ValueError("this was prepared without anchors")
+        return self.anchors
+
+    @property
+    def taught(self) -> Teacher:
+        """The teacher.
+
+        Raises:
+            ValueError: there is none, because `prepare` was told that nothing asks for it.
+        """
+        if self.teacher is None:
+            raise ValueError("this was prepared without a teacher")
+        return self.teacher
+
+    @cached_property
+    def samples(self) -> Smoothed:
+        """What is fitted: samples at the snapshots and between them, smoothed where there are few."""
+        return Smoothed.of(self.bridge, self.snapshots)
+
+    def model(self, path: Rollout | Table | Direct, clock: Clock, record: dict[str, Any]) -> WeightFlow:
+        """Return the model whose weights follow a path."""
+        bridge = {"bridge": self.bridge.options.model_dump(mode="json")}
+        snapshots = self.snapshots
+        return WeightFlow(self.backbone, path, clock, snapshots.species, snapshots.kinds, {**record, **bridge})
+
+
+# The pieces of a preparation, and the groups of the configuration that each depends on, beside data and seed.
+PIECES = {
+    "base": ("backbone", "anchors"),
+    "anchors": ("backbone", "anchors"),
+    "bridge": ("bridge",),
+    "teacher": ("backbone", "anchors", "bridge", "teacher"),
+}
+
+
+class Preparation:
+    """How the pieces are made: each as plain arrays, so that workers can make them and a cache can keep them."""
+
+    def __init__(self, snapshots: Snapshots, config: ExperimentConfig, seed: int) -> None:
+        self.snapshots = snapshots
+        self.config = config
+        self.seed = seed
+        self.backbone = config.backbone.build(snapshots, seed)
+
+    def depends_on(self, piece: str) -> dict[str, Any]:
+        """Return, as plain values, everything that a piece depends on."""
+        groups = {group: getattr(self.config, group).model_dump(mode="json") for group in PIECES[piece]}
+        return {"data": self.snapshots.digest(), "seed": self.seed, **groups}
+
+    def base(self, device: torch.device | str = "cpu", progress: Progress = silent) -> Arrays:
+        """Fit one set of weights to all snapshots together."""
+        options = self.config.anchors
+        return {"tokens": fit_base(self.backbone, self.snapshots, options, self.seed, device, _part(progress, "base"))}
+
+    def anchors(
+        self, indices: Sequence[int], base: Arrays, device: torch.device | str = "cpu", progress: Progress = silent
+    ) -> Arrays:
+        """Fit the anchors of some snapshots; those whose draws can be told from their snapshot are fitted further.
+
+        Each anchor is looked at by itself: which others are fitted beside it changes nothing.
+        """
+        options, told = self.config.anchors, _part(progress, "anchors")
+        part = self.snapshots.subset(indices)
+        made = fit_anchors(self.backbone, part, base["tokens"], options, self.seed, device, told)
+        for _ in range(1, options.rounds):
+            missed = [i for i in range(len(part)) if self._misses(made.tokens[i], part.subset([i]))]
+            if not missed:
+                break
+            some = Anchors(made.times[missed], made.tokens[missed])
+            again = go_on(self.backbone, part.subset(missed), some, options, self.seed, device, told)
+            made = made.replaced(missed, again)
+        return {"times": made.times, "tokens": made.tokens}
+
+    def bridge(self, progress: Progress = silent) -> Arrays:
+        """Couple the snapshots, and choose a curve if none is named."""
+        progress("bridge", 0, 1)
+        made = build_bridge(self.snapshots, self.config.bridge, derive_seed(self.seed, "bridge")).arrays()
+        progress("bridge", 1, 1)
+        return made
+
+    def teacher(
+        self, base: Arrays, bridge: Arrays, device: torch.device | str = "cpu", progress: Progress = silent
+    ) -> Arrays:
+        """Fit the direct path, in rounds until its draws cannot be told from the snapshots; the best one is kept.
+
+        Each round goes on from the one before, with a tenth of its price on length and twice its steps.
+        """
+        samples = Smoothed.of(Bridge.of_arrays(bridge, self.snapshots, self.config.bridge), self.snapshots)
+        start, kept, least = base["tokens"], None, float("inf")
+        for number in range(self.config.teacher.rounds):
+            options = self.config.teacher.of_round(number)
+            told = _part(progress, f"teacher, round {number + 1}" if number else "teacher")
+            made = fit_teacher(self.backbone, samples, start, options, self.seed, device, told)
+            found = self._teacher_fidelity(made)
+            if found.worst < least:
+                kept, least = made.after(number + 1, found.missed), found.worst
+            if not found.missed:
+                break
+            start = made
+        assert kept is not None
+        return kept.arrays()
+
+    def assemble(self, anchors: Arrays | None, bridge: Arrays, teacher: Arrays | None) -> Prepared:
+        """Put the pieces together."""
+        return Prepared(
+            self.snapshots,
+            self.backbone,
+            Bridge.of_arrays(bridge, self.snapshots, self.config.bridge),
+            None if anchors is None else Anchors(anchors["times"], anchors["tokens"]),
+            None if teacher is None else Teacher.of_arrays(teacher),
+        )
+
+    def _teacher_fidelity(self, teacher: Teacher) -> Fidelity:
+        snapshots, clock = self.snapshots, Clock.uniform(*teacher.span)
+        model = WeightFlow(self.backbone, teacher.path(self.backbone), clock, snapshots.species, snapshots.kinds)
+        return fidelity(model, snapshots, self.seed)
+
+    def _misses(self, tokens: Float[np.ndarray, "token width"], snapshot: Snapshots) -> bool:
+        """Whether draws of one anchor can be told from its snapshot."""
+        n = min(POINTS, len(snapshot.samples[0]))
+        numbers = uniforms(n, snapshot.dim, self.seed, "anchor draws", float(snapshot.times[0]).hex())
+        draws = self.backbone.sample(torch.as_tensor(tokens)[None], numbers[None]).numpy()
+        return bool(held_against(draws, snapshot, self.seed).missed)
+
+
+def prepare(
+    snapshots: Snapshots,
+    config: ExperimentConfig,
+    seed: int,
+    device: torch.device | str = "cpu",
+    cache: ArrayCache | None = None,
+    progress: Progress = silent,
+    anchors: bool = False,
+) -> Prepared:
+    """Prepare in this process what a fit with `config` needs; a cache is asked first.
+
+    Args:
+        snapshots: what is fitted.
+        config: of the fit.
+        seed: rules all random numbers.
+        device: where to compute.
+        cache: of pieces that were made before.
+        progress: told how far each piece is.
+        anchors: whether they are wanted even if the fit does not need them.
+
+    Raises:
+        InputError: the data cannot be modelled.
+        TrainingError: a likelihood is no longer finite.
+    """
+    preparation = Preparation(snapshots, config, seed)
+
+    def piece(name: str, make: Callable[[], Arrays]) -> Arrays:
+        return make() if cache is None else cache.get_or_make(name, preparation.depends_on(name), make)
+
+    base = piece("base", lambda: preparation.base(device, progress))
+    bridge = piece("bridge", lambda: preparation.bridge(progress))
+    found = teacher = None
+    if anchors or config.needs_anchors:
+        found = piece("anchors", lambda: preparation.anchors(range(len(snapshots)), base, device, progress))
+    if config.needs_teacher:
+        teacher = piece("teacher", lambda: preparation.teacher(base, bridge, device, progress))
+    return preparation.assemble(found, bridge, teacher)
+
+
+def table_of(anchors: Anchors) -> tuple[Table, Clock]:
+    """Return straight lines in weight space between the anchors."""
+    clock = Clock.uniform(float(anchors.times[0]), float(anchors.times[-1]))
+    marks = torch.as_tensor(clock(anchors.times), dtype=torch.float32)
+    return Table(marks, torch.tensor(anchors.tokens)), clock
+
+
+def line_model(prepared: Prepared) -> WeightFlow:
+    """Return the variant without phi: straight lines in weight space between the anchors."""
+    return prepared.model(*table_of(prepared.anchored), {})
+
+
+def direct_model(prepared: Prepared) -> WeightFlow:
+    """Return the variant without a differential equation: the teacher path itself."""
+    return prepared.model(prepared.taught.path(prepared.backbone), Clock.uniform(*prepared.taught.span), {})
+
+
+def _part(progress: Progress, phase: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(phase, done, total)

@@ -1,0 +1,153 @@
+"""A trial: the training of one phi, and what follows where it falls behind its teacher."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from weightflow.data import Snapshots
+from weightflow.evaluation import fidelity
+from weightflow.experiment.attempt import Attempt
+from weightflow.experiment.config import ExperimentConfig
+from weightflow.experiment.preparation import Prepared, Progress, direct_model, prepare, silent
+from weightflow.model import WeightFlow
+from weightflow.training import Checkpoint, EpochReport
+
+LAG = 0.05  # nats per sample by which a solution may be worse than its teacher at a snapshot that it misses
+ROUND = "round"
+
+
+class Trial:
+    """The training of one phi: iterate over its epochs, then take the model.
+
+    A solution that misses fitted snapshots, and is worse there than the teacher that it learned from, is begun anew
+    with more of all (`ExperimentConfig.of_round`), `training.rounds` times at most; the best one is kept. That belongs
+    to the last epoch.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        config: ExperimentConfig,
+        seed: int,
+        device: torch.device | str = "cpu",
+        record: dict[str, Any] | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        self.prepared = prepared
+        self.config = config
+        self.seed = seed
+        self.device = device
+        self.record = {"config": config.model_dump(mode="json"), "seed": seed, **(record or {})}
+        self.progress = progress
+        self.round = 0
+        self.attempt = self._attempt(0)
+
+    def epochs(self) -> Iterator[EpochReport]:
+        """Train, and report after each epoch; at the end the model lies on the CPU, wherever it was trained.
+
+        A direct path is trained when it is prepared: it reports once, as its last epoch.
+        """
+        total, training = self.config.training.epochs, self.attempt.training
+        if training is None:
+            yield EpochReport(total, "direct", self.prepared.taught.loss, 0.0, 0.0)
+            return
+        for report in training:
+            self.progress("fit", report.epoch, total)
+            yield report if report.epoch < total else self._further(report)
+        self.attempt.path.cpu()
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Return where the training stands; None for a direct path, which has no epochs to be cut off between."""
+        if self.attempt.training is None:
+            return None
+        checkpoint = self.attempt.training.checkpoint()
+        return replace(checkpoint, facts={**checkpoint.facts, ROUND: self.round})
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from where a trial of the same preparation, configuration and seed stood."""
+        self.round = checkpoint.facts.get(ROUND, 0)
+        self.attempt = self._attempt(self.round)
+        if self.attempt.training is not None:
+            self.attempt.training.restore(checkpoint)
+
+    def model(self) -> WeightFlow:
+        """Return the model as it stands."""
+        return self.prepared.model(self.attempt.path, self.attempt.clock, self.record)
+
+    def finished(self) -> WeightFlow:
+        """Return the model after the last epoch; its record says how it stands to the fitted snapshots."""
+        found = fidelity(self.model(), self.prepared.snapshots, self.seed)
+        teacher = self.prepared.teacher
+        rounds = {"teacher": 0 if teacher is None else teacher.rounds, "fit": self.round + 1}
+        facts = {"missed": list(found.missed), "excess": found.worst, "limit": found.limit, "rounds": rounds}
+        self.record = {**self.record, "fidelity": facts}
+        return self.model()
+
+    def _attempt(self, number: int) -> Attempt:
+        return Attempt(self.prepared, self.config.of_round(number), self.seed, self.device)
+
+    def _further(self, report: EpochReport) -> EpochReport:
+        """Begin anew while the solution falls behind, and report all that as one epoch."""
+        lag = self._lag()
+        for number in range(1, self.config.training.rounds):
+            if lag <= LAG:
+                break
+            before = self.round, self.attempt
+            self.round, self.attempt = number, self._attempt(number)
+            for again in self.attempt.training or ():
+                report = replace(again, epoch=report.epoch, seconds=report.seconds + again.seconds)
+                self.progress(f"fit, round {number + 1}", again.epoch, self.config.training.epochs)
+            now = self._lag()
+            if now >= lag:
+                self.round, self.attempt = before
+            lag = min(lag, now)
+        return report
+
+    def _lag(self) -> float:
+        """Return by how many nats per sample the teacher is better at the missed snapshot where it is so the most."""
+        snapshots = self.prepared.snapshots
+        model = self.model()
+        missed = fidelity(model, snapshots, self.seed).missed
+        if not missed or self.prepared.teacher is None:
+            return 0.0
+        part = snapshots.subset(np.flatnonzero(np.isin(snapshots.times, missed)).tolist())
+        teacher = direct_model(self.prepared)
+        pairs = zip(part.times, part.samples, strict=True)
+        return max(float((teacher.log_prob(x, t) - model.log_prob(x, t)).mean()) for t, x in pairs)
+
+
+def fit_model(
+    snapshots: Snapshots,
+    config: ExperimentConfig | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    observer: Callable[[EpochReport], None] | None = None,
+    progress: Progress = silent,
+) -> WeightFlow:
+    """Fit one model to all `snapshots`, in this process.
+
+    Args:
+        snapshots: what is fitted.
+        config: the defaults where it is None.
+        seed: rules all random numbers.
+        device: where to compute.
+        observer: told after each epoch.
+        progress: told the phase, how much of it is done, and how much there is.
+
+    Returns:
+        the model; its `record` says under `fidelity` how it stands to the fitted snapshots.
+
+    Raises:
+        InputError: the data cannot be modelled.
+        TrainingError: a loss is no longer finite.
+    """
+    chosen = config or ExperimentConfig()
+    prepared = prepare(snapshots, chosen, seed, device=device, progress=progress)
+    trial = Trial(prepared, chosen, seed, device, {"data": snapshots.digest()}, progress)
+    for report in trial.epochs():
+        if observer is not None:
+            observer(report)
+    return trial.finished()
