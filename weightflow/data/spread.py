@@ -8,11 +8,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 ROUNDING = 64 * float(np.finfo(np.float64).eps)  # values that differ by no more than this share are one value
+EXACT = 2.0**53  # below it whole numbers are exact, and two that differ are two
 
 
 def varies(values: Float[np.ndarray, "n dim"]) -> Bool[np.ndarray, "dim"]:
     """Say of each column whether its values differ by more than rounding."""
-    return np.ptp(values, axis=0) > ROUNDING * np.abs(values).max(axis=0)
+    largest = np.abs(values).max(axis=0)
+    rounding = np.where(largest < EXACT, np.minimum(ROUNDING * largest, 0.5), ROUNDING * largest)
+    return np.ptp(values, axis=0) > rounding
 
 
 def deviation(values: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "dim"]:

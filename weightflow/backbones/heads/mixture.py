@@ -10,8 +10,6 @@ from torch import Tensor
 
 from weightflow.types import Options
 
-HALVINGS = 28  # of a bracket: what is left is below the resolution of single precision
-
 
 class Components(NamedTuple):
     """Parameters of a mixture in standardised units, each of shape (*shape, component)."""
@@ -66,7 +64,7 @@ def invert(
 ) -> Float[Tensor, "*shape"]:
     """Solve cdf(y) = u by bisection: a mixture's quantile lies between the least and the greatest of its parts'."""
     low, high = quantiles.amin(-1), quantiles.amax(-1)
-    for _ in range(HALVINGS):
+    for _ in range(round(4 - math.log2(torch.finfo(u.dtype).eps))):  # what is left is below the resolution
         middle = (low + high) / 2
         above = cdf(middle) >= u
         low, high = torch.where(above, low, middle), torch.where(above, middle, high)
