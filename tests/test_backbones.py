@@ -14,6 +14,7 @@ from scipy import stats
 from weightflow.backbones import Backbone, BackboneOptions, Layer, TokenLayout
 from weightflow.backbones.cores import Transformer
 from weightflow.backbones.heads import Constant, Gaussian, Logistic, Softmax
+from weightflow.backbones.heads.mixture import components
 from weightflow.backbones.heads.softmax import TAIL_LOGIT
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
@@ -149,6 +150,18 @@ def test_the_quantile_of_the_cumulative_probability_is_the_count_itself(counts: 
         middle = ((below + cumulated[:, count]) / 2).clamp(1e-7, 1 - 1e-7)
         wide = cumulated[:, count] - below > 1e-5
         assert (head.quantile(params, middle[:, None])[wide] == count).all()
+
+
+def test_the_quantile_of_a_mixture_inverts_its_cumulative_distribution_in_double_precision() -> None:
+    one = alone(np.random.default_rng(0).normal(1e6, 0.01, 400))
+    head = one.heads[0]
+    assert isinstance(head, Gaussian)
+    params = torch.randn(1, 1, head.rows, generator=torch_generator(0, "params"), dtype=torch.float64) * 3
+    u = torch.linspace(1e-6, 1 - 1e-6, 1001, dtype=torch.float64)[:, None]
+    y = head.encode(head.quantile(params.expand(1001, -1, -1), u))
+    parts = components(params, torch.tensor([[math.log(1e-3)]]))
+    cumulated = (parts.log_weights.exp() * stats.norm(parts.means, parts.log_scales.exp()).cdf(y.numpy())).sum(-1)
+    assert float((cumulated - u).abs().max()) < 1e-5  # y has an error of 1e-8 here, since x has sixteen digits
 
 
 def test_listed_probabilities_sum_to_one_with_the_tail_in_the_last(counts: Backbone) -> None:
