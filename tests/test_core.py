@@ -275,9 +275,7 @@ def test_continuous_species_are_learned_in_their_own_units() -> None:
         np.testing.assert_allclose(drawn.mean(0), law(t)[0], atol=0.15 * np.sqrt(np.diag(law(t)[1])).max())
 
 
-@pytest.mark.parametrize(
-    ("start", "span", "unit"), [(1.6e9, 4.0, 0.01), (2020.0, 0.1, 1e-30), (-1e-30, 4e-30, 1e30)]
-)
+@pytest.mark.parametrize(("start", "span", "unit"), [(1.6e9, 4.0, 0.01), (2020.0, 0.1, 1e-30), (-1e-30, 4e-30, 1e30)])
 def test_a_model_does_not_depend_on_units_and_offsets(start: float, span: float, unit: float, tmp_path: Path) -> None:
     """A Gaussian that moves and widens far from zero, a count near a million, and a constant, at any times."""
     rng = np.random.default_rng(0)
