@@ -13,7 +13,9 @@ from scipy import stats
 
 from weightflow.backbones import Backbone, BackboneOptions, Layer, TokenLayout
 from weightflow.backbones.cores import Transformer
-from weightflow.backbones.heads import Gaussian, Logistic, Softmax
+from weightflow.backbones.heads import Constant, Gaussian, Logistic, Softmax
+from weightflow.backbones.heads.mixture import components
+from weightflow.backbones.heads.softmax import TAIL_LOGIT
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
 from weightflow.torch_rng import quasi_uniforms, torch_generator, uniforms
@@ -89,8 +91,7 @@ def test_first_weights_stand_only_where_the_layout_has_weights(backbone: Backbon
 
 def test_the_density_sums_to_one_over_all_states(counts: Backbone) -> None:
     tokens = weights(counts, 3)
-    most = 5 if counts.heads[0].family == "softmax" else 200
-    mass = counts.log_prob(tokens, grid(most).expand(3, -1, -1)).exp().sum(1)
+    mass = counts.log_prob(tokens, grid(201).expand(3, -1, -1)).exp().sum(1)
     torch.testing.assert_close(mass, torch.ones(3), atol=1e-4, rtol=0)
 
 
@@ -117,11 +118,11 @@ def test_a_gaussian_head_agrees_with_scipy() -> None:
 
 def test_sampled_frequencies_agree_with_the_density(counts: Backbone) -> None:
     tokens, n = weights(counts, 1), 200_000
-    most = 5 if counts.heads[0].family == "softmax" else 30
+    most = 30
     samples = counts.sample(tokens, uniforms(n, 2, 0, "draw")[None])[0].long().clamp(max=most - 1)
     frequencies = torch.bincount(samples[:, 0] * most + samples[:, 1], minlength=most**2) / n
     expected = counts.log_prob(tokens, grid(most)[None])[0].exp()
-    inner = (grid(most) < most - (most > 5)).all(1)  # the last row of the large table holds all that lies beyond
+    inner = (grid(most) < most - 1).all(1)  # the last row of the table holds all that lies beyond
     error = (expected * (1 - expected) / n).sqrt()
     assert ((frequencies - expected).abs()[inner] < 5 * error[inner] + 2e-5).all()
 
@@ -143,22 +144,37 @@ def test_the_quantile_of_the_cumulative_probability_is_the_count_itself(counts: 
     head = counts.heads[0].take(1)
     assert isinstance(head, Softmax | Logistic)
     params = torch.randn(7, 1, head.rows, generator=torch_generator(0, "params"))
-    cumulated = head.log_masses(params).exp().cumsum(-1)[:, 0]
-    for count in range(4):
+    cumulated = head.log_masses(params, 20).exp().cumsum(-1)[:, 0]
+    for count in range(15):
         below = cumulated[:, count - 1] if count else torch.zeros(7)
         middle = ((below + cumulated[:, count]) / 2).clamp(1e-7, 1 - 1e-7)
         wide = cumulated[:, count] - below > 1e-5
         assert (head.quantile(params, middle[:, None])[wide] == count).all()
 
 
+def test_the_quantile_of_a_mixture_inverts_its_cumulative_distribution_in_double_precision() -> None:
+    one = alone(np.random.default_rng(0).normal(1e6, 0.01, 400))
+    head = one.heads[0]
+    assert isinstance(head, Gaussian)
+    params = torch.randn(1, 1, head.rows, generator=torch_generator(0, "params"), dtype=torch.float64) * 3
+    u = torch.linspace(1e-6, 1 - 1e-6, 1001, dtype=torch.float64)[:, None]
+    y = head.encode(head.quantile(params.expand(1001, -1, -1), u))
+    parts = components(params, torch.tensor([[math.log(1e-3)]]))
+    cumulated = (parts.log_weights.exp() * stats.norm(parts.means, parts.log_scales.exp()).cdf(y.numpy())).sum(-1)
+    assert float((cumulated - u).abs().max()) < 1e-5  # y has an error of 1e-8 here, since x has sixteen digits
+
+
 def test_listed_probabilities_sum_to_one_with_the_tail_in_the_last(counts: Backbone) -> None:
     head = counts.heads[0]
     assert isinstance(head, Softmax | Logistic)
     params = torch.randn(7, 2, head.rows, generator=torch_generator(0, "params"))
-    masses = head.log_masses(params).exp()
-    torch.testing.assert_close(masses.sum(-1), torch.ones(7, 2))
-    expected = head.log_prob(params, torch.full((7, 2), 2.0)).exp()
-    torch.testing.assert_close(masses[..., 2], expected)
+    for states in (head.states, head.states + 9):
+        masses = head.log_masses(params, states).exp()
+        assert masses.shape == (7, 2, states)
+        torch.testing.assert_close(masses.sum(-1), torch.ones(7, 2))
+        for x in (2, states - 2):
+            expected = head.log_prob(params, torch.full((7, 2), float(x))).exp()
+            torch.testing.assert_close(masses[..., x], expected)
 
 
 def test_a_stack_gives_what_its_members_give_alone(backbone: Backbone) -> None:
@@ -230,7 +246,8 @@ def test_a_torch_gru_with_the_same_weights_gives_the_same_density() -> None:
         values = torch.tensor([[3, 4], [0, 1], [2, 2]])
         digits = torch.stack([(values[:, 0] >> k) & 1 for k in range(3)], -1).float()
         hidden, _ = gru(torch.stack([torch.zeros_like(digits), digits], 1))
-        logits = torch.log_softmax(hidden @ w_out[:, :-1].T + w_out[:, -1], -1)
+        free = hidden @ w_out[:, :-1].T + w_out[:, -1]
+        logits = torch.log_softmax(torch.nn.functional.pad(free, (0, 1), value=TAIL_LOGIT), -1)
         expected = logits.gather(-1, values[..., None])[..., 0].sum(1)
     torch.testing.assert_close(one.log_prob(tokens[None], values.float()[None])[0], expected)
 
@@ -257,11 +274,169 @@ def test_attention_over_the_species_before_is_attention_with_a_causal_mask() -> 
     torch.testing.assert_close(walk.read(x), y)
 
 
-def test_counts_above_the_last_softmax_state_are_moved_to_it() -> None:
+def test_draws_exceed_the_largest_count_seen_as_often_as_the_density_says(counts: Backbone) -> None:
+    tokens, n, largest = weights(counts, 1), 200_000, 4
+    drawn = counts.sample(tokens, uniforms(n, 2, 0, "draw")[None])[0, :, 0]
+    alone = torch.tensor([[[float(x), 0.0] for x in range(60)]])
+    expected = counts.log_prob(tokens, alone, species=1)[0].exp()
+    for x in (largest, largest + 1, largest + 2, largest + 5):
+        share, mass = float((drawn > x).double().mean()), float(expected[x + 1 :].sum())
+        assert mass > 2e-4
+        assert abs(share - mass) < 5 * math.sqrt(mass / n)
+
+
+def test_beyond_the_largest_count_seen_a_softmax_falls_geometrically_by_its_mean_excess() -> None:
     one = build(small_counts(), head="softmax")
+    x = torch.arange(5.0, 300.0, dtype=torch.float64)
+    states = torch.stack([x, 0 * x], 1)[None]
+    mass = one.log_prob(weights(one, 1).double(), states, species=1)[0].exp()
+    assert float((mass * (x - 5)).sum() / mass.sum()) == pytest.approx(math.sqrt(5))
+    torch.testing.assert_close(mass[1:] / mass[:-1], torch.full_like(mass[1:], math.sqrt(5) / (1 + math.sqrt(5))))
+
+
+@pytest.mark.parametrize("bad", [-1.0, 0.5, 7.5, -0.25, -math.inf, math.inf])
+def test_what_is_no_count_is_impossible(counts: Backbone, bad: float) -> None:
+    tokens = weights(counts, 1)
+    samples = torch.tensor([[[1.0, bad], [1.0, 2.0]]], dtype=torch.float64)
+    log_prob = counts.log_prob(tokens, samples)[0]
+    assert log_prob[0] == -math.inf
+    assert torch.isfinite(log_prob[1])
+
+
+def alone(locations: np.ndarray, **options: object) -> Backbone:
+    """Describe one species whose two snapshots are these."""
+    return build(Snapshots(np.array([0.0, 1.0]), (locations[:1, None], locations[1:, None])), **options)
+
+
+def with_bias(backbone: Backbone, *bias: float) -> torch.Tensor:
+    """Weights whose conditionals do not depend on what comes before."""
+    matrices = list(backbone.layout.unpack(0 * backbone.init(torch_generator(0, "weights"))))
+    matrices[-1][:, -1] = torch.tensor(bias)
+    return backbone.layout.pack(matrices)[None]
+
+
+@pytest.mark.parametrize("precise", [False, True])
+@pytest.mark.parametrize("ratio", [0.0, 1e3, 1e6, 1e9])
+@pytest.mark.parametrize("unit", [1e-30, 0.01, 1e30])
+def test_an_offset_costs_no_digits_of_a_density(ratio: float, unit: float, precise: bool) -> None:
+    offset = ratio * unit
+    cloud = offset + unit * np.random.default_rng(0).normal(size=500)
+    one = alone(cloud, components=1)
+    tokens = with_bias(one, 0.0, 0.0, 0.0)
+    tokens = tokens.double() if precise else tokens
+    x = torch.as_tensor(cloud)[None, :, None]
+    bias = one.layout.unpack(tokens[0])[-1][:, -1]
+    lowest = math.log(1e-3)
+    spread = math.exp(lowest + math.log1p(math.exp(float(bias[2]) - lowest)))  # softplus above the least log-scale
+    expected = stats.norm(cloud.mean(), cloud.std() * spread).logpdf(cloud)
+    log_prob = one.log_prob(tokens, x)[0]
+    assert log_prob.dtype == tokens.dtype
+    np.testing.assert_allclose(log_prob.double().numpy(), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("mean", [10.0, 1e4, 1e6, 1e7])
+@pytest.mark.parametrize("precise", [False, True])
+def test_all_counts_have_mass_one_however_large_they_are(mean: float, precise: bool) -> None:
+    cloud = np.random.default_rng(0).poisson(mean, 400).astype(float)
+    one = alone(cloud, head="logistic")
+    tokens = weights(one, 1).double() if precise else weights(one, 1)
+    around = torch.arange(max(0.0, mean - 60 * math.sqrt(mean)), mean + 60 * math.sqrt(mean), dtype=torch.float64)
+    mass = one.log_prob(tokens, around.floor()[None, :, None])[0].double().exp().sum()
+    assert float(mass) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_narrow_conditional_among_counts_from_nought_to_ten_million_has_mass_one() -> None:
+    one = alone(np.array([0.0, 1e7, 5e6, 2.0]), head="logistic", components=1)
+    head = one.heads[0]
+    assert isinstance(head, Logistic)
+    place = (math.sqrt(9e6) - head.locations[0]) / head.scales[0]
+    for log_scale in (-30.0, -12.0, -9.0):  # the narrowest there is, and scales of some ten and thousand counts
+        tokens = with_bias(one, 0.0, place, log_scale).double()
+        counts = torch.arange(9e6 - 2e5, 9e6 + 2e5, dtype=torch.float64)
+        mass = one.log_prob(tokens, counts[None, :, None])[0].exp()
+        assert float(mass.sum()) == pytest.approx(1.0, abs=1e-4)
+        assert float((mass * (counts - 9e6)).sum()) == pytest.approx(0.0, abs=2.0)
+
+
+def test_large_counts_are_drawn_whole_and_close_values_apart() -> None:
+    numbers = quasi_uniforms(20_000, 1, 0, "draw")[None]
+    large = alone(np.random.default_rng(0).poisson(1e7, 400).astype(float))
+    drawn = large.sample(weights(large, 1).double(), numbers)
+    assert torch.equal(drawn, drawn.round())
+    assert len(drawn.unique()) > 5000
+    close = alone(np.random.default_rng(0).normal(1e6, 0.01, 400))
+    assert len(close.sample(weights(close, 1).double(), numbers).unique()) == 20_000
+
+
+def with_constants(value: float, kind: Kind) -> Backbone:
+    """A species that varies between one that is constant, up to rounding if it is no count, and one at zero."""
+    rng = np.random.default_rng(0)
+    clouds = tuple(np.stack([np.full(50, value), rng.poisson(4.0, 50), np.zeros(50)], 1) for _ in range(2))
+    if kind is Kind.CONTINUOUS:
+        clouds[0][7, 0] = np.nextafter(value, 9e9)
+    return build(Snapshots(np.array([0.0, 1.0]), clouds, kinds=(kind, Kind.COUNTS, Kind.COUNTS)))
+
+
+@pytest.mark.parametrize(("value", "kind"), [(0.1, Kind.CONTINUOUS), (1e9 / 3, Kind.CONTINUOUS), (17.0, Kind.COUNTS)])
+def test_a_constant_species_is_drawn_as_its_constant_and_adds_nothing_to_the_likelihood(
+    value: float, kind: Kind
+) -> None:
+    one = with_constants(value, kind)
+    other = alone(np.random.default_rng(0).poisson(4.0, 50).astype(float))
+    assert (one.order, one.dim, one.layout.n_weights) == ((1,), 3, other.layout.n_weights)
     tokens = weights(one, 1)
-    beyond, last = torch.tensor([[[99.0, 4.0]]]), torch.tensor([[[4.0, 4.0]]])
-    assert torch.equal(one.log_prob(tokens, beyond), one.log_prob(tokens, last))
+    drawn = one.sample(tokens, quasi_uniforms(64, 3, 0, "draw")[None])[0]
+    assert (drawn[:, 0] == value).all()
+    assert not drawn[:, 2].any()
+    assert len(drawn[:, 1].unique()) > 3
+    together, walked = one.log_prob(tokens, drawn[None]), one.log_prob(tokens, drawn[None], species=1)
+    torch.testing.assert_close(together, walked + 2 * math.log1p(-1e-6), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 17.0])
+def test_the_probabilities_of_a_constant_count_sum_to_one(value: float) -> None:
+    constant = Constant(species=(0,), values=(value,), counts=(True,))
+    most = 200_000
+    mass = constant.log_prob(torch.arange(float(most), dtype=torch.float64)[:, None])[:, 0].exp()
+    beyond = 1e-6 / (most - value)  # the sum of 1 / (d (d + 1)) from d on is 1 / d
+    assert float(mass[int(value)]) == pytest.approx(1 - 1e-6, abs=1e-15)
+    assert float(mass.sum()) + beyond == pytest.approx(1.0, abs=1e-13)
+    assert (mass > 0).all()
+    masses = constant.masses(int(value) + 5)[0]
+    torch.testing.assert_close(masses[:-1], mass[: len(masses) - 1])
+    assert float(masses.sum()) == pytest.approx(1.0, abs=1e-15)
+    assert float(constant.log_prob(torch.tensor([[-1.0]]))) == float(constant.log_prob(torch.tensor([[1.5]])))
+    assert float(constant.log_prob(torch.tensor([[-1.0]]))) == -math.inf
+
+
+@pytest.mark.parametrize("value", [0.0, 2.5, -1e6])
+def test_what_a_constant_leaves_to_other_values_is_one_millionth(value: float) -> None:
+    constant = Constant(species=(0,), values=(value,), counts=(False,))
+    scale = abs(value) or 1.0
+    angles = (np.arange(100_000) + 0.5) / 100_000 - 0.5  # x = value + scale tan(pi a): even steps of a Cauchy's mass
+    x = value + scale * np.tan(np.pi * angles)
+    density = constant.log_prob(torch.as_tensor(x)[:, None])[:, 0].exp().numpy()
+    step = np.pi * scale / np.cos(np.pi * angles) ** 2 / 100_000
+    assert float((density * step).sum()) == pytest.approx(1e-6, rel=1e-9)
+    near = torch.tensor([[value], [np.nextafter(value, 1e9)]], dtype=torch.float64)
+    assert constant.log_prob(near)[0].item() == pytest.approx(-1e-6, rel=1e-6)
+    assert constant.log_prob(near)[1].item() == pytest.approx(-1e-6, rel=1e-6) or value == 0
+
+
+def test_data_in_which_nothing_varies_are_refused() -> None:
+    cloud = np.stack([np.full(9, 0.1), np.zeros(9)], 1)
+    with pytest.raises(InputError, match=r"every species \(x1, x2\) has one and the same value"):
+        build(Snapshots(np.array([0.0, 1.0]), (cloud, cloud)))
+
+
+def test_marginals_list_constant_species_beside_the_others() -> None:
+    one = with_constants(17.0, Kind.COUNTS)
+    tokens = weights(one, 1).double()
+    marginals = one.marginals(tokens, torch.zeros(1, 1, 3, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64))
+    assert marginals.shape == (1, 3, one.states)
+    torch.testing.assert_close(marginals.sum(-1), torch.ones(1, 3, dtype=torch.float64))
+    assert float(marginals[0, 0, 17]) == pytest.approx(1 - 1e-6)
+    assert float(marginals[0, 2, 0]) == pytest.approx(1 - 1e-6)
 
 
 def test_no_count_is_impossible_under_a_logistic_head() -> None:
@@ -275,11 +450,12 @@ def test_no_count_is_impossible_under_a_logistic_head() -> None:
 def test_exact_marginals_are_sums_of_the_density(species: int) -> None:
     one = build(small_counts(), head="softmax")
     tokens = weights(one, 1)
-    states = grid(5)[None]
+    states = grid(120)[None]
     probability = one.log_prob(tokens, states).exp()
     marginals = one.marginals(tokens, states, probability)
     expected = torch.stack([probability[0][states[0, :, species] == value].sum() for value in range(5)])
-    torch.testing.assert_close(marginals[0, species], expected)
+    torch.testing.assert_close(marginals[0, species, :5], expected)
+    assert float(marginals[0, species].sum()) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_marginals_of_continuous_values_are_refused() -> None:

@@ -1,7 +1,10 @@
 """What is read is what was written, and no split lets a model be scored on what it was fitted to."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
+import jaxtyping
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +13,18 @@ from hypothesis import strategies as st
 
 from weightflow.data import Dataset, Protocol, Snapshots, Split, every_nth, parse_times, read, split
 from weightflow.data.splits import held_out_indices
+from weightflow.data.spread import deviation, varies
 from weightflow.errors import InputError
 from weightflow.types import Kind
+
+
+@pytest.fixture
+def untyped() -> Iterator[None]:
+    """Without the checks of types that only the tests make: users meet our own messages."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
 
 HELD_BACK = (Protocol.INTERPOLATION, Protocol.FORECAST)
 
@@ -156,6 +169,102 @@ def test_trajectories_come_back_as_they_were_written(tmp_path: Path):
 def test_fractions_are_continuous(tmp_path: Path):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(30, 5, 2)))
     assert read(tmp_path / "a.npy").snapshots.kinds == (Kind.CONTINUOUS,) * 2
+
+
+def test_each_column_has_a_kind_of_its_own(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    columns = np.stack([rng.poisson(3.0, 40), rng.normal(5.0, 1.0, 40), rng.poisson(9.0, 40)], axis=1)
+    times, kinds = np.repeat([0.0, 1.0], 20), (Kind.COUNTS, Kind.CONTINUOUS, Kind.COUNTS)
+    pd.DataFrame({"time": times, "n": columns[:, 0].astype(int), "size": columns[:, 1], "m": columns[:, 2]}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    np.save(tmp_path / "a.npy", columns.reshape(20, 2, 3))
+    np.savez(tmp_path / "a.npz", X=columns, times=times)
+    for name in ("a.csv", "a.npy", "a.npz"):
+        assert read(tmp_path / name, every=1).snapshots.kinds == kinds
+        assert read(tmp_path / name, kind=Kind.CONTINUOUS, every=1).snapshots.kinds == (Kind.CONTINUOUS,) * 3
+    assert Snapshots(np.array([0.0, 1.0]), (columns[:20], columns[20:])).kinds == kinds
+
+
+def test_kinds_may_be_given_by_name_and_unknown_ones_are_refused(untyped: None):
+    def kinds(given: Any) -> tuple[Kind, ...]:
+        return Snapshots(np.array([0.0]), (np.zeros((3, 2)),), kinds=given).kinds
+
+    assert kinds(("counts", "continuous")) == (Kind.COUNTS, Kind.CONTINUOUS)
+    assert all(isinstance(kind, Kind) for kind in kinds(("counts", "counts")))
+    assert kinds("continuous") == (Kind.CONTINUOUS,) * 2
+    with pytest.raises(InputError, match=r"kind 'typo' is not known; a species is of kind counts or continuous"):
+        kinds(("counts", "typo"))
+    with pytest.raises(InputError, match=r"is of kind counts but holds 0\.5"):
+        Snapshots(np.array([0.0]), (np.full((3, 1), 0.5),), kinds=cast(Any, ("counts",)))
+
+
+@pytest.mark.parametrize("offset", [0.0, -7.0, 2020.0])
+def test_times_that_differ_by_rounding_alone_are_one_time(tmp_path: Path, offset: float):
+    jitter = [offset + 0.1 + 0.2, offset + 0.3, offset + 0.7, offset + 0.1 * 7, offset, offset + 1e-16, offset + 1.4]
+    counts = np.arange(7)[:, None]
+    pd.DataFrame({"time": jitter, "A": counts[:, 0]}).to_csv(tmp_path / "a.csv", index=False)
+    np.savez(tmp_path / "a.npz", X=counts, times=np.array(jitter))
+    for name in ("a.csv", "a.npz"):
+        snapshots = read(tmp_path / name, every=1).snapshots
+        assert snapshots.times == pytest.approx(offset + np.array([0.0, 0.3, 0.7, 1.4]), abs=1e-12)
+        assert snapshots.times[0] == offset
+        assert [sorted(cloud[:, 0]) for cloud in snapshots.samples] == [[4, 5], [0, 1], [2, 3], [6]]
+
+
+def test_seconds_since_1970_stay_apart_by_microseconds_and_meet_by_rounding(tmp_path: Path):
+    start = 1.6e9
+    times = start + np.array([0.0, 1e-6, 2e-6, 0.3])
+    again = np.nextafter(times, np.inf)
+    np.savez(tmp_path / "a.npz", X=np.arange(8)[:, None], times=np.concatenate([times, again]))
+    np.savez(tmp_path / "b.npz", X=np.arange(6)[:, None], times=np.concatenate([times[:3], again[:3]]))
+    assert len(read(tmp_path / "a.npz", every=1).snapshots) == 4
+    assert len(read(tmp_path / "b.npz", every=1).snapshots) == 3
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("time,A,B,A\n0,1,2,3\n1,1,2,3\n")
+    with pytest.raises(InputError, match="more than one column `A`"):
+        read(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("time,A,A.1\n0,1,2\n1,1,2\n")
+    assert read(tmp_path / "b.csv", every=1).snapshots.species == ("A", "A.1")
+
+
+@pytest.mark.parametrize("other", ["", ",B"])
+def test_whole_numbers_that_double_precision_does_not_hold_are_refused(untyped: None, tmp_path: Path, other: str):
+    def table(largest: int) -> Path:
+        rows = "".join(f"{t},{largest - t}{',0.5' if other else ''}\n" for t in range(2))
+        (tmp_path / "a.csv").write_text(f"time,A{other}\n{rows}")
+        return tmp_path / "a.csv"
+
+    for largest in (2**63 - 1, 2**52 + 1):
+        with pytest.raises(InputError, match=r"reach \d+, but they are exact up to 4,503,599,627,370,496"):
+            read(table(largest), every=1)
+    snapshots = read(table(2**52), every=1).snapshots
+    assert [int(cloud[0, 0]) for cloud in snapshots.samples] == [2**52, 2**52 - 1]
+    with pytest.raises(InputError, match="exact up to"):
+        Snapshots(np.array([0.0]), (np.array([[2**62 + 1]]),))
+
+
+def test_floating_point_numbers_so_large_that_all_are_whole_are_continuous():
+    values = np.array([[1.5e20], [3.25e25]])
+    assert Snapshots(np.array([0.0]), (values,)).kinds == (Kind.CONTINUOUS,)
+    with pytest.raises(InputError, match=r"at most 2\^52"):
+        Snapshots(np.array([0.0]), (values,), kinds=(Kind.COUNTS,))
+
+
+def test_a_column_is_constant_where_its_values_differ_by_rounding_alone():
+    rng = np.random.default_rng(0)
+    tenth = np.full(1000, 0.1)
+    almost = np.where(np.arange(1000) == 7, 0.1 + 0.2, 0.3)
+    columns = np.stack([tenth, almost, np.zeros(1000), rng.normal(1e9, 1.0, 1000), rng.normal(0.0, 1e-200, 1000)], 1)
+    assert tenth.std() > 0
+    assert almost.std() > 0
+    assert varies(columns).tolist() == [False, False, False, True, True]
+    assert deviation(columns)[:3].tolist() == [1.0, 1.0, 1.0]
+    np.testing.assert_allclose(deviation(columns)[3], (columns[:, 3] - 1e9).std(), rtol=1e-9)
+    np.testing.assert_allclose(deviation(columns)[4], 1e-200, rtol=0.1)
+    assert deviation(columns * 1e150)[4] == pytest.approx(deviation(columns)[4] * 1e150)
 
 
 def test_a_table_s_rows_may_stand_in_any_order_and_its_times_in_any_column(tmp_path: Path):

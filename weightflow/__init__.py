@@ -4,21 +4,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from weightflow.data import Snapshots
+    from weightflow.data import Dataset, Protocol, Snapshots, read, split
+    from weightflow.errors import InputError, WeightFlowError
+    from weightflow.experiment import ExperimentConfig, preset
     from weightflow.experiment import fit_model as fit
-    from weightflow.experiment import preset
     from weightflow.model import WeightFlow, load
+    from weightflow.types import Kind
 
 __version__ = "0.1.0"
 
-__all__ = ["Snapshots", "WeightFlow", "fit", "load", "preset"]
+__all__ = [
+    "Dataset",
+    "ExperimentConfig",
+    "InputError",
+    "Kind",
+    "Protocol",
+    "Snapshots",
+    "WeightFlow",
+    "WeightFlowError",
+    "fit",
+    "load",
+    "preset",
+    "read",
+    "split",
+]
 
 _HOMES = {
+    "Dataset": ("weightflow.data", "Dataset"),
+    "ExperimentConfig": ("weightflow.experiment", "ExperimentConfig"),
+    "InputError": ("weightflow.errors", "InputError"),
+    "Kind": ("weightflow.types", "Kind"),
+    "Protocol": ("weightflow.data", "Protocol"),
     "Snapshots": ("weightflow.data", "Snapshots"),
     "WeightFlow": ("weightflow.model", "WeightFlow"),
+    "WeightFlowError": ("weightflow.errors", "WeightFlowError"),
     "fit": ("weightflow.experiment", "fit_model"),
     "load": ("weightflow.model", "load"),
     "preset": ("weightflow.experiment", "preset"),
+    "read": ("weightflow.data", "read"),
+    "split": ("weightflow.data", "split"),
 }
 
 # Each name is imported when it is asked for (PEP 562), since importing torch takes longer than many a simulation.

@@ -23,7 +23,7 @@ from weightflow.types import Kind
 
 Numbers = float | int | Sequence[Any] | np.ndarray | Tensor  # what users may give for times and samples
 
-FORMAT = 2
+FORMAT = 3
 MAX_SPANS = 10  # forecasts further than this many fitted spans are refused: nothing supports them
 MAX_STATES = 20_000  # marginals are summed exactly over at most this many prefixes
 MAX_VALUES = 20_000_000  # numbers held at once while sampling
@@ -88,7 +88,7 @@ class WeightFlow:
         if n < 1:
             raise InputError(f"`n`={n} samples were asked for; ask for at least one.")
         wanted = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        tokens = self.weights(wanted)
+        tokens = self.weights(wanted).double()
         numbers = uniforms if independent else quasi_uniforms
         drawn = torch.stack([numbers(n, self.backbone.dim, seed, "sample", time.hex()) for time in wanted.tolist()])
         chunk = max(1, MAX_VALUES // (len(tokens) * self.backbone.rows))
@@ -96,7 +96,11 @@ class WeightFlow:
             return torch.cat([self.backbone.sample(tokens, part) for part in drawn.split(chunk, 1)], 1)
 
     def log_prob(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape"]:
-        """Evaluate the normalised log-density, in nats.
+        """Evaluate the normalised log-density, in nats, in double precision.
+
+        Counts have probabilities, continuous values densities in the data's units. What cannot be has minus infinity:
+        negative or fractional counts, infinite values. A species that was constant in the fitted data has the
+        probability 1 - 1e-6 at that constant, and the rest is spread over all other values (`heads.constant`).
 
         Args:
             x: samples, shape (draw, dim), or (time, draw, dim) with one cloud for each time.
@@ -106,21 +110,25 @@ class WeightFlow:
             shape (draw,) for one time and (time, draw) for several.
 
         Raises:
-            InputError: shapes do not fit, or as for `weights`.
+            InputError: shapes do not fit, a value is not a number, or as for `weights`.
         """
-        samples = torch.as_tensor(np.asarray(x), dtype=torch.float32)
+        samples = torch.as_tensor(np.asarray(x), dtype=torch.float64)
         times = np.asarray(t, dtype=np.float64)
         if times.ndim > 1 or samples.ndim not in (2, 3) or samples.shape[-1] != len(self.species):
             raise InputError(
                 f"`x` has shape {tuple(samples.shape)} and `t` {times.shape}; give x of shape "
                 f"(draw, {len(self.species)}) or (time, draw, {len(self.species)}) and one time or (time,)."
             )
-        tokens = self.weights(times)
+        if samples.isnan().any():
+            raise InputError("`x` holds values that are not a number (NaN), which have no density; drop those rows.")
+        tokens = self.weights(times).double()
         clouds = samples if samples.ndim == 3 else samples.expand(len(tokens), -1, -1)
         if len(clouds) != len(tokens):
             raise InputError(f"`x` holds {len(clouds)} clouds for {len(tokens)} times; give one cloud for each time.")
+        infinite = clouds.isinf()
         with torch.no_grad():
-            log_prob = self.backbone.log_prob(tokens, clouds)
+            log_prob = self.backbone.log_prob(tokens, clouds.masked_fill(infinite, 0.0))
+        log_prob = log_prob.masked_fill(infinite.any(-1), -torch.inf)
         return log_prob[0] if times.ndim == 0 and samples.ndim == 2 else log_prob
 
     def marginals(self, times: Numbers, draws: int = 10_000, seed: int = 0) -> Float[Tensor, "time dim state"]:
@@ -132,10 +140,10 @@ class WeightFlow:
         Raises:
             InputError: a species is continuous, or as for `weights`.
         """
-        tokens = self.weights(times)
+        tokens = self.weights(times).double()
         backbone = self.backbone
         with torch.no_grad():
-            if backbone.states ** (backbone.dim - 1) <= MAX_STATES:
+            if backbone.states ** (len(backbone.order) - 1) <= MAX_STATES:
                 return torch.cat([_exact_marginals(backbone, one[None]) for one in tokens])
             samples = self.sample(times, draws, seed)
             weights = samples.new_full(samples.shape[:2], 1.0 / draws)
@@ -218,13 +226,11 @@ def _read_config(source: Path) -> dict[str, Any]:
 
 def _exact_marginals(backbone: Backbone, tokens: Float[Tensor, "1 token width"]) -> Float[Tensor, "1 dim state"]:
     """Sum over all states of the species but the last one described; what lies beyond the states has no weight."""
-    values = torch.arange(backbone.states, dtype=torch.float32)
-    described = torch.cartesian_prod(*[values] * (backbone.dim - 1)).reshape(-1, backbone.dim - 1)
-    if backbone.dim == 1:
-        described = values.new_zeros(1, 0)
+    values, before = torch.arange(backbone.states, dtype=torch.float64), len(backbone.order) - 1
+    described = torch.cartesian_prod(*[values] * before).reshape(-1, before) if before else values.new_zeros(1, 0)
     grid = values.new_zeros(1, len(described), backbone.dim)
     grid[0, :, list(backbone.order[:-1])] = described
-    weights = backbone.log_prob(tokens, grid, species=backbone.dim - 1).exp()
+    weights = backbone.log_prob(tokens, grid, species=before).exp()
     return backbone.marginals(tokens, grid, weights / weights.sum(1, keepdim=True))
 
 

@@ -21,13 +21,13 @@ def torch_generator(seed: int, *purpose: str | int, device: torch.device | str =
 def uniforms(n: int, dim: int, seed: int, *purpose: str | int) -> Float[Tensor, "n dim"]:
     """Return independent numbers, uniform in (0, 1)."""
     drawn = torch.rand((n, dim), generator=torch_generator(seed, *purpose), dtype=torch.float64)
-    return drawn.clamp(EDGE, 1 - EDGE).float()
+    return drawn.clamp(EDGE, 1 - EDGE)
 
 
 def quasi_uniforms(n: int, dim: int, seed: int, *purpose: str | int) -> Float[Tensor, "n dim"]:
     """Return a scrambled Sobol sequence (Owen 1997): each point uniform in (0, 1), all together evenly spread."""
     engine = SobolEngine(dim, scramble=True, seed=derive_seed(seed, *purpose))
-    return engine.draw(n, dtype=torch.float64).clamp(EDGE, 1 - EDGE).float()
+    return engine.draw(n, dtype=torch.float64).clamp(EDGE, 1 - EDGE)
 
 
 @contextmanager

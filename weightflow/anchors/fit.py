@@ -139,7 +139,7 @@ def _fit(
     progress: Progress | None,
 ) -> Float[np.ndarray, "stack token width"]:
     """Fit a stack of weights as one batch, each to its own cloud."""
-    data = [torch.as_tensor(cloud, dtype=torch.float32, device=device) for cloud in clouds]
+    data = [torch.as_tensor(cloud, dtype=torch.float64, device=device) for cloud in clouds]
     generators = [torch_generator(seed, "batch", len(cloud), float(cloud.sum()).hex()) for cloud in clouds]
     tokens = start.detach().clone().to(device).requires_grad_()
     optimiser = torch.optim.Adam([tokens], options.learning_rate, fused=True)

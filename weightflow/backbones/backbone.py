@@ -2,6 +2,9 @@
 
 A core walks over the species and reads the value before; a head turns what it says into the next conditional (Li et
 al. 2026, section "Backbone"). Species of one kind share their head's layer, and a place in the input tells them apart.
+Species that are constant in the data stand beside the walk.
+
+Samples come in double precision and weights may come in single: what is computed has the precision of the weights.
 """
 
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from weightflow.backbones.cores import Core, Walk
-from weightflow.backbones.heads import Head, Logistic, Softmax
+from weightflow.backbones.heads import Constant, Head, Logistic, Softmax
 from weightflow.backbones.layout import Layer, TokenLayout
 from weightflow.errors import InputError
 from weightflow.types import Options
@@ -28,19 +31,21 @@ class Backbone(Options):
     Attributes:
         core: the network that reads one value after the other.
         heads: families of conditionals, each with its own output layer and some of the species.
-        order: the species in the order in which they are described.
+        order: the species in the order in which they are described, those that are constant aside.
         places: whether the core is told which species comes next.
+        constant: the species that are constant.
     """
 
     core: Core
     heads: tuple[Head, ...]
     order: tuple[int, ...]
     places: bool = True
+    constant: Constant = Constant()
 
     @property
     def dim(self) -> int:
         """Number of species."""
-        return len(self.order)
+        return len(self.order) + len(self.constant.species)
 
     @property
     def rows(self) -> int:
@@ -54,12 +59,12 @@ class Backbone(Options):
         Raises:
             InputError: a species is continuous.
         """
-        return max(head.states for head in self._count_heads())
+        return max(self.constant.states, *(head.states for head in self._count_heads()))
 
     @cached_property
     def layout(self) -> TokenLayout:
         """Layers of the core, then one output layer for each group of species that share it."""
-        width = max(head.features for head in self.heads) + (self.dim if self.places else 0)
+        width = max(head.features for head in self.heads) + (len(self.order) if self.places else 0)
         outputs = (Layer(f"output {head.family}", head.rows, self.core.hidden) for head in self.heads)
         return TokenLayout((*self.core.layers(width), *outputs))
 
@@ -81,13 +86,18 @@ class Backbone(Options):
         samples: Float[Tensor, "stack draw dim"],
         species: int | None = None,
     ) -> Float[Tensor, "stack draw"]:
-        """Log-probability of `samples`, or of their first `species` in `order`, under each set of weights."""
-        last = self.dim if species is None else species
+        """Log-probability of `samples`, or of their first `species` in `order`, under each set of weights.
+
+        It is minus infinity where a count is negative or fractional.
+        """
+        last = len(self.order) if species is None else species
         total = tokens.new_zeros(samples.shape[:2])
         for head, params in self._conditionals(tokens, samples):
             described = [self.order.index(i) < last for i in head.species]
             log_prob = head.log_prob(params, samples[..., list(head.species)])
             total = total + (log_prob if all(described) else log_prob[..., described]).sum(-1)
+        if species is None and self.constant.species:
+            total = total + self.constant.log_prob(samples[..., list(self.constant.species)]).sum(-1).to(total.dtype)
         return total
 
     def marginals(
@@ -104,11 +114,12 @@ class Backbone(Options):
         Raises:
             InputError: a species is continuous.
         """
-        heads = self._count_heads()
-        marginals = tokens.new_zeros(len(tokens), self.dim, self.states)
+        heads, states = self._count_heads(), self.states
+        marginals = tokens.new_zeros(len(tokens), self.dim, states)
+        marginals[:, list(self.constant.species)] = self.constant.masses(states).to(tokens)
         for head, (_, params) in zip(heads, self._conditionals(tokens, samples), strict=True):
-            masses = torch.einsum("sd,sdiv->siv", weights, head.log_masses(params).exp())
-            marginals[:, list(head.species), : head.states] = masses
+            masses = torch.einsum("sd,sdiv->siv", weights, head.log_masses(params, states).exp())
+            marginals[:, list(head.species)] = masses
         return marginals
 
     def sample(
@@ -118,8 +129,9 @@ class Backbone(Options):
         walk, outputs = self._bind(tokens)
         state = walk.start(uniforms.shape[1])
         samples = torch.zeros_like(uniforms)
+        samples[..., list(self.constant.species)] = uniforms.new_tensor(self.constant.values)
         for k, i in enumerate(self.order):
-            hidden, state = walk.step(self._feature(k, samples), state)
+            hidden, state = walk.step(self._feature(k, samples, tokens.dtype), state)
             number, head = self._alone[i]
             params = _linear(outputs[number], hidden)[:, :, None]
             samples[..., i] = head.quantile(params, uniforms[..., k : k + 1])[..., 0]
@@ -130,10 +142,11 @@ class Backbone(Options):
     ) -> Iterator[tuple[Head, Float[Tensor, "stack draw species row"]]]:
         """Yield each head with the parameters of the conditionals of its species."""
         walk, outputs = self._bind(tokens)
-        hidden = walk.read(torch.stack([self._feature(k, samples) for k in range(self.dim)], 2))
+        features = [self._feature(k, samples, tokens.dtype) for k in range(len(self.order))]
+        hidden = walk.read(torch.stack(features, 2))
         for head, output in zip(self.heads, outputs, strict=True):
             places = [self.order.index(i) for i in head.species]
-            told = hidden if places == list(range(self.dim)) else hidden[:, :, places]
+            told = hidden if places == list(range(len(self.order))) else hidden[:, :, places]
             yield head, _linear(output, told.flatten(1, 2)).unflatten(1, told.shape[1:3])
 
     def _bind(self, tokens: Tensor) -> tuple[Walk, list[Output]]:
@@ -142,15 +155,15 @@ class Backbone(Options):
         outputs = [(matrix[..., :-1].mT, matrix[..., None, :, -1]) for matrix in matrices[inner:]]
         return self.core.bind(matrices[:inner]), outputs
 
-    def _feature(self, k: int, samples: Tensor) -> Float[Tensor, "stack draw feature"]:
+    def _feature(self, k: int, samples: Tensor, dtype: torch.dtype) -> Float[Tensor, "stack draw feature"]:
         """What the core is told before the k-th species in order: the value before (zeros before the first), and k."""
         width = self.layout.layers[0].fan_in
-        feature = samples.new_zeros(*samples.shape[:2], width)
+        feature = samples.new_zeros(*samples.shape[:2], width, dtype=dtype)
         if k:
             _, head = self._alone[self.order[k - 1]]
             feature[..., : head.features] = head.encode(samples[..., list(head.species)])[..., 0, :]
         if self.places:
-            feature[..., width - self.dim + k] = 1.0
+            feature[..., width - len(self.order) + k] = 1.0
         return feature
 
     @cached_property
@@ -164,7 +177,7 @@ class Backbone(Options):
 
     def _count_heads(self) -> list[Softmax | Logistic]:
         counts = [head for head in self.heads if isinstance(head, Softmax | Logistic)]
-        if len(counts) < len(self.heads):
+        if len(counts) < len(self.heads) or not all(self.constant.counts):
             raise InputError(
                 "marginals are probabilities of counts, but a species is continuous; draw samples instead."
             )

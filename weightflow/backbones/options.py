@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 
 from weightflow.backbones.backbone import Backbone
 from weightflow.backbones.cores import GRU, Transformer
-from weightflow.backbones.heads import Gaussian, Head, Logistic, Softmax
+from weightflow.backbones.heads import Constant, Gaussian, Head, Logistic, Softmax
 from weightflow.data import Snapshots
+from weightflow.data.spread import deviation, varies
 from weightflow.errors import InputError
 from weightflow.rng import generator
 from weightflow.types import HeadKind, Kind, Options
@@ -55,22 +56,31 @@ class BackboneOptions(Options):
         return self
 
     def build(self, snapshots: Snapshots, seed: int = 0) -> Backbone:
-        """Return the backbone for these data; species may be of different kinds.
+        """Return the backbone for these data; species may be of different kinds, or constant.
 
         Raises:
-            InputError: softmax is asked for, and a count is too large for it.
+            InputError: softmax is asked for, and a count is too large for it, or all species are constant.
         """
         pooled = snapshots.pooled()
+        moving = varies(pooled)
+        if not moving.any():
+            raise InputError(
+                f"every species ({', '.join(snapshots.species)}) has one and the same value in all samples that are "
+                "fitted; there is no distribution to learn: give samples that vary."
+            )
         families: dict[str, list[int]] = {}
-        for i, kind in enumerate(snapshots.kinds):
-            families.setdefault(self._family(pooled[:, i], kind, snapshots.species[i]), []).append(i)
+        for i in map(int, np.flatnonzero(moving)):
+            family = self._family(pooled[:, i], snapshots.kinds[i], snapshots.species[i])
+            families.setdefault(family, []).append(i)
         core = (
             GRU(hidden=self.hidden)
             if self.kind is CoreKind.GRU
             else Transformer(hidden=self.hidden, depth=self.depth, heads=self.heads)
         )
         heads = tuple(self._head(family, species, pooled[:, species]) for family, species in families.items())
-        return Backbone(core=core, heads=heads, order=self._order(pooled, seed), places=self.places)
+        order = tuple(i for i in self._order(pooled, seed) if moving[i])
+        constant = _constant(pooled, snapshots.kinds, moving)
+        return Backbone(core=core, heads=heads, order=order, places=self.places, constant=constant)
 
     def _family(self, values: np.ndarray, kind: Kind, species: str) -> str:
         if kind is Kind.CONTINUOUS:
@@ -88,7 +98,7 @@ class BackboneOptions(Options):
     def _head(self, family: str, species: list[int], values: np.ndarray) -> Head:
         chosen, largest = tuple(species), int(values.max())
         if family == "softmax":
-            return Softmax(species=chosen, states=largest + 1)
+            return Softmax(species=chosen, states=largest + 2)
         if family == "gaussian":
             locations, scales = _standardise(values)
             return Gaussian(species=chosen, components=self.components, locations=locations, scales=scales)
@@ -105,7 +115,12 @@ class BackboneOptions(Options):
 
 
 def _standardise(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return each column's mean and standard deviation, or one where all of its values are equal."""
-    deviations = values.std(axis=0)
-    deviations[deviations == 0] = 1.0
-    return tuple(values.mean(axis=0).tolist()), tuple(deviations.tolist())
+    """Return each column's mean and standard deviation."""
+    return tuple(values.mean(axis=0).tolist()), tuple(deviation(values).tolist())
+
+
+def _constant(pooled: np.ndarray, kinds: tuple[Kind, ...], moving: np.ndarray) -> Constant:
+    """Return the species that do not vary; of values that differ by rounding, the middle one."""
+    species = tuple(map(int, np.flatnonzero(~moving)))
+    values = tuple(np.median(pooled[:, list(species)], axis=0).tolist())
+    return Constant(species=species, values=values, counts=tuple(kinds[i] is Kind.COUNTS for i in species))

@@ -34,6 +34,7 @@ from weightflow.bridge.coupling import Coupling
 from weightflow.bridge.curves import coefficients
 from weightflow.bridge.options import BridgeOptions, Curve, Spread
 from weightflow.data.snapshots import Snapshots
+from weightflow.data.spread import deviation
 from weightflow.errors import InputError
 from weightflow.types import Kind
 
@@ -173,14 +174,14 @@ def _noise(chain: Chain, options: BridgeOptions) -> Float[np.ndarray, "interval 
     for start, stop, coupling in zip(chain.clouds[:-1], chain.clouds[1:], chain.couplings, strict=True):
         moves = np.concatenate([stop[coupling.forward] - start, stop - start[coupling.backward]])
         share = 1.0 if options.spread is Spread.DISPLACEMENT else _growth(start, stop)
-        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(moves, rowvar=False, bias=True)))
-        roots.append(vectors * np.sqrt(options.width * share * np.clip(values, 0, None)))
+        unit = deviation(moves)  # a root of the covariance itself would drown a species that is small beside others
+        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(moves / unit, rowvar=False, bias=True)))
+        roots.append(unit[:, None] * vectors * np.sqrt(options.width * share * np.clip(values, 0, None)))
     return np.stack(roots)
 
 
 def _growth(start: Float[np.ndarray, "pair dim"], stop: Float[np.ndarray, "pair dim"]) -> float:
-    unit = np.concatenate([start, stop]).std(axis=0)
-    unit[unit == 0] = 1.0
+    unit = deviation(np.concatenate([start, stop]))
     before, after = (np.sqrt((cloud / unit).var(axis=0).sum()) for cloud in (start, stop))
     return float((1 - before / after) ** 2) if after > before else 0.0
 

@@ -22,6 +22,7 @@ from weightflow.bridge.bridge import Bridge
 from weightflow.bridge.chain import Chain
 from weightflow.bridge.options import BridgeOptions, Curve
 from weightflow.data.snapshots import Snapshots
+from weightflow.data.spread import deviation
 from weightflow.metrics.energy import energy_distance
 from weightflow.rng import generator
 from weightflow.types import Kind
@@ -87,8 +88,7 @@ def _scores_without(
     k: int, chain: Chain, counts: tuple[bool, ...], options: BridgeOptions, seed: int
 ) -> Float[np.ndarray, "candidate"]:
     rest, target = chain.without(k, options, seed), chain.clouds[k]
-    unit = chain.clouds.std(axis=(0, 1))
-    unit[unit == 0] = 1.0
+    unit = deviation(chain.clouds.reshape(-1, chain.clouds.shape[-1]))
     upper = rest.clouds.max(axis=(0, 1))
     scores: list[float] = []
     for curve in CANDIDATES:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
 from weightflow.bridge.options import BridgeOptions, CouplingKind
+from weightflow.data.spread import deviation
 from weightflow.errors import InputError
 from weightflow.rng import generator
 
@@ -66,8 +67,7 @@ def couple(
         InputError: an unbalanced coupling was asked to be exact or in minibatches.
     """
     rng = generator(seed, "couple", len(start))
-    scale = np.concatenate([start, stop]).std(axis=0) * np.sqrt(start.shape[1])
-    scale[scale == 0] = 1.0
+    scale = deviation(np.concatenate([start, stop])) * np.sqrt(start.shape[1])
     start, stop = start / scale, stop / scale
     if options.unbalanced is not None:
         if options.coupling in {CouplingKind.EXACT, CouplingKind.MINIBATCH}:

@@ -6,6 +6,7 @@
 - `.csv`: long form: a column of times (named time, times, t or samples; else the first), and one for each species.
 
 In long form the order of the rows means nothing: rows of one time are one cloud, and no row is paired with another.
+Times that differ by rounding alone (0.1 + 0.2 and 0.3) are one time.
 Nothing pickled is ever loaded. What reads a table imports pandas: that takes 0.4 s, and most data are arrays.
 """
 
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weightflow.data.dataset import Dataset, every_nth
-from weightflow.data.snapshots import Snapshots
+from weightflow.data.snapshots import Snapshots, exact, guess_kinds
 from weightflow.errors import InputError
 from weightflow.types import Kind
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pandas
 
 TIME_NAMES = ("time", "times", "t", "samples")
+SAME_TIME = 1e-9  # times that differ by less than this share of the span differ by rounding
 
 
 def read(
@@ -42,7 +44,7 @@ def read(
         path: `.npy`, `.npz` or `.csv`.
         step: time between columns of an `.npy` (1 by default).
         every: which times are seen; every tenth by default, every second of fewer than 31.
-        kind: kind of all species; whole numbers are counts by default.
+        kind: kind of all species; by default those that hold whole numbers alone are counts.
         time_column: name of the times in a `.csv` or `.npz`; see above for the default.
 
     Raises:
@@ -63,7 +65,8 @@ def read(
             f"`--time-column {time_column}` is for files that hold their times; `{path}` is an .npy array."
         )
     times, samples, species, paired = reader(path, step if step is not None else 1.0, time_column)
-    kinds = (kind or _kind(samples),) * samples[0].shape[1]
+    # Negative whole numbers are taken for counts and then refused, as likely a mistake as another kind.
+    kinds = guess_kinds(samples, negative=True) if kind is None else (kind,) * samples[0].shape[1]
     try:
         snapshots = Snapshots(times, samples, species, kinds)
         return Dataset(path.stem, snapshots, every_nth(len(snapshots), every), paired)
@@ -72,11 +75,6 @@ def read(
 
 
 Content = tuple[np.ndarray, tuple[np.ndarray, ...], tuple[str, ...], bool]
-
-
-def _kind(samples: tuple[np.ndarray, ...]) -> Kind:
-    """Whole numbers are counts; negative ones among them are then refused, as likely a mistake as another kind."""
-    return Kind.COUNTS if all((cloud == np.rint(cloud)).all() for cloud in samples) else Kind.CONTINUOUS
 
 
 def _read_npy(path: Path, step: float, _time_column: str | None) -> Content:
@@ -121,11 +119,15 @@ def _read_csv(path: Path, _step: float, time_column: str | None) -> Content:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path)
+        header = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]  # as it stands: pandas renames twins
+        table = pd.read_csv(path, float_precision="round_trip")
     except (ValueError, OSError, pd.errors.ParserError) as error:
         raise InputError(
             f"`{path}` cannot be read as CSV ({' '.join(str(error).split())}); give a header and one row per sample."
         ) from None
+    if header.dropna().duplicated().any():
+        twin = header[header.dropna().duplicated().idxmax()]
+        raise InputError(f"`{path}` has more than one column `{twin}`; give each column a name of its own.")
     columns = [str(column) for column in table.columns]
     if time_column is not None and time_column not in columns:
         raise InputError(f"`{path}` has no column `{time_column}`; its columns are {', '.join(columns)}.")
@@ -136,7 +138,7 @@ def _read_csv(path: Path, _step: float, time_column: str | None) -> Content:
             f"`{path}` has columns {', '.join(columns)} and {len(table)} rows; give a time column and species."
         )
     _check_table(path, table)
-    values = _numbers(path, table[list(species)].to_numpy())
+    values = np.stack([_numbers(path, table[name].to_numpy()) for name in species], axis=1)
     times = _numbers(path, table[time_name].to_numpy())
     return (*_group(path, times, values), species, False)
 
@@ -199,11 +201,27 @@ def _group(path: Path, times: np.ndarray, values: np.ndarray) -> tuple[np.ndarra
         raise InputError(
             f"`{path}` has a time that is no finite number in row {int(np.argmin(np.isfinite(times)))}; fix it."
         )
-    distinct = np.unique(times)
-    return distinct, tuple(values[times == time] for time in distinct)
+    distinct, place = _distinct(times)
+    return distinct, tuple(values[place == k] for k in range(len(distinct)))
+
+
+def _distinct(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct times, increasing, and the place of each time among them; rounding makes no difference.
+
+    Two units in the last place are always rounding, however short the span is: seconds since 1970 have 2e-7 of them. Of
+    times that are one, the one that takes the fewest digits to write is what was meant.
+    """
+    values, which = np.unique(times, return_inverse=True)
+    nearest = max(SAME_TIME * (values[-1] - values[0]), 2 * np.spacing(np.abs(values).max()))
+    place = np.cumsum(np.diff(values, prepend=values[0]) > nearest)
+    groups = [values[place == k].tolist() for k in range(place[-1] + 1)]
+    return np.array([min(group, key=lambda time: len(repr(time))) for group in groups]), place[which]
 
 
 def _numbers(path: Path, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise InputError(f"`{path}` holds values of type {array.dtype}; all must be real numbers.")
-    return np.asarray(array, dtype=np.float64)
+    try:
+        return exact(array)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

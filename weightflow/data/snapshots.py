@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from weightflow.errors import InputError
 from weightflow.types import Kind
+
+LARGEST_COUNT = 2**52  # up to here the numbers half-way between counts are exact, too
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +21,12 @@ class Snapshots:
         times: physical times, shape (time,), strictly increasing.
         samples: one cloud per time, each of shape (n, dim); the sizes n may differ.
         species: one name per dimension.
-        kinds: one kind per dimension; counts are whole and not negative.
+        kinds: one kind per dimension, or one for all, as `Kind` or by name; counts are whole and not negative. By
+            default a species of whole numbers, none negative, is of counts.
 
     Raises:
-        InputError: on wrong shapes, non-finite values, times that do not increase, empty clouds, fractional or
-            negative counts.
+        InputError: on wrong shapes, non-finite values, times that do not increase, empty clouds, unknown kinds,
+            fractional or negative counts, and whole numbers that double precision does not hold exactly.
     """
 
     times: Float[np.ndarray, "time"]
@@ -33,14 +36,14 @@ class Snapshots:
 
     def __post_init__(self) -> None:
         times = np.asarray(self.times, dtype=np.float64)
-        samples = tuple(np.asarray(cloud, dtype=np.float64) for cloud in self.samples)
+        samples = tuple(exact(np.asarray(cloud)) for cloud in self.samples)
         _check_times(times, len(samples))
         _check_clouds(times, samples)
         dim = samples[0].shape[1]
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "samples", samples)
         object.__setattr__(self, "species", tuple(self.species) or tuple(f"x{i + 1}" for i in range(dim)))
-        object.__setattr__(self, "kinds", tuple(self.kinds) or (guess_kind(samples),) * dim)
+        object.__setattr__(self, "kinds", _kinds(self.kinds, dim) or guess_kinds(samples))
         _check_species(self.species, self.kinds, dim)
         _check_counts(self)
 
@@ -71,12 +74,40 @@ class Snapshots:
         return sha.hexdigest()[:16]
 
 
-def guess_kind(samples: Sequence[np.ndarray]) -> Kind:
-    """Whole numbers, none negative, are counts; everything else is continuous."""
-    whole = all(
-        np.isfinite(cloud).all() and (cloud >= 0).all() and (cloud == np.rint(cloud)).all() for cloud in samples
-    )
-    return Kind.COUNTS if whole else Kind.CONTINUOUS
+def exact(values: np.ndarray) -> Float[np.ndarray, "*shape"]:
+    """Return numbers in double precision.
+
+    Raises:
+        InputError: there are integers that lose digits there.
+    """
+    if values.dtype.kind in "iu" and values.size and max(-int(values.min()), int(values.max())) > LARGEST_COUNT:
+        raise InputError(
+            f"whole numbers reach {max(int(values.max()), int(values.min()), key=abs)}, but they are exact up to "
+            f"{LARGEST_COUNT:,} (2^52) only; subtract an offset, or give them as floating-point numbers."
+        )
+    return np.asarray(values, dtype=np.float64)
+
+
+def guess_kinds(samples: Sequence[np.ndarray], negative: bool = False) -> tuple[Kind, ...]:
+    """Guess the kind of each species: counts where all numbers are whole, and none is negative unless `negative`.
+
+    Numbers beyond `LARGEST_COUNT` say nothing, since there all floating-point numbers are whole.
+    """
+    whole = np.logical_and.reduce([_whole(cloud, negative) for cloud in samples])
+    return tuple(Kind.COUNTS if one else Kind.CONTINUOUS for one in whole)
+
+
+def _whole(cloud: np.ndarray, negative: bool) -> Bool[np.ndarray, "dim"]:
+    allowed = (cloud == np.rint(cloud)) & (np.abs(cloud) <= LARGEST_COUNT)
+    return (allowed if negative else allowed & (cloud >= 0)).all(axis=0)
+
+
+def _kinds(given: Sequence[Kind | str] | Kind | str, dim: int) -> tuple[Kind, ...]:
+    kinds = (given,) * dim if isinstance(given, str) else tuple(given)
+    unknown = [kind for kind in kinds if kind not in set(Kind)]
+    if unknown:
+        raise InputError(f"kind {unknown[0]!r} is not known; a species is of kind {' or '.join(Kind)}.")
+    return tuple(Kind(kind) for kind in kinds)
 
 
 def _check_times(times: np.ndarray, n_clouds: int) -> None:
@@ -127,11 +158,12 @@ def _check_species(species: tuple[str, ...], kinds: tuple[Kind, ...], dim: int) 
 def _check_counts(snapshots: Snapshots) -> None:
     counts = [i for i, kind in enumerate(snapshots.kinds) if kind is Kind.COUNTS]
     for time, cloud in zip(snapshots.times, snapshots.samples, strict=True):
-        bad = (cloud[:, counts] < 0) | (cloud[:, counts] != np.rint(cloud[:, counts]))
+        values = cloud[:, counts]
+        bad = (values < 0) | (values != np.rint(values)) | (values > LARGEST_COUNT)
         if bad.any():
             row, column = np.argwhere(bad)[0]
             raise InputError(
                 f"species `{snapshots.species[counts[column]]}` is of kind counts but holds "
-                f"{cloud[row, counts[column]]:g} at t={time:g}; counts are whole and not negative: "
+                f"{values[row, column]:g} at t={time:g}; counts are whole, not negative, and at most 2^52: "
                 "correct the data or use `--kind continuous`."
             )

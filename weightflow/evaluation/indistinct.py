@@ -7,6 +7,7 @@ from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
 from weightflow.data import Snapshots
+from weightflow.data.spread import deviation
 from weightflow.errors import InputError
 from weightflow.evaluation.sampler import Sampler, draw
 from weightflow.rng import derive_seed, generator
@@ -75,8 +76,7 @@ def _energies(
     With labels z of +1 and -1, equally many, it is -z'Dz / n^2 for the matrix D of all distances.
     """
     both = np.concatenate([x, y])
-    deviation = both.std(axis=0)
-    scaled = both / np.where(deviation > 0, deviation, 1.0)
+    scaled = both / deviation(both)
     labels = np.repeat([1.0, -1.0], len(x))
     permuted = rng.permuted(np.tile(labels, (permutations, 1)), axis=1)
     z = np.concatenate([labels[None], permuted])

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Real
 
+from weightflow.data.spread import deviation, varies
 from weightflow.errors import InputError
 from weightflow.metrics.estimate import Estimate
 
@@ -39,9 +40,7 @@ def estimate_correlation_error(x: Real[np.ndarray, "n dim"], y: Real[np.ndarray,
 def _standard_scores(x: Real[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:
     """Scores of mean 0 and variance 1, and 0 throughout for constant species."""
     centred = x - x.mean(axis=0)
-    constant = x.max(axis=0) == x.min(axis=0)
-    size = np.sqrt((centred**2).mean(axis=0))
-    return np.where(constant, 0.0, centred / np.where(constant, 1.0, size))
+    return np.where(varies(x), centred / deviation(x), 0.0)
 
 
 def _influence(

@@ -14,7 +14,7 @@ from weightflow.metrics.joint import MAX_POINTS as JOINT_POINTS
 from weightflow.metrics.joint import estimate_joint_w1, estimate_joint_w2
 from weightflow.metrics.mmd import MAX_POINTS as MMD_POINTS
 from weightflow.metrics.mmd import estimate_mmd_median, estimate_mmd_paper
-from weightflow.metrics.paper import estimate_paper_jsd, estimate_paper_w1
+from weightflow.metrics.paper import estimate_paper_jsd, estimate_paper_w1, numbered
 from weightflow.metrics.sliced import estimate_sliced_w1, estimate_sliced_w2
 from weightflow.metrics.species import estimate_species_w1
 from weightflow.types import Kind
@@ -115,8 +115,8 @@ def _checked(metric: Metric, kinds: Sequence[Kind]) -> Metric:
 def _over_shared_states(
     function: Callable[[np.ndarray, np.ndarray, int], Estimate],
 ) -> Callable[[np.ndarray, np.ndarray], Estimate]:
-    """Bin over as many states as either cloud reaches: states that neither reaches change neither of these metrics."""
-    return lambda model, data: function(model, data, int(max(model.max(), data.max())) + 1)
+    """Bin over the counts that occur in either cloud: all others change neither of these metrics."""
+    return lambda model, data: function(*numbered(model, data))
 
 
 NLL = Measure(

@@ -43,7 +43,7 @@ class Likelihood:
         solution = rollout.solution()
         marks = torch.as_tensor(self.clock(times), dtype=torch.float32, device=solution.tokens.device)
         tokens = solution.at(marks.clamp(0, 1)[None])[0]
-        log_prob = self.backbone.log_prob(tokens, torch.as_tensor(samples, dtype=torch.float32, device=tokens.device))
+        log_prob = self.backbone.log_prob(tokens, torch.as_tensor(samples, dtype=torch.float64, device=tokens.device))
         return self.options.energy * solution.energy.mean() - log_prob.mean()
 
 

@@ -132,7 +132,7 @@ def _loss(
 ) -> Float[Tensor, ""]:
     first, span = bridge.times[0], bridge.times[-1] - bridge.times[0]
     times = np.sort(np.concatenate([bridge.times, draw_times(bridge.times, options.random_times, rng)]))
-    samples = torch.as_tensor(bridge.sample(times, options.draws, rng), dtype=torch.float32, device=device)
+    samples = torch.as_tensor(bridge.sample(times, options.draws, rng), dtype=torch.float64, device=device)
     tokens = path(torch.as_tensor((times - first) / span, dtype=torch.float32, device=device))
     length = (tokens[1:] - tokens[:-1]).flatten(1).norm(dim=1).sum()
     return options.length * length - backbone.log_prob(tokens, samples).mean()

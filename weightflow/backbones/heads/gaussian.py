@@ -27,7 +27,7 @@ class Gaussian(Mixture):
     family: Literal["gaussian"] = "gaussian"
 
     def encode(self, x: Float[Tensor, "*shape species"]) -> Float[Tensor, "*shape species feature"]:
-        """The standardised value."""
+        """The standardised value, in the precision of `x`."""
         return ((x - x.new_tensor(self.locations)) / x.new_tensor(self.scales))[..., None]
 
     def log_prob(
@@ -35,9 +35,9 @@ class Gaussian(Mixture):
     ) -> Float[Tensor, "*shape species"]:
         """Log-density in the data's units, in nats."""
         mixture = components(params, params.new_tensor([[math.log(NARROWEST)]]))
-        place = (self.encode(x) - mixture.means) * (-mixture.log_scales).exp()
+        place = (self.encode(x).to(params.dtype) - mixture.means) * (-mixture.log_scales).exp()
         log_normal = -0.5 * place.square() - mixture.log_scales - 0.5 * math.log(2 * math.pi)
-        return (mixture.log_weights + log_normal).logsumexp(-1) - x.new_tensor(self.scales).log()
+        return (mixture.log_weights + log_normal).logsumexp(-1) - x.new_tensor(self.scales).log().to(params.dtype)
 
     def quantile(
         self, params: Float[Tensor, "*shape species row"], u: Float[Tensor, "*shape species"]

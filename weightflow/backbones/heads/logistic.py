@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from weightflow.backbones.heads.counts import only_counts
 from weightflow.backbones.heads.mixture import Components, Mixture, components, invert
 
 NARROWEST = 0.1  # least scale of a component, in halves of the narrowest bin: all of it can be one count's
@@ -36,23 +37,24 @@ class Logistic(Mixture):
     states: int
 
     def encode(self, x: Float[Tensor, "*shape species"]) -> Float[Tensor, "*shape species feature"]:
-        """The standardised square root."""
+        """The standardised square root, in the precision of `x`."""
         return self._standardised(x)[..., None]
 
     def log_prob(
         self, params: Float[Tensor, "*shape species row"], x: Float[Tensor, "*shape species"]
     ) -> Float[Tensor, "*shape species"]:
-        """Log-probability of counts, in nats."""
-        return self._log_mass(self._components(params), x)
+        """Log-probability of counts, in nats; minus infinity of what is no count."""
+        return only_counts(self._log_mass(self._components(params), x), x)
 
-    def log_masses(self, params: Float[Tensor, "*shape species row"]) -> Float[Tensor, "*shape species state"]:
+    def log_masses(
+        self, params: Float[Tensor, "*shape species row"], states: int
+    ) -> Float[Tensor, "*shape species state"]:
         """Log-probability of the counts 0 .. states - 2, and of states - 1 or more."""
         mixture = self._components(params[..., None, :, :])
-        counts = torch.arange(self.states, dtype=params.dtype, device=params.device)
+        counts = torch.arange(states, dtype=torch.float64, device=params.device)
         grid = counts[:, None].expand(*params.shape[:-2], -1, params.shape[-2])
-        edge = (self._standardised(grid[..., -1, :] - 0.5)[..., None, :, None] - mixture.means) * (
-            -mixture.log_scales
-        ).exp()
+        last = self._standardised(grid[..., -1, :] - 0.5).to(params.dtype)
+        edge = (last[..., None, :, None] - mixture.means) * (-mixture.log_scales).exp()
         tail = (mixture.log_weights + logsigmoid(-edge)).logsumexp(-1)
         return torch.cat([self._log_mass(mixture, grid[..., :-1, :]), tail], -2).mT
 
@@ -78,11 +80,11 @@ class Logistic(Mixture):
         return (x.clamp(min=0).sqrt() - x.new_tensor(self.locations)) / x.new_tensor(self.scales)
 
     def _log_mass(self, mixture: Components, x: Float[Tensor, "*shape species"]) -> Float[Tensor, "*shape species"]:
-        rate = (-mixture.log_scales).exp()
-        upper = (self._standardised(x + 0.5)[..., None] - mixture.means) * rate
+        dtype, rate = mixture.means.dtype, (-mixture.log_scales).exp()
+        upper = (self._standardised(x + 0.5).to(dtype)[..., None] - mixture.means) * rate
         # sqrt(x + 1/2) - sqrt(x - 1/2), written so that nothing cancels
         bin_width = 1 / ((x + 0.5).sqrt() + (x - 0.5).clamp(min=0).sqrt())
-        width = (bin_width / x.new_tensor(self.scales))[..., None] * rate
+        width = (bin_width / x.new_tensor(self.scales)).to(dtype)[..., None] * rate
         # S(b) - S(a) = S(b) S(-a) (1 - e^(a - b)): exact, however far out the bin lies
         inside = logsigmoid(upper) + logsigmoid(width - upper) + torch.log(-torch.expm1(-width))
         log_mass = torch.where(x[..., None] > 0, inside, logsigmoid(upper))
