@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from weightflow.data import Snapshots
+from weightflow.data.spread import deviation
 from weightflow.evaluation.sampler import Sampler, draw
 from weightflow.metrics import sliced_w2
 from weightflow.rng import derive_seed, generator
@@ -81,9 +82,7 @@ def held_against(
     return Fidelity(np.array([time for *_, time in looked]), np.array(ratios))
 
 
-def _ratio(
-    draws: Float[np.ndarray, "n dim"], cloud: Float[np.ndarray, "m dim"], rng: np.random.Generator
-) -> float:
+def _ratio(draws: Float[np.ndarray, "n dim"], cloud: Float[np.ndarray, "m dim"], rng: np.random.Generator) -> float:
     data = rng.permutation(cloud)[: min(POINTS, len(draws))]
     apart = sliced_w2(draws[: len(data)], data) ** 2
     half = len(data) // 2

@@ -1,7 +1,7 @@
-"""What depends on the data alone (base, anchors, bridge, teacher) is made once, and shared by all trials of a search."""
+"""What depends on the data alone (base, anchors, bridge, teacher): made once, and shared by all trials of a search."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +13,9 @@ from weightflow.anchors import Anchors, ArrayCache, fit_anchors, fit_base, go_on
 from weightflow.backbones import Backbone
 from weightflow.bridge import Bridge, Smoothed, build_bridge
 from weightflow.data import Snapshots
+from weightflow.data.spread import deviation
 from weightflow.dynamics import Direct, Rollout, Table
-from weightflow.evaluation import POINTS, Fidelity, fidelity, held_against
+from weightflow.evaluation import POINTS, fidelity, held_against
 from weightflow.experiment.config import ExperimentConfig
 from weightflow.files import Arrays
 from weightflow.model import WeightFlow
@@ -144,18 +145,13 @@ class Preparation:
         Each round goes on from the one before, with a tenth of its price on length and twice its steps.
         """
         samples = Smoothed.of(Bridge.of_arrays(bridge, self.snapshots, self.config.bridge), self.snapshots)
-        start, kept, least = base["tokens"], None, float("inf")
-        for number in range(self.config.teacher.rounds):
-            options = self.config.teacher.of_round(number)
-            told = _part(progress, f"teacher, round {number + 1}" if number else "teacher")
-            made = fit_teacher(self.backbone, samples, start, options, self.seed, device, told)
-            found = self._teacher_fidelity(made)
-            if found.worst < least:
-                kept, least = made.after(number + 1, found.missed), found.worst
-            if not found.missed:
-                break
-            start = made
-        assert kept is not None
+        options, told = self.config.teacher, _part(progress, "teacher")
+        kept = last = self._held(fit_teacher(self.backbone, samples, base["tokens"], options, self.seed, device, told))
+        while last.missed and last.rounds < options.rounds:
+            told = _part(progress, f"teacher, round {last.rounds + 1}")
+            again = fit_teacher(self.backbone, samples, last, options.of_round(last.rounds), self.seed, device, told)
+            last = self._held(again, last.rounds + 1)
+            kept = min(kept, last, key=lambda teacher: teacher.ratio)
         return kept.arrays()
 
     def assemble(self, anchors: Arrays | None, bridge: Arrays, teacher: Arrays | None) -> Prepared:
@@ -168,17 +164,20 @@ class Preparation:
             None if teacher is None else Teacher.of_arrays(teacher),
         )
 
-    def _teacher_fidelity(self, teacher: Teacher) -> Fidelity:
+    def _held(self, teacher: Teacher, rounds: int = 1) -> Teacher:
+        """Hold a teacher against the snapshots."""
         snapshots, clock = self.snapshots, Clock.uniform(*teacher.span)
         model = WeightFlow(self.backbone, teacher.path(self.backbone), clock, snapshots.species, snapshots.kinds)
-        return fidelity(model, snapshots, self.seed)
+        found = fidelity(model, snapshots, self.seed)
+        return replace(teacher, rounds=rounds, ratio=found.mean, missed=found.missed)
 
     def _misses(self, tokens: Float[np.ndarray, "token width"], snapshot: Snapshots) -> bool:
         """Whether draws of one anchor can be told from its snapshot."""
         n = min(POINTS, len(snapshot.samples[0]))
         numbers = uniforms(n, snapshot.dim, self.seed, "anchor draws", float(snapshot.times[0]).hex())
-        draws = self.backbone.sample(torch.as_tensor(tokens)[None], numbers[None]).numpy()
-        return bool(held_against(draws, snapshot, self.seed).missed)
+        with torch.no_grad():
+            draws = self.backbone.sample(torch.as_tensor(tokens)[None], numbers[None]).numpy()
+        return bool(held_against(draws, snapshot, deviation(self.snapshots.pooled()), self.seed).missed)
 
 
 def prepare(

@@ -6,7 +6,7 @@ that would make the path wander is not worth its price either, so that the path 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -36,19 +36,27 @@ class Teacher:
         span: first and last fitted time.
         loss: mean negative log-likelihood at the end, in nats per sample, the price on length included.
         rounds: of fitting that it took.
-        missed: fitted times at which its draws can be told from the snapshots all the same.
+        ratio: how far its draws are from the fitted snapshots, in units of what chance makes it.
+        missed: fitted times at which they can be told apart all the same.
     """
 
     state: dict[str, np.ndarray]
     span: tuple[float, float]
     loss: float
     rounds: int = 1
+    ratio: float = 1.0
     missed: tuple[float, ...] = ()
 
     def arrays(self) -> Arrays:
         """Return everything as arrays; `of_arrays` undoes it."""
         state = {f"{STATE}{name}": array for name, array in self.state.items()}
-        facts = {"span": self.span, "loss": self.loss, "rounds": self.rounds, "missed": self.missed}
+        facts = {
+            "span": self.span,
+            "loss": self.loss,
+            "rounds": self.rounds,
+            "ratio": self.ratio,
+            "missed": self.missed,
+        }
         return {**state, **{name: np.array(fact, dtype=np.float64) for name, fact in facts.items()}}
 
     @classmethod
@@ -56,12 +64,8 @@ class Teacher:
         """Build a teacher from what `arrays` has returned."""
         state = {name.removeprefix(STATE): array for name, array in arrays.items() if name.startswith(STATE)}
         first, last = arrays["span"].tolist()
-        missed = tuple(arrays["missed"].tolist())
-        return cls(state, (first, last), arrays["loss"].item(), int(arrays["rounds"]), missed)
-
-    def after(self, rounds: int, missed: tuple[float, ...]) -> "Teacher":
-        """Return the same teacher with what its fidelity was found to be."""
-        return replace(self, rounds=rounds, missed=missed)
+        found = int(arrays["rounds"]), arrays["ratio"].item(), tuple(arrays["missed"].tolist())
+        return cls(state, (first, last), arrays["loss"].item(), *found)
 
     def path(self, backbone: Backbone) -> Direct:
         """Return the path, on a uniform clock over the span."""
