@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from weightflow.backbones import Backbone, BackboneOptions, Layer, TokenLayout
 from weightflow.backbones.cores import Transformer
@@ -185,14 +186,14 @@ def test_a_conditional_depends_on_no_species_that_comes_later(backbone: Backbone
 
 def test_a_whole_sequence_reads_as_its_parts_one_after_the_other(backbone: Backbone) -> None:
     matrices = backbone.layout.unpack(weights(backbone, 2))
-    walk = backbone.core.bind(matrices[: -len(backbone.heads)])
-    x = torch.randn(2, 5, 3, backbone.layout.layers[0].fan_in, generator=torch_generator(0, "x"))
+    walk = backbone.core.bind(matrices[1 : -len(backbone.heads)])
+    x = torch.randn(2, 3, 5, backbone.layout.layers[0].rows, generator=torch_generator(0, "x"))
     state: Any = walk.start(5)
     stepped: list[torch.Tensor] = []
     for k in range(3):
-        hidden, state = walk.step(x[:, :, k], state)
+        hidden, state = walk.step(x[:, k], state)
         stepped.append(hidden)
-    torch.testing.assert_close(walk.read(x), torch.stack(stepped, 2))
+    torch.testing.assert_close(walk.read(x), torch.stack(stepped, 1))
 
 
 def test_a_backbone_written_as_json_is_the_same_function(backbone: Backbone) -> None:
@@ -244,8 +245,8 @@ def test_attention_over_the_species_before_is_attention_with_a_causal_mask() -> 
     tokens = weights(one, 1)
     matrices = one.layout.unpack(tokens)
     assert isinstance(one.core, Transformer)
-    walk = one.core.bind(matrices[:-1])
-    x = torch.randn(1, 1, 2, one.layout.layers[0].fan_in, generator=torch_generator(0, "x"))
+    walk = one.core.bind(matrices[1:-1])
+    x = torch.randn(1, 2, 1, 4, generator=torch_generator(0, "x"))
 
     def linear(k: int, y: torch.Tensor) -> torch.Tensor:
         return y @ matrices[k][0, :, :-1].T + matrices[k][0, :, -1]
@@ -253,12 +254,60 @@ def test_attention_over_the_species_before_is_attention_with_a_causal_mask() -> 
     def norm(y: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.layer_norm(y, y.shape[-1:])
 
-    y = linear(0, x)
+    y = x.transpose(1, 2)
     q, k, v = (part.unflatten(-1, (2, 2)).transpose(-2, -3) for part in linear(1, norm(y)).chunk(3, -1))
     attended = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     y = y + linear(2, attended.transpose(-2, -3).flatten(-2))
     y = norm(y + linear(4, torch.nn.functional.gelu(linear(3, norm(y)))))
-    torch.testing.assert_close(walk.read(x), y)
+    torch.testing.assert_close(walk.read(x), y.transpose(1, 2))
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_place_is_the_product_of_the_first_layer_with_a_unit_vector(core: str) -> None:
+    one = build(mixed(), kind=core, head="softmax")
+    tokens, x = weights(one, 2), torch.tensor([[[50.0, 3.0], [47.0, 30.0]]]).expand(2, -1, -1)
+    width = one.layout.layers[0].fan_in - one.dim
+    told = torch.zeros(2, 2, 2, width + one.dim)
+    told[:, 1, :, :1] = one.heads[0].encode(x[..., :1])[..., 0, :]
+    for place in range(one.dim):
+        told[:, place, :, width + place] = 1.0
+    first, *rest = one.layout.unpack(tokens)
+    walk = one.core.bind(rest[: -len(one.heads)])
+    hidden = walk.read(told @ first[:, None, :, :-1].mT + first[:, None, None, :, -1])
+    expected = torch.zeros(2, 2)
+    for place, (head, matrix) in enumerate(zip(one.heads, rest[-len(one.heads) :], strict=True)):
+        params = hidden[:, place] @ matrix[..., :-1].mT + matrix[:, None, :, -1]
+        expected = expected + head.log_prob(params[:, :, None], x[..., [place]])[..., 0]
+    torch.testing.assert_close(one.log_prob(tokens, x), expected)
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_what_a_likelihood_holds_grows_with_the_species_and_not_with_their_square(core: str) -> None:
+    held = [_largest_tensor(core, dim) for dim in (20, 80)]
+    assert held[1] <= 4.1 * held[0]
+
+
+class _Largest(TorchDispatchMode):
+    """Notes the size of the largest tensor that any operation gives."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        tensors = result if isinstance(result, tuple | list) else [result]
+        self.size = max([self.size, *(x.numel() for x in tensors if isinstance(x, torch.Tensor))])
+        return result
+
+
+def _largest_tensor(core: str, dim: int) -> int:
+    cloud = np.random.default_rng(0).poisson(20.0, (50, dim)).astype(float)
+    one = build(Snapshots(np.array([0.0, 1.0]), (cloud, cloud)), kind=core)
+    tokens = weights(one, 1).requires_grad_()
+    # so many draws that the weights, whose number does grow with both, do not matter beside the values
+    samples = torch.as_tensor(cloud, dtype=torch.float32).repeat(20, 1)[None]
+    with _Largest() as largest:
+        one.log_prob(tokens, samples).sum().backward()
+    return largest.size
 
 
 def test_draws_exceed_the_largest_count_seen_as_often_as_the_density_says(counts: Backbone) -> None:
