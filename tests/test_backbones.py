@@ -494,6 +494,32 @@ def test_exact_marginals_are_sums_of_the_density(species: int) -> None:
     assert float(marginals[0, species].sum()) == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.parametrize("max_values", [1, 20_000_000])
+def test_marginals_are_the_mean_of_the_conditionals_however_few_draws_are_held_at_once(
+    counts: Backbone, max_values: int
+) -> None:
+    tokens, samples = weights(counts, 2).double(), grid(5).expand(2, -1, -1).double()
+    shares = torch.rand(2, 25, generator=torch_generator(0, "shares")).double()
+    shares = shares / shares.sum(1, keepdim=True)
+    ((head, params),) = counts._conditionals(tokens, samples)
+    assert isinstance(head, Softmax | Logistic)
+    expected = torch.einsum("sd,sdiv->siv", shares, head.log_masses(params, counts.states).exp())
+    found = counts.marginals(tokens, samples, shares, max_values)
+    torch.testing.assert_close(found, expected, atol=1e-14, rtol=1e-9)
+
+
+def test_marginals_of_large_counts_hold_no_table_of_all_draws_by_all_states() -> None:
+    clouds = (np.zeros((2, 2)), np.full((2, 2), 12_000.0))
+    one = build(Snapshots(np.array([0.0, 1.0]), (clouds[0], clouds[1])), head="logistic")
+    tokens = weights(one, 1).double()
+    samples = torch.linspace(0.0, 12_000.0, 300, dtype=torch.float64)[None, :, None].expand(1, -1, 2)
+    most = 10 * one.states
+    with _Largest() as largest:
+        found = one.marginals(tokens, samples, torch.full((1, 300), 1 / 300, dtype=torch.float64), most)
+    assert largest.size <= 4 * most
+    torch.testing.assert_close(found.sum(-1), torch.ones(1, 2, dtype=torch.float64))
+
+
 def test_marginals_of_continuous_values_are_refused() -> None:
     one = build(mixed())
     with pytest.raises(InputError, match="draw samples instead"):

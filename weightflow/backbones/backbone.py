@@ -23,6 +23,7 @@ from weightflow.types import Options
 
 Output = tuple[Tensor, Tensor]  # matrix and bias of an output layer
 
+MAX_VALUES = 20_000_000  # numbers held at once, 160 MB
 FIRST_OUTPUT_SCALE = 0.3  # of the output layer's weights before fitting: conditionals start near their biases
 
 
@@ -52,6 +53,11 @@ class Backbone(Options):
     def rows(self) -> int:
         """The largest number of parameters of a conditional: what sampling one value takes."""
         return max(head.rows for head in self.heads)
+
+    @property
+    def held(self) -> int:
+        """About how many numbers are held while one sample is drawn or evaluated: each token gives one a species."""
+        return 2 * self.layout.n_tokens * len(self.order)
 
     @property
     def states(self) -> int:
@@ -106,11 +112,13 @@ class Backbone(Options):
         tokens: Float[Tensor, "stack token width"],
         samples: Float[Tensor, "stack draw dim"],
         weights: Float[Tensor, "stack draw"],
+        max_values: int = MAX_VALUES,
     ) -> Float[Tensor, "stack dim state"]:
         """Average the conditionals p(x_i | x_1 .. x_{i-1}) over weighted samples of the species before; counts only.
 
         The marginals are exact where samples and weights list all states with their probabilities; over samples of the
-        model itself (equal weights) they have less variance than histograms.
+        model itself (equal weights) they have less variance than histograms. About `max_values` numbers are held at
+        once.
 
         Raises:
             InputError: a species is continuous.
@@ -118,9 +126,17 @@ class Backbone(Options):
         heads, states = self._count_heads(), self.states
         marginals = tokens.new_zeros(len(tokens), self.dim, states)
         marginals[:, list(self.constant.species)] = self.constant.masses(states).to(tokens)
-        for head, (_, params) in zip(heads, self._conditionals(tokens, samples), strict=True):
-            masses = torch.einsum("sd,sdiv->siv", weights, head.log_masses(params, states).exp())
-            marginals[:, list(head.species)] = masses
+        # a table of draws by states is the largest thing here, and it is summed over the draws
+        draws = max(1, max_values // (len(tokens) * max(self.held, 4 * self.rows * states)))
+        cumulated = torch.zeros_like(marginals[..., 1:])
+        for some, shares in zip(samples.split(draws, 1), weights.split(draws, 1), strict=True):
+            for head, (_, params) in zip(heads, self._conditionals(tokens, some), strict=True):
+                for k, i in enumerate(head.species):
+                    cumulated[:, i] += head.take(k).mean_cumulative(params[:, :, k : k + 1], shares, states)
+        described = list(self.order)
+        total = weights.sum(1)[:, None, None].expand(-1, len(described), 1)
+        masses = torch.cat([cumulated[:, described], total], -1).diff(prepend=torch.zeros_like(total))
+        marginals[:, described] = masses.clamp(min=0)
         return marginals
 
     def sample(
