@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from weightflow.backbones import Backbone, BackboneOptions, Layer, TokenLayout
 from weightflow.backbones.cores import Transformer
@@ -198,14 +199,14 @@ def test_a_conditional_depends_on_no_species_that_comes_later(backbone: Backbone
 
 def test_a_whole_sequence_reads_as_its_parts_one_after_the_other(backbone: Backbone) -> None:
     matrices = backbone.layout.unpack(weights(backbone, 2))
-    walk = backbone.core.bind(matrices[: -len(backbone.heads)])
-    x = torch.randn(2, 5, 3, backbone.layout.layers[0].fan_in, generator=torch_generator(0, "x"))
+    walk = backbone.core.bind(matrices[1 : -len(backbone.heads)])
+    x = torch.randn(2, 3, 5, backbone.layout.layers[0].rows, generator=torch_generator(0, "x"))
     state: Any = walk.start(5)
     stepped: list[torch.Tensor] = []
     for k in range(3):
-        hidden, state = walk.step(x[:, :, k], state)
+        hidden, state = walk.step(x[:, k], state)
         stepped.append(hidden)
-    torch.testing.assert_close(walk.read(x), torch.stack(stepped, 2))
+    torch.testing.assert_close(walk.read(x), torch.stack(stepped, 1))
 
 
 def test_a_backbone_written_as_json_is_the_same_function(backbone: Backbone) -> None:
@@ -257,8 +258,8 @@ def test_attention_over_the_species_before_is_attention_with_a_causal_mask() -> 
     tokens = weights(one, 1)
     matrices = one.layout.unpack(tokens)
     assert isinstance(one.core, Transformer)
-    walk = one.core.bind(matrices[:-1])
-    x = torch.randn(1, 1, 2, one.layout.layers[0].fan_in, generator=torch_generator(0, "x"))
+    walk = one.core.bind(matrices[1:-1])
+    x = torch.randn(1, 2, 1, 4, generator=torch_generator(0, "x"))
 
     def linear(k: int, y: torch.Tensor) -> torch.Tensor:
         return y @ matrices[k][0, :, :-1].T + matrices[k][0, :, -1]
@@ -266,12 +267,60 @@ def test_attention_over_the_species_before_is_attention_with_a_causal_mask() -> 
     def norm(y: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.layer_norm(y, y.shape[-1:])
 
-    y = linear(0, x)
+    y = x.transpose(1, 2)
     q, k, v = (part.unflatten(-1, (2, 2)).transpose(-2, -3) for part in linear(1, norm(y)).chunk(3, -1))
     attended = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     y = y + linear(2, attended.transpose(-2, -3).flatten(-2))
     y = norm(y + linear(4, torch.nn.functional.gelu(linear(3, norm(y)))))
-    torch.testing.assert_close(walk.read(x), y)
+    torch.testing.assert_close(walk.read(x), y.transpose(1, 2))
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_place_is_the_product_of_the_first_layer_with_a_unit_vector(core: str) -> None:
+    one = build(mixed(), kind=core, head="softmax")
+    tokens, x = weights(one, 2), torch.tensor([[[50.0, 3.0], [47.0, 30.0]]]).expand(2, -1, -1)
+    width = one.layout.layers[0].fan_in - one.dim
+    told = torch.zeros(2, 2, 2, width + one.dim)
+    told[:, 1, :, :1] = one.heads[0].encode(x[..., :1])[..., 0, :]
+    for place in range(one.dim):
+        told[:, place, :, width + place] = 1.0
+    first, *rest = one.layout.unpack(tokens)
+    walk = one.core.bind(rest[: -len(one.heads)])
+    hidden = walk.read(told @ first[:, None, :, :-1].mT + first[:, None, None, :, -1])
+    expected = torch.zeros(2, 2)
+    for place, (head, matrix) in enumerate(zip(one.heads, rest[-len(one.heads) :], strict=True)):
+        params = hidden[:, place] @ matrix[..., :-1].mT + matrix[:, None, :, -1]
+        expected = expected + head.log_prob(params[:, :, None], x[..., [place]])[..., 0]
+    torch.testing.assert_close(one.log_prob(tokens, x), expected)
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_what_a_likelihood_holds_grows_with_the_species_and_not_with_their_square(core: str) -> None:
+    held = [_largest_tensor(core, dim) for dim in (20, 80)]
+    assert held[1] <= 4.1 * held[0]
+
+
+class _Largest(TorchDispatchMode):
+    """Notes the size of the largest tensor that any operation gives."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        tensors = result if isinstance(result, tuple | list) else [result]
+        self.size = max([self.size, *(x.numel() for x in tensors if isinstance(x, torch.Tensor))])
+        return result
+
+
+def _largest_tensor(core: str, dim: int) -> int:
+    cloud = np.random.default_rng(0).poisson(20.0, (50, dim)).astype(float)
+    one = build(Snapshots(np.array([0.0, 1.0]), (cloud, cloud)), kind=core)
+    tokens = weights(one, 1).requires_grad_()
+    # so many draws that the weights, whose number does grow with both, do not matter beside the values
+    samples = torch.as_tensor(cloud, dtype=torch.float32).repeat(20, 1)[None]
+    with _Largest() as largest:
+        one.log_prob(tokens, samples).sum().backward()
+    return largest.size
 
 
 def test_draws_exceed_the_largest_count_seen_as_often_as_the_density_says(counts: Backbone) -> None:
@@ -456,6 +505,32 @@ def test_exact_marginals_are_sums_of_the_density(species: int) -> None:
     expected = torch.stack([probability[0][states[0, :, species] == value].sum() for value in range(5)])
     torch.testing.assert_close(marginals[0, species, :5], expected)
     assert float(marginals[0, species].sum()) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("max_values", [1, 20_000_000])
+def test_marginals_are_the_mean_of_the_conditionals_however_few_draws_are_held_at_once(
+    counts: Backbone, max_values: int
+) -> None:
+    tokens, samples = weights(counts, 2).double(), grid(5).expand(2, -1, -1).double()
+    shares = torch.rand(2, 25, generator=torch_generator(0, "shares")).double()
+    shares = shares / shares.sum(1, keepdim=True)
+    ((head, params),) = counts._conditionals(tokens, samples)
+    assert isinstance(head, Softmax | Logistic)
+    expected = torch.einsum("sd,sdiv->siv", shares, head.log_masses(params, counts.states).exp())
+    found = counts.marginals(tokens, samples, shares, max_values)
+    torch.testing.assert_close(found, expected, atol=1e-14, rtol=1e-9)
+
+
+def test_marginals_of_large_counts_hold_no_table_of_all_draws_by_all_states() -> None:
+    clouds = (np.zeros((2, 2)), np.full((2, 2), 12_000.0))
+    one = build(Snapshots(np.array([0.0, 1.0]), (clouds[0], clouds[1])), head="logistic")
+    tokens = weights(one, 1).double()
+    samples = torch.linspace(0.0, 12_000.0, 300, dtype=torch.float64)[None, :, None].expand(1, -1, 2)
+    most = 10 * one.states
+    with _Largest() as largest:
+        found = one.marginals(tokens, samples, torch.full((1, 300), 1 / 300, dtype=torch.float64), most)
+    assert largest.size <= 4 * most
+    torch.testing.assert_close(found.sum(-1), torch.ones(1, 2, dtype=torch.float64))
 
 
 def test_marginals_of_continuous_values_are_refused() -> None:

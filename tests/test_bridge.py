@@ -1,5 +1,7 @@
 """Bridges have the moments and curves that they promise, couplings are optimal, and the choice follows the data."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline, PchipInterpolator
@@ -9,14 +11,17 @@ from scipy.spatial.distance import cdist
 from weightflow.bridge import (
     Bridge,
     BridgeOptions,
+    Chain,
     Coupling,
     CouplingKind,
     Curve,
     Spread,
     build_bridge,
+    chain,
     choose_bridge,
     couple,
 )
+from weightflow.bridge.curves import bends
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
 
@@ -279,6 +284,52 @@ def test_a_curve_must_be_chosen_before_a_bridge_is_built() -> None:
 def test_a_time_outside_the_snapshots_is_refused() -> None:
     with pytest.raises(InputError, match=r"span \[0, 10\]; ask inside"):
         Bridge.between(gaussian_snapshots(), straight()).sample(np.array([10.5]), 3, np.random.default_rng(0))
+
+
+def test_the_choice_couples_each_interval_once_and_a_fixed_number_of_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[int] = []
+
+    def counted(start: np.ndarray, stop: np.ndarray, options: BridgeOptions, seed: int) -> Coupling:
+        computed.append(len(start))
+        return couple(start, stop, options, seed)
+
+    monkeypatch.setattr(chain, "couple", counted)
+    for n in (10, 40, 80):
+        computed.clear()
+        times = np.linspace(0.0, 1.0, n)
+        choice = choose_bridge(moving(np.stack([times, times], axis=1), times, n=20), BridgeOptions())
+        left_out = min(n - 2, 24)
+        assert len(computed) == n - 1 + left_out
+        assert choice.scores.shape == (len(choice.candidates), left_out)
+        assert (np.diff(choice.times) > 0).all()
+        assert [choice.times[0], choice.times[-1]] == [times[1], times[-2]]
+
+
+@pytest.mark.parametrize("name", ["exact", "entropic"])
+def test_a_particle_followed_only_nearby_bends_as_one_followed_through_all_snapshots(name: str) -> None:
+    n = 40
+    times = np.cumsum(np.random.default_rng(1).uniform(0.5, 2.0, n))
+    snapshots = moving(np.stack([np.sin(times), times], axis=1), times, n=15)
+    joined = Chain.through(snapshots, PLANS[name], 0)
+    for curve, k in itertools.product((Curve.PCHIP, Curve.CUBIC, Curve.DAMPED), (0, 1, 20, n - 3, n - 2)):
+        sides = bends(curve, joined, [k])[:, 0]
+        assert len(sides) == (1 if name == "exact" else 2)
+        for side, found in enumerate(sides):
+            track = joined.track(k + side, slice(0, n))
+            spline = PchipInterpolator(times, track) if curve.monotone else CubicSpline(times, track)
+            slopes = spline.derivative()(times[k : k + 2])
+            expected = curve.share * ((times[k + 1] - times[k]) * slopes - (track[k + 1] - track[k]))
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("curve", "share"), [(Curve.SHIFT_CUBIC_HALF, 0.04), (Curve.CUBIC, 4.0)])
+def test_what_a_bridge_keeps_beside_its_clouds_grows_with_the_data_alone(curve: Curve, share: float) -> None:
+    times = np.arange(40.0)
+    snapshots = moving(np.stack([times, times], axis=1), times, n=50)
+    for options in (BridgeOptions(curve=curve), BridgeOptions(curve=curve, coupling=CouplingKind.ENTROPIC)):
+        bridge = Bridge.between(snapshots, options)
+        assert bridge.chain.one_to_one == (options.coupling is CouplingKind.AUTO)
+        assert bridge.bends.nbytes <= share * bridge.chain.clouds.nbytes
 
 
 def transport_cost(coupling: Coupling, start: np.ndarray, stop: np.ndarray) -> float:

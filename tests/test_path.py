@@ -1,5 +1,7 @@
 """The clock, the control path and reference paths."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from scipy.spatial.distance import pdist
 
 from weightflow.anchors import Anchors
 from weightflow.errors import InputError
-from weightflow.path import Clock, ControlPath, Projection, ReferencePath, project
+from weightflow.path import Clock, ControlPath, Projection, ReferencePath, project, reference
 
 
 def anchors(n: int = 6) -> Anchors:
@@ -133,3 +135,31 @@ def test_a_reference_path_meets_the_anchors_and_its_velocity_is_its_derivative()
     np.testing.assert_allclose(path.tokens[marks], a.tokens, atol=0.03)
     numeric = np.gradient(path.tokens.astype(float), path.marks, axis=0)[2:-2]
     np.testing.assert_allclose(path.velocity[2:-2], numeric, atol=0.05 * np.abs(numeric).max())
+
+
+def test_a_table_is_the_cubic_spline_through_all_points_however_many_weights_are_splined_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = np.linspace(0.0, 3.0, 500) ** 1.5
+    tokens = np.sin(times[:, None, None] * np.arange(1.0, 13.0).reshape(1, 4, 3)).astype(np.float32)
+    whole = ReferencePath.of_table(times, tokens, stretch=0.5)
+    spline = CubicSpline(whole.clock(times), tokens.astype(np.float64))
+    np.testing.assert_allclose(whole.tokens, spline(whole.marks), atol=1e-6)
+    np.testing.assert_allclose(whole.velocity, spline(whole.marks, 1), rtol=1e-5, atol=1e-4)
+    monkeypatch.setattr(reference, "MAX_VALUES", 1)
+    in_parts = ReferencePath.of_table(times, tokens, stretch=0.5)
+    np.testing.assert_array_equal(in_parts.tokens, whole.tokens)
+    np.testing.assert_array_equal(in_parts.velocity, whole.velocity)
+
+
+def test_making_a_reference_takes_little_more_memory_than_what_it_returns() -> None:
+    times, tokens = np.linspace(0.0, 1.0, 513), np.random.default_rng(0).normal(size=(513, 100, 200)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        path = ReferencePath.of_table(times, tokens, stretch=0.5)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    returned = path.tokens.nbytes + path.velocity.nbytes
+    assert returned < 1.1 * tokens.nbytes
+    assert peak < returned + 4 * 8 * reference.MAX_VALUES

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from weightflow.backbones import Backbone
+from weightflow.backbones import MAX_VALUES, Backbone
 from weightflow.dynamics import Direct, DynamicsOptions, Rollout, Table, Units, build_field
 from weightflow.errors import InputError
 from weightflow.path import Clock, ControlPath
@@ -26,7 +26,6 @@ Numbers = float | int | Sequence[Any] | np.ndarray | Tensor  # what users may gi
 FORMAT = 3
 MAX_SPANS = 10  # forecasts further than this many fitted spans are refused: nothing supports them
 MAX_STATES = 20_000  # marginals are summed exactly over at most this many prefixes
-MAX_VALUES = 20_000_000  # numbers held at once while sampling
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +59,7 @@ class WeightFlow:
         Raises:
             InputError: a time is before the first fitted one, or more than ten fitted spans after the last.
         """
-        wanted = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        first, last = self.span
-        limit = last + MAX_SPANS * (last - first)
-        if wanted.size == 0 or not np.isfinite(wanted).all() or wanted.min() < first or wanted.max() > limit:
-            raise InputError(
-                f"`times` must be finite and lie in [{first:g}, {limit:g}] (fitted: [{first:g}, {last:g}]), but got "
-                f"{_describe(wanted)}; ask for times in that range."
-            )
-        clock = torch.as_tensor(np.clip(self.clock(wanted), 0.0, None), dtype=torch.float32)
-        with torch.no_grad():
-            return self.path.weights(clock.to(self._device)).cpu()
+        return self._weights(self._clock(times))
 
     def sample(
         self, times: Numbers, n: int, seed: int = 0, *, independent: bool = False
@@ -87,13 +76,11 @@ class WeightFlow:
         """
         if n < 1:
             raise InputError(f"`n`={n} samples were asked for; ask for at least one.")
-        wanted = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        tokens = self.weights(wanted).double()
+        clock = self._clock(times)
         numbers = uniforms if independent else quasi_uniforms
-        drawn = torch.stack([numbers(n, self.backbone.dim, seed, "sample", time.hex()) for time in wanted.tolist()])
-        chunk = max(1, MAX_VALUES // (len(tokens) * self.backbone.rows))
-        with torch.no_grad():
-            return torch.cat([self.backbone.sample(tokens, part) for part in drawn.split(chunk, 1)], 1)
+        purposes = [time.hex() for time in np.atleast_1d(np.asarray(times, dtype=np.float64)).tolist()]
+        drawn = torch.stack([numbers(n, self.backbone.dim, seed, "sample", purpose) for purpose in purposes])
+        return self._in_chunks(self.backbone.sample, clock, drawn)
 
     def log_prob(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape"]:
         """Evaluate the normalised log-density, in nats, in double precision.
@@ -121,14 +108,11 @@ class WeightFlow:
             )
         if samples.isnan().any():
             raise InputError("`x` holds values that are not a number (NaN), which have no density; drop those rows.")
-        tokens = self.weights(times).double()
-        clouds = samples if samples.ndim == 3 else samples.expand(len(tokens), -1, -1)
-        if len(clouds) != len(tokens):
-            raise InputError(f"`x` holds {len(clouds)} clouds for {len(tokens)} times; give one cloud for each time.")
-        infinite = clouds.isinf()
-        with torch.no_grad():
-            log_prob = self.backbone.log_prob(tokens, clouds.masked_fill(infinite, 0.0))
-        log_prob = log_prob.masked_fill(infinite.any(-1), -torch.inf)
+        clock = self._clock(times)
+        clouds = samples if samples.ndim == 3 else samples.expand(len(clock), -1, -1)
+        if len(clouds) != len(clock):
+            raise InputError(f"`x` holds {len(clouds)} clouds for {len(clock)} times; give one cloud for each time.")
+        log_prob = self._in_chunks(self._finite_log_prob, clock, clouds)
         return log_prob[0] if times.ndim == 0 and samples.ndim == 2 else log_prob
 
     def marginals(self, times: Numbers, draws: int = 10_000, seed: int = 0) -> Float[Tensor, "time dim state"]:
@@ -140,15 +124,19 @@ class WeightFlow:
         Raises:
             InputError: a species is continuous, or as for `weights`.
         """
-        tokens = self.weights(times).double()
-        backbone = self.backbone
+        wanted = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        clock = self._clock(wanted)
+        # one time after the other: samples of all of them may be much more than their marginals
+        each = zip(clock.split(1), wanted.tolist(), strict=True)
+        return torch.cat([self._marginals(mark, time, draws, seed) for mark, time in each])
+
+    def _marginals(self, mark: Float[Tensor, "1"], time: float, draws: int, seed: int) -> Float[Tensor, "1 dim state"]:
+        backbone, tokens = self.backbone, self._weights(mark).double()
         with torch.no_grad():
             if backbone.states ** (len(backbone.order) - 1) <= MAX_STATES:
-                return torch.cat([_exact_marginals(backbone, one[None]) for one in tokens])
-            samples = self.sample(times, draws, seed)
-            weights = samples.new_full(samples.shape[:2], 1.0 / draws)
-            parts = zip(tokens.split(1), samples.split(1), weights.split(1), strict=True)
-            return torch.cat([backbone.marginals(one, cloud, weight) for one, cloud, weight in parts])
+                return _exact_marginals(backbone, tokens)
+            samples = self.sample(time, draws, seed)
+            return backbone.marginals(tokens, samples, samples.new_full((1, draws), 1.0 / draws), MAX_VALUES)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and `config.json` into `folder`; each file appears whole or not at all."""
@@ -192,6 +180,45 @@ class WeightFlow:
         kinds = tuple(Kind(kind) for kind in config["kinds"])
         return cls(backbone, path, clock, tuple(config["species"]), kinds, config["record"])
 
+    def _clock(self, times: Numbers) -> Float[Tensor, "time"]:
+        wanted = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        first, last = self.span
+        limit = last + MAX_SPANS * (last - first)
+        if wanted.size == 0 or not np.isfinite(wanted).all() or wanted.min() < first or wanted.max() > limit:
+            raise InputError(
+                f"`times` must be finite and lie in [{first:g}, {limit:g}] (fitted: [{first:g}, {last:g}]), but got "
+                f"{_describe(wanted)}; ask for times in that range."
+            )
+        return torch.as_tensor(np.clip(self.clock(wanted), 0.0, None), dtype=torch.float32)
+
+    def _weights(self, clock: Float[Tensor, "time"]) -> Float[Tensor, "time token width"]:
+        with torch.no_grad():
+            return self.path.weights(clock.to(self._device)).cpu()
+
+    def _in_chunks(
+        self,
+        function: Callable[[Tensor, Tensor], Tensor],
+        clock: Float[Tensor, "time"],
+        values: Float[Tensor, "time draw dim"],
+    ) -> Tensor:
+        """Apply a function of (weights, values) to so many times and draws at once that memory is bounded."""
+        held, results = self.backbone.held, list[Tensor]()
+        times = max(1, MAX_VALUES // max(held, self.backbone.layout.mask.numel()))
+        for marks, clouds in zip(clock.split(times), values.split(times), strict=True):
+            tokens = self._weights(marks).double()
+            draws = max(1, MAX_VALUES // (len(tokens) * held))
+            with torch.no_grad():
+                results.append(torch.cat([function(tokens, part) for part in clouds.split(draws, 1)], 1))
+        return torch.cat(results)
+
+    def _finite_log_prob(
+        self, tokens: Float[Tensor, "time token width"], clouds: Float[Tensor, "time draw dim"]
+    ) -> Float[Tensor, "time draw"]:
+        """Evaluate the backbone, which knows no infinite values: they have log-density minus infinity."""
+        infinite = clouds.isinf()
+        log_prob = self.backbone.log_prob(tokens, clouds.masked_fill(infinite, 0.0))
+        return log_prob.masked_fill(infinite.any(-1), -torch.inf)
+
     @property
     def _device(self) -> torch.device:
         return next(iter(self.path.state_dict().values())).device
@@ -230,8 +257,9 @@ def _exact_marginals(backbone: Backbone, tokens: Float[Tensor, "1 token width"])
     described = torch.cartesian_prod(*[values] * before).reshape(-1, before) if before else values.new_zeros(1, 0)
     grid = values.new_zeros(1, len(described), backbone.dim)
     grid[0, :, list(backbone.order[:-1])] = described
-    weights = backbone.log_prob(tokens, grid, species=before).exp()
-    return backbone.marginals(tokens, grid, weights / weights.sum(1, keepdim=True))
+    parts = grid.split(max(1, MAX_VALUES // backbone.held), 1)
+    weights = torch.cat([backbone.log_prob(tokens, part, species=before) for part in parts], 1).exp()
+    return backbone.marginals(tokens, grid, weights / weights.sum(1, keepdim=True), MAX_VALUES)
 
 
 def _describe(times: Float[np.ndarray, "query"]) -> str:

@@ -8,6 +8,7 @@ Samples come in double precision and weights may come in single: what is compute
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -22,6 +23,7 @@ from weightflow.types import Options
 
 Output = tuple[Tensor, Tensor]  # matrix and bias of an output layer
 
+MAX_VALUES = 20_000_000  # numbers held at once, 160 MB
 FIRST_OUTPUT_SCALE = 0.3  # of the output layer's weights before fitting: conditionals start near their biases
 
 
@@ -53,6 +55,11 @@ class Backbone(Options):
         return max(head.rows for head in self.heads)
 
     @property
+    def held(self) -> int:
+        """About how many numbers are held while one sample is drawn or evaluated: each token gives one a species."""
+        return 2 * self.layout.n_tokens * len(self.order)
+
+    @property
     def states(self) -> int:
         """Number of counts that marginals list.
 
@@ -64,7 +71,7 @@ class Backbone(Options):
     @cached_property
     def layout(self) -> TokenLayout:
         """Layers of the core, then one output layer for each group of species that share it."""
-        width = max(head.features for head in self.heads) + (len(self.order) if self.places else 0)
+        width = self._features + (len(self.order) if self.places else 0)
         outputs = (Layer(f"output {head.family}", head.rows, self.core.hidden) for head in self.heads)
         return TokenLayout((*self.core.layers(width), *outputs))
 
@@ -105,11 +112,13 @@ class Backbone(Options):
         tokens: Float[Tensor, "stack token width"],
         samples: Float[Tensor, "stack draw dim"],
         weights: Float[Tensor, "stack draw"],
+        max_values: int = MAX_VALUES,
     ) -> Float[Tensor, "stack dim state"]:
         """Average the conditionals p(x_i | x_1 .. x_{i-1}) over weighted samples of the species before; counts only.
 
         The marginals are exact where samples and weights list all states with their probabilities; over samples of the
-        model itself (equal weights) they have less variance than histograms.
+        model itself (equal weights) they have less variance than histograms. About `max_values` numbers are held at
+        once.
 
         Raises:
             InputError: a species is continuous.
@@ -117,21 +126,29 @@ class Backbone(Options):
         heads, states = self._count_heads(), self.states
         marginals = tokens.new_zeros(len(tokens), self.dim, states)
         marginals[:, list(self.constant.species)] = self.constant.masses(states).to(tokens)
-        for head, (_, params) in zip(heads, self._conditionals(tokens, samples), strict=True):
-            masses = torch.einsum("sd,sdiv->siv", weights, head.log_masses(params, states).exp())
-            marginals[:, list(head.species)] = masses
+        # a table of draws by states is the largest thing here, and it is summed over the draws
+        draws = max(1, max_values // (len(tokens) * max(self.held, 4 * self.rows * states)))
+        cumulated = torch.zeros_like(marginals[..., 1:])
+        for some, shares in zip(samples.split(draws, 1), weights.split(draws, 1), strict=True):
+            for head, (_, params) in zip(heads, self._conditionals(tokens, some), strict=True):
+                for k, i in enumerate(head.species):
+                    cumulated[:, i] += head.take(k).mean_cumulative(params[:, :, k : k + 1], shares, states)
+        described = list(self.order)
+        total = weights.sum(1)[:, None, None].expand(-1, len(described), 1)
+        masses = torch.cat([cumulated[:, described], total], -1).diff(prepend=torch.zeros_like(total))
+        marginals[:, described] = masses.clamp(min=0)
         return marginals
 
     def sample(
         self, tokens: Float[Tensor, "stack token width"], uniforms: Float[Tensor, "stack draw dim"]
     ) -> Float[Tensor, "stack draw dim"]:
         """Turn numbers in (0, 1) into samples under each set of weights: invert one conditional after the other."""
-        walk, outputs = self._bind(tokens)
+        inputs, walk, outputs = self._bind(tokens)
         state = walk.start(uniforms.shape[1])
         samples = torch.zeros_like(uniforms)
         samples[..., list(self.constant.species)] = uniforms.new_tensor(self.constant.values)
         for k, i in enumerate(self.order):
-            hidden, state = walk.step(self._feature(k, samples, tokens.dtype), state)
+            hidden, state = walk.step(inputs.at(k, self._value_before(k, samples, tokens.dtype)), state)
             number, head = self._alone[i]
             params = _linear(outputs[number], hidden)[:, :, None]
             samples[..., i] = head.quantile(params, uniforms[..., k : k + 1])[..., 0]
@@ -141,30 +158,43 @@ class Backbone(Options):
         self, tokens: Tensor, samples: Tensor
     ) -> Iterator[tuple[Head, Float[Tensor, "stack draw species row"]]]:
         """Yield each head with the parameters of the conditionals of its species."""
-        walk, outputs = self._bind(tokens)
-        features = [self._feature(k, samples, tokens.dtype) for k in range(len(self.order))]
-        hidden = walk.read(torch.stack(features, 2))
-        for head, output in zip(self.heads, outputs, strict=True):
-            places = [self.order.index(i) for i in head.species]
-            told = hidden if places == list(range(len(self.order))) else hidden[:, :, places]
-            yield head, _linear(output, told.flatten(1, 2)).unflatten(1, told.shape[1:3])
+        inputs, walk, outputs = self._bind(tokens)
+        hidden = walk.read(inputs.whole(self._values_before(samples, tokens.dtype)))
+        for head, places, output in zip(self.heads, self._places, outputs, strict=True):
+            told = hidden if places == list(range(len(self.order))) else hidden[:, places]
+            yield head, _linear(output, told.flatten(1, 2)).unflatten(1, told.shape[1:3]).transpose(1, 2)
 
-    def _bind(self, tokens: Tensor) -> tuple[Walk, list[Output]]:
-        matrices = self.layout.unpack(tokens)
-        inner = len(matrices) - len(self.heads)
-        outputs = [(matrix[..., :-1].mT, matrix[..., None, :, -1]) for matrix in matrices[inner:]]
-        return self.core.bind(matrices[:inner]), outputs
+    def _bind(self, tokens: Tensor) -> tuple["_Inputs", Walk, list[Output]]:
+        first, *rest = self.layout.unpack(tokens)
+        inner = len(rest) - len(self.heads)
+        outputs = [(matrix[..., :-1].mT, matrix[..., None, :, -1]) for matrix in rest[inner:]]
+        return _Inputs.of(first, self._features), self.core.bind(rest[:inner]), outputs
 
-    def _feature(self, k: int, samples: Tensor, dtype: torch.dtype) -> Float[Tensor, "stack draw feature"]:
-        """What the core is told before the k-th species in order: the value before (zeros before the first), and k."""
-        width = self.layout.layers[0].fan_in
-        feature = samples.new_zeros(*samples.shape[:2], width, dtype=dtype)
+    def _values_before(self, samples: Tensor, dtype: torch.dtype) -> Float[Tensor, "stack species draw feature"]:
+        """What the core is told before each species in order: the value before it, zeros before the first."""
+        values = samples.new_zeros(len(samples), len(self.order) + 1, samples.shape[1], self._features, dtype=dtype)
+        for head, places in zip(self.heads, self._places, strict=True):
+            encoded = head.encode(samples[..., list(head.species)])
+            values[:, [place + 1 for place in places], :, : head.features] = encoded.transpose(1, 2).to(dtype)
+        return values[:, :-1]
+
+    def _value_before(self, k: int, samples: Tensor, dtype: torch.dtype) -> Float[Tensor, "stack draw feature"]:
+        """The same before the k-th species alone."""
+        value = samples.new_zeros(*samples.shape[:2], self._features, dtype=dtype)
         if k:
             _, head = self._alone[self.order[k - 1]]
-            feature[..., : head.features] = head.encode(samples[..., list(head.species)])[..., 0, :]
-        if self.places:
-            feature[..., width - len(self.order) + k] = 1.0
-        return feature
+            value[..., : head.features] = head.encode(samples[..., list(head.species)])[..., 0, :]
+        return value
+
+    @property
+    def _features(self) -> int:
+        """Length of an encoded value, the longest of all heads."""
+        return max(head.features for head in self.heads)
+
+    @cached_property
+    def _places(self) -> tuple[list[int], ...]:
+        """For each head, where its species stand in the order."""
+        return tuple([self.order.index(i) for i in head.species] for head in self.heads)
 
     @cached_property
     def _alone(self) -> dict[int, tuple[int, Head]]:
@@ -182,6 +212,37 @@ class Backbone(Options):
                 "marginals are probabilities of counts, but a species is continuous; draw samples instead."
             )
         return counts
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The core's first layer, which reads a value and the place of the species that comes next.
+
+    The place is a unit vector, whose product with a matrix is one of its columns: it is looked up and added to the
+    bias, so that what is held grows with the number of species, not with its square.
+
+    Attributes:
+        matrix: what values are multiplied with.
+        bias: with the column of each place; one for all where the core is not told the place.
+    """
+
+    matrix: Float[Tensor, "stack feature row"]
+    bias: Float[Tensor, "stack #species row"]
+
+    @classmethod
+    def of(cls, layer: Float[Tensor, "stack row input"], features: int) -> "_Inputs":
+        """Split the layer's matrix: columns of the value, of the places if there are any, and the bias."""
+        value, places, bias = layer[..., :features], layer[..., features:-1], layer[..., -1:]
+        return cls(value.mT, (places + bias if places.shape[-1] else bias).mT)
+
+    def whole(self, values: Float[Tensor, "stack species draw feature"]) -> Float[Tensor, "stack species draw row"]:
+        """Map the values before all species."""
+        return (values.flatten(1, 2) @ self.matrix).unflatten(1, values.shape[1:3]) + self.bias[:, :, None]
+
+    def at(self, k: int, value: Float[Tensor, "stack draw feature"]) -> Float[Tensor, "stack draw row"]:
+        """Map the value before the k-th species alone."""
+        place = min(k, self.bias.shape[1] - 1)
+        return torch.baddbmm(self.bias[:, place : place + 1], value, self.matrix)
 
 
 def _linear(output: Output, hidden: Float[Tensor, "stack draw hidden"]) -> Float[Tensor, "stack draw row"]:

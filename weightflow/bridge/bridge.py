@@ -31,7 +31,7 @@ from jaxtyping import Float, Int
 
 from weightflow.bridge.chain import Chain
 from weightflow.bridge.coupling import Coupling
-from weightflow.bridge.curves import coefficients
+from weightflow.bridge.curves import bends
 from weightflow.bridge.options import BridgeOptions, Curve, Spread
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
@@ -48,8 +48,8 @@ class Bridge:
         counts: which species are counts.
         upper: the largest value seen of each species, which bounds counts.
         options: curve, width and spread; the couplings are those of the chain.
-        paths: polynomials of the particles. Of the two sides, the first starts from the points of the earlier cloud,
-            the second from those of the later one; there is only one where each point has one partner.
+        bends: of the particles' paths from the straight line, as `curves` returns them. The paths themselves are not
+            kept: a sample's is made of the two points that it joins, which the chain holds.
         noise: a square root of the covariance around the path, per interval.
     """
 
@@ -57,7 +57,7 @@ class Bridge:
     counts: tuple[bool, ...]
     upper: Float[np.ndarray, "dim"]
     options: BridgeOptions
-    paths: Float[np.ndarray, "side interval pair power dim"]
+    bends: Float[np.ndarray, "side interval end #pair #dim"]
     noise: Float[np.ndarray, "interval dim dim"]
 
     @classmethod
@@ -82,7 +82,14 @@ class Bridge:
             raise InputError(
                 f"`curve` is `{Curve.AUTO.value}`, which names no curve; let `build_bridge` choose one, or name one."
             )
-        return cls(chain, counts, upper, options, _paths(chain, options.curve), _noise(chain, options))
+        return cls(
+            chain,
+            counts,
+            upper,
+            options,
+            bends(options.curve, chain, range(len(chain.couplings))),
+            noise_roots(chain, options),
+        )
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what was computed (clouds, couplings, the chosen curve) as arrays; `of_arrays` undoes it."""
@@ -133,12 +140,17 @@ class Bridge:
     def _on_paths(
         self, k: Int[np.ndarray, "query"], s: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
     ) -> Float[np.ndarray, "query n dim"]:
-        sides, _, n_pairs, _, _ = self.paths.shape
+        ends, clouds = self.chain.ends, self.chain.clouds
+        sides, _, _, n_pairs = ends.shape
         side = (rng.random((len(s), n)) < s[:, None]).astype(np.int64) if sides == 2 else np.zeros((1, 1), np.int64)
-        paths = self.paths[side, k[:, None], _draw_pairs(len(s), n_pairs, n, rng)]
-        c0, c1, c2, c3 = np.moveaxis(paths, 2, 0)
+        pair = _draw_pairs(len(s), n_pairs, n, rng)
+        k = k[:, None]
+        start, stop = clouds[k, ends[side, 0, k, pair]], clouds[k + 1, ends[side, 1, k, pair]]
+        # arrays that all sides, or all pairs, share have one of them
+        side, pair = (np.minimum(index, self.bends.shape[axis] - 1) for index, axis in ((side, 0), (pair, 3)))
+        first, second = (self.bends[side, k, end, pair] for end in range(2))
         s = s[:, None, None]
-        return c0 + s * (c1 + s * (c2 + s * c3))
+        return start + s * (stop - start) + s * (1 - s) * ((1 - s) * first - s * second)
 
     def _around_paths(
         self, k: Int[np.ndarray, "query"], s: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
@@ -161,15 +173,8 @@ def _limits(snapshots: Snapshots) -> tuple[tuple[bool, ...], Float[np.ndarray, "
     return tuple(kind is Kind.COUNTS for kind in snapshots.kinds), snapshots.pooled().max(axis=0)
 
 
-def _paths(chain: Chain, curve: Curve) -> Float[np.ndarray, "side interval pair power dim"]:
-    if chain.one_to_one:
-        return coefficients(curve, chain.times, chain.track(0))[None]
-    sides = [coefficients(curve, chain.times, chain.track(k)) for k in range(len(chain.times))]
-    intervals = range(len(chain.times) - 1)
-    return np.stack([[sides[k][k] for k in intervals], [sides[k + 1][k] for k in intervals]])
-
-
-def _noise(chain: Chain, options: BridgeOptions) -> Float[np.ndarray, "interval dim dim"]:
+def noise_roots(chain: Chain, options: BridgeOptions) -> Float[np.ndarray, "interval dim dim"]:
+    """Return a square root of the covariance around the path in each interval."""
     roots: list[np.ndarray] = []
     for start, stop, coupling in zip(chain.clouds[:-1], chain.clouds[1:], chain.couplings, strict=True):
         moves = np.concatenate([stop[coupling.forward] - start, stop - start[coupling.backward]])

@@ -1,10 +1,11 @@
 """Snapshots joined by couplings, so that particles can be followed through all of them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from weightflow.bridge.coupling import Coupling, couple, most_pairs, resample
 from weightflow.bridge.options import BridgeOptions
@@ -44,7 +45,7 @@ class Chain:
         pairs = pairwise(clouds)
         return cls(snapshots.times, clouds, tuple(couple(start, stop, options, seed) for start, stop in pairs))
 
-    @property
+    @cached_property
     def one_to_one(self) -> bool:
         """Whether a particle followed there and back is the same particle."""
         return all(coupling.one_to_one for coupling in self.couplings)
@@ -55,13 +56,35 @@ class Chain:
         couplings = (*self.couplings[: k - 1], bypass, *self.couplings[k + 1 :])
         return Chain(np.delete(self.times, k), np.delete(self.clouds, k, axis=0), couplings)
 
-    def track(self, k: int) -> Float[np.ndarray, "time pair dim"]:
-        """Follow the particles of snapshot `k`, in its order, through all snapshots."""
+    def around(self, k: int, reach: int) -> slice:
+        """Return the snapshots up to `reach` before and after snapshot `k`."""
+        return slice(max(0, k - reach), min(len(self.times), k + reach + 1))
+
+    def interval(self, k: int) -> "Chain":
+        """Return the chain of two snapshots, from `k` to the next."""
+        both = slice(k, k + 2)
+        return Chain(self.times[both], self.clouds[both], self.couplings[k : k + 1])
+
+    def track(self, k: int, within: slice) -> Float[np.ndarray, "time pair dim"]:
+        """Follow the particles of snapshot `k`, in its order, through the snapshots `within`, which hold it."""
         here = np.arange(self.clouds.shape[1])
         before, after = [here], [here]
-        for coupling in reversed(self.couplings[:k]):
+        for coupling in reversed(self.couplings[within.start : k]):
             before.append(coupling.backward[before[-1]])
-        for coupling in self.couplings[k:]:
+        for coupling in self.couplings[k : within.stop - 1]:
             after.append(coupling.forward[after[-1]])
         index = np.stack([*reversed(before[1:]), *after])
-        return np.take_along_axis(self.clouds, index[:, :, None], axis=1)
+        return np.take_along_axis(self.clouds[within], index[:, :, None], axis=1)
+
+    @cached_property
+    def ends(self) -> Int[np.ndarray, "side end interval pair"]:
+        """Where the particles of each interval are in its two snapshots.
+
+        Of the two sides, the first holds the particles of the earlier snapshot, the second those of the later one;
+        there is only one where each point has one partner.
+        """
+        here = np.broadcast_to(np.arange(self.clouds.shape[1]), (len(self.couplings), self.clouds.shape[1]))
+        earlier = np.stack([here, [coupling.forward for coupling in self.couplings]])
+        if self.one_to_one:
+            return earlier[None]
+        return np.stack([earlier, np.stack([[coupling.backward for coupling in self.couplings], here])])

@@ -10,6 +10,9 @@ long as those that the chosen curve will be used in: whoever takes the best mean
 earn its place: it replaces the default, half the bend of the means' cubic, only if it is better by Student's one-sided
 paired test at 99 % (five curves are tried), over the times, of the scores relative to the default's. With fewer than
 three interior times that test says nothing, and the default stays.
+
+With many times each of them need say less: so that the choice takes no longer than the fit, at most `LEFT_OUT` times,
+evenly spread, are left out, and more than `MANY` snapshots are coupled with half as many points.
 """
 
 from dataclasses import dataclass
@@ -18,8 +21,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import stdtrit
 
-from weightflow.bridge.bridge import Bridge
+from weightflow.bridge.bridge import Bridge, noise_roots
 from weightflow.bridge.chain import Chain
+from weightflow.bridge.curves import bends
 from weightflow.bridge.options import BridgeOptions, Curve
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
@@ -30,6 +34,8 @@ from weightflow.types import Kind
 DEFAULT = Curve.SHIFT_CUBIC_HALF
 CANDIDATES = (DEFAULT, *(curve for curve in Curve if curve not in {Curve.AUTO, DEFAULT}))
 POINTS = 500  # of each snapshot, for the choice alone
+MANY = 16
+LEFT_OUT = 24
 CONFIDENCE = 0.99
 FEWEST_TIMES = 3  # two scores that happen to lie close together would pass any test
 
@@ -72,12 +78,17 @@ def choose_bridge(snapshots: Snapshots, options: BridgeOptions, seed: int = 0) -
         return _settled(options)
     if len(snapshots) < 3:
         return _settled(options.model_copy(update={"curve": Curve.STRAIGHT}))
-    chain = Chain.through(snapshots, options, seed, POINTS)
+    chain = Chain.through(snapshots, options, seed, POINTS if len(snapshots) <= MANY else POINTS // 2)
     counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
-    interior = range(1, len(snapshots) - 1)
+    interior = _evenly_spread(len(snapshots) - 2)
     scores = np.stack([_scores_without(k, chain, counts, options, seed) for k in interior], axis=1)
     chosen = options.model_copy(update={"curve": CANDIDATES[_clearly_best(scores)]})
-    return BridgeChoice(chosen, CANDIDATES, snapshots.times[1:-1], scores)
+    return BridgeChoice(chosen, CANDIDATES, snapshots.times[interior], scores)
+
+
+def _evenly_spread(interior: int) -> list[int]:
+    """Return the places of at most `LEFT_OUT` of the interior snapshots."""
+    return [int(place) for place in np.linspace(1, interior, min(interior, LEFT_OUT)).round()]
 
 
 def _settled(options: BridgeOptions) -> BridgeChoice:
@@ -90,9 +101,11 @@ def _scores_without(
     rest, target = chain.without(k, options, seed), chain.clouds[k]
     unit = deviation(chain.clouds.reshape(-1, chain.clouds.shape[-1]))
     upper = rest.clouds.max(axis=(0, 1))
+    gap = rest.interval(k - 1)  # only what happens in it is looked at, though curves depend on the snapshots around it
+    noise = noise_roots(gap, options)
     scores: list[float] = []
     for curve in CANDIDATES:
-        bridge = Bridge.along(rest, counts, upper, options.model_copy(update={"curve": curve}))
+        bridge = Bridge(gap, counts, upper, options, bends(curve, rest, [k - 1]), noise)
         # The same random numbers for all: the differences are then those of the curves.
         samples = bridge.sample(chain.times[[k]], len(target), generator(seed, "choice", k))[0]
         scores.append(energy_distance(samples / unit, target / unit))

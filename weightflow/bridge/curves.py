@@ -1,4 +1,4 @@
-"""Paths of particles through the snapshots, as cubic polynomials in each interval.
+"""Curves of particles through the snapshots, as bends of the straight line in each interval.
 
 Between two snapshots, over s in [0, 1], every curve is the straight line and a bend,
 
@@ -6,38 +6,55 @@ Between two snapshots, over s in [0, 1], every curve is the straight line and a 
 
 where h is the interval's length, m_0 and m_1 are a spline's derivatives at its ends, and c is the share of the bend:
 for c = 1 this is the spline itself, in Hermite's form, and for c = 0 the straight line (McCann). The spline is cubic or
-monotone (pchip, Fritsch & Butland 1984), and it joins either the particle's own positions or the means of the cloud,
+monotone (pchip, Fritsch & Butland 1984), and it joins either the particle's own positions or the means of the clouds,
 whose bend all particles then take. Real snapshots follow smooth means, while a single particle's chain of
 partners is noisy, and the means are noisy too: half the bend of the means' cubic did best of what was tried.
+
+A particle is followed through the snapshots near an interval only: a cubic spline forgets a knot by a factor of 3.7
+with each knot between, and a monotone one at the second, so that nothing grows with the square of the times.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
+from weightflow.bridge.chain import Chain
 from weightflow.bridge.options import Curve
 
 FREE_ENDS = 6  # from so many knots on a cubic may choose its end's curvature (not-a-knot); with fewer it overshoots
+REACH = {True: 2, False: 16}  # knots on either side that a monotone and a cubic curve depend on, the latter to 1e-9
 
 
-def coefficients(
-    curve: Curve, times: Float[np.ndarray, "time"], track: Float[np.ndarray, "time pair dim"]
-) -> Float[np.ndarray, "interval pair power dim"]:
-    """Return the polynomials of s, lowest power first, of the particles that are at `track` at `times`."""
-    move = np.diff(track, axis=0)
-    first, second = _bend(curve, times, track)
-    return np.stack(np.broadcast_arrays(track[:-1], move + first, -2 * first - second, first + second), axis=2)
+def bends(curve: Curve, chain: Chain, intervals: Sequence[int]) -> Float[np.ndarray, "side interval end #pair #dim"]:
+    """Return a and b of the particles that pass through some intervals; one bend for all where they share it.
+
+    Of the two sides, the first holds the particles of the earlier snapshot, in its order, the second those of the
+    later one; there is only one where both are the same.
+    """
+    if curve is Curve.STRAIGHT or len(chain.times) < 3:
+        return np.zeros((1, len(intervals), 2, 1, 1))
+    if curve.of_means:
+        means = chain.clouds.mean(axis=1, keepdims=True)
+        slopes = _slopes(curve, chain.times, means)
+        return np.stack([_bend(curve, chain.times, means, slopes, k) for k in intervals])[None]
+    sides = range(1 if chain.one_to_one else 2)
+    return np.stack([[_particle_bend(curve, chain, k + side, k) for k in intervals] for side in sides])
+
+
+def _particle_bend(curve: Curve, chain: Chain, snapshot: int, interval: int) -> Float[np.ndarray, "end pair dim"]:
+    """Return the bend, in one interval, of the particles of a snapshot at its ends."""
+    near = chain.around(snapshot, REACH[curve.monotone])
+    first = near.start
+    times, track = chain.times[near], chain.track(snapshot, near)
+    return _bend(curve, times, track, _slopes(curve, times, track), interval - first)
 
 
 def _bend(
-    curve: Curve, times: np.ndarray, track: np.ndarray
-) -> tuple[Float[np.ndarray, "interval _ dim"], Float[np.ndarray, "interval _ dim"]]:
-    knots = track.mean(axis=1, keepdims=True) if curve.of_means else track
-    if curve is Curve.STRAIGHT or len(times) < 3:
-        return np.zeros((len(times) - 1, 1, 1)), np.zeros((len(times) - 1, 1, 1))
-    slopes, move = _slopes(curve, times, knots), np.diff(knots, axis=0)
-    length = np.diff(times)[:, None, None]
-    return curve.share * (length * slopes[:-1] - move), curve.share * (length * slopes[1:] - move)
+    curve: Curve, times: np.ndarray, knots: np.ndarray, slopes: np.ndarray, k: int
+) -> Float[np.ndarray, "end _ dim"]:
+    return curve.share * ((times[k + 1] - times[k]) * slopes[k : k + 2] - (knots[k + 1] - knots[k]))
 
 
 def _slopes(curve: Curve, times: np.ndarray, knots: np.ndarray) -> Float[np.ndarray, "time _ dim"]:

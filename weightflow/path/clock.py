@@ -7,6 +7,7 @@ the rate that it had at the end.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -30,7 +31,7 @@ class Clock:
     ) -> "Clock":
         """Run faster where the path `tokens` moves faster; `stretch` from 0 (not at all) to below 1."""
         spans = np.diff(times)
-        lengths = np.sqrt((np.diff(tokens, axis=0) ** 2).sum((1, 2)))
+        lengths = np.array([np.linalg.norm(after - before) for before, after in pairwise(tokens)])
         total = lengths.sum()
         share = lengths / total if total > 0 else spans / spans.sum()
         marks = np.cumsum((1 - stretch) * spans / spans.sum() + stretch * share)

@@ -5,6 +5,7 @@ is either the teacher, a path that fits the data at all times, or the spline thr
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +14,8 @@ from scipy.interpolate import CubicSpline
 from weightflow.anchors import Anchors
 from weightflow.path.clock import Clock
 
-TABLE_SIZE = 1025
+MARKS = 257  # a field is solved with tens of steps: what it could not follow need not be tabulated
+MAX_VALUES = 4_000_000  # knots and coefficients of a spline held at once; the tables are in single precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,15 +39,30 @@ class ReferencePath:
         cls, times: Float[np.ndarray, "point"], tokens: Float[np.ndarray, "point token width"], stretch: float
     ) -> "ReferencePath":
         """Interpolate weights given at dense physical `times` by a cubic spline on their own clock."""
-        clock = Clock.by_length(times, tokens, stretch)
-        spline = CubicSpline(clock(times), tokens.astype(np.float64))
-        marks = np.linspace(0.0, 1.0, TABLE_SIZE)
-        return cls(clock, marks, spline(marks).astype(np.float32), spline(marks, 1).astype(np.float32))
+        return cls._splined(times, tokens, stretch, "not-a-knot")
 
     @classmethod
     def through(cls, anchors: Anchors, stretch: float) -> "ReferencePath":
         """Join the anchors by a natural cubic spline."""
-        clock = Clock.by_length(anchors.times, anchors.tokens, stretch)
-        spline = CubicSpline(clock(anchors.times), anchors.tokens.astype(np.float64), bc_type="natural")
-        marks = np.linspace(0.0, 1.0, TABLE_SIZE)
-        return cls(clock, marks, spline(marks).astype(np.float32), spline(marks, 1).astype(np.float32))
+        return cls._splined(anchors.times, anchors.tokens, stretch, "natural")
+
+    @classmethod
+    def _splined(
+        cls,
+        times: Float[np.ndarray, "point"],
+        tokens: Float[np.ndarray, "point token width"],
+        stretch: float,
+        ends: Literal["not-a-knot", "natural"],
+    ) -> "ReferencePath":
+        """Tabulate a cubic spline, some weights after the others: its coefficients take ten times what it is given."""
+        clock = Clock.by_length(times, tokens, stretch)
+        knots, marks = clock(times), np.linspace(0.0, 1.0, MARKS)
+        flat = tokens.reshape(len(tokens), -1)
+        path, velocity = (np.empty((MARKS, flat.shape[1]), dtype=np.float32) for _ in range(2))
+        chunk = max(1, MAX_VALUES // (5 * len(knots)))
+        for first in range(0, flat.shape[1], chunk):
+            some = slice(first, first + chunk)
+            spline = CubicSpline(knots, flat[:, some].astype(np.float64), bc_type=ends)
+            path[:, some], velocity[:, some] = spline(marks), spline(marks, 1)
+        shape = (MARKS, *tokens.shape[1:])
+        return cls(clock, marks, path.reshape(shape), velocity.reshape(shape))

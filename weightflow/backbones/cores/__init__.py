@@ -1,7 +1,8 @@
 """Cores: networks that read one value after the other, one file for each.
 
 A core is a pure function of its matrices, one for each of its `layers`, with a leading axis for the stack of weights.
-`bind` prepares them once for a walk over the species.
+The first layer reads values and places; the backbone, which knows them, applies it. `bind` prepares the others once for
+a walk over the species.
 """
 
 from typing import Annotated, Any, Protocol, runtime_checkable
@@ -22,14 +23,18 @@ __all__ = ["GRU", "Core", "Transformer", "Walk"]
 class Walk(Protocol):
     """A core with its weights, ready to walk over the species."""
 
-    def read(self, features: Float[Tensor, "stack draw species feature"]) -> Float[Tensor, "stack draw species hidden"]:
-        """Read whole sequences of encoded values; the k-th answer depends on the first k alone."""
+    def read(self, inputs: Float[Tensor, "stack species draw row"]) -> Float[Tensor, "stack species draw hidden"]:
+        """Read whole sequences of what the first layer gave; the k-th answer depends on the first k alone."""
         ...
 
     def start(self, draws: int) -> Any:
         """Return the state before the first species."""
         ...
 
-    def step(self, features: Float[Tensor, "stack draw feature"], state: Any) -> tuple[Tensor, Any]:
-        """Read one encoded value; return what the next conditional is made of, (stack, draw, hidden), and the state."""
+    def step(self, inputs: Float[Tensor, "stack draw row"], state: Any) -> tuple[Tensor, Any]:
+        """Read what the first layer gave for one species.
+
+        Returns:
+            what the next conditional is made of, shape (stack, draw, hidden), and the state.
+        """
         ...

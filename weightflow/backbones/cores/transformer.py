@@ -48,7 +48,7 @@ class Transformer(Options):
         return Layer("embed", h, features), *blocks
 
     def bind(self, matrices: Sequence[Tensor]) -> "TransformerWalk":
-        """Take the matrices of `layers`, each of shape (stack, rows, fan_in + 1), the bias last."""
+        """Take the matrices of the blocks, each of shape (stack, rows, fan_in + 1), the bias last."""
         return TransformerWalk(tuple((m[..., :-1].mT, m[..., None, :, -1]) for m in matrices), self.heads)
 
 
@@ -59,31 +59,32 @@ class TransformerWalk:
     parts: tuple[tuple[Tensor, Tensor], ...]
     heads: int
 
-    def read(self, features: Tensor) -> Tensor:
-        """Read whole sequences of encoded values, (stack, draw, species, feature), each under a causal mask."""
-        shape = (features.shape[1], features.shape[2])
-        return self._walk(features.flatten(1, 2), shape, ())[0].unflatten(1, shape)
+    def read(self, inputs: Tensor) -> Tensor:
+        """Read whole sequences of embeddings, (stack, species, draw, hidden), each under a causal mask."""
+        shape = (inputs.shape[1], inputs.shape[2])
+        return self._walk(inputs.flatten(1, 2), shape, ())[0].unflatten(1, shape)
 
     def start(self, draws: int) -> Memory:
         """Nothing to attend to."""
         return ()
 
-    def step(self, features: Tensor, state: Memory) -> tuple[Tensor, Memory]:
-        """Read one encoded value, attend to all before it and to itself."""
-        return self._walk(features, (features.shape[1], 1), state)
+    def step(self, inputs: Tensor, state: Memory) -> tuple[Tensor, Memory]:
+        """Read one embedding, attend to all before it and to itself."""
+        return self._walk(inputs, (1, inputs.shape[1]), state)
 
-    def _walk(self, features: Tensor, shape: tuple[int, int], state: Memory) -> tuple[Tensor, Memory]:
-        """Read (stack, draw x species, feature); `shape` says how many draws and species they are."""
-        x = self._linear(0, features)
+    def _walk(self, x: Tensor, shape: tuple[int, int], state: Memory) -> tuple[Tensor, Memory]:
+        """Read (stack, species x draw, hidden); `shape` says how many species and draws they are."""
         memory: list[tuple[Tensor, Tensor]] = []
-        for block in range((len(self.parts) - 1) // 4):
-            first = 1 + 4 * block
+        for block in range(len(self.parts) // 4):
+            first = 4 * block
             query, key, value = (self._split(part, shape) for part in self._linear(first, _norm(x)).chunk(3, -1))
             if state:
                 key, value = torch.cat([state[block][0], key], -2), torch.cat([state[block][1], value], -2)
             memory.append((key, value))
-            attended = scaled_dot_product_attention(query, key, value, is_causal=shape[1] > 1)
-            x = x + self._linear(first + 1, attended.transpose(-2, -3).flatten(-2).flatten(1, 2))
+            # with one axis for stack and draw torch takes a kernel that holds no table of species by species
+            q, k, v = (part.flatten(0, 1) for part in (query, key, value))
+            attended = scaled_dot_product_attention(q, k, v, is_causal=shape[0] > 1).unflatten(0, query.shape[:2])
+            x = x + self._linear(first + 1, attended.permute(0, 3, 1, 2, 4).flatten(3).flatten(1, 2))
             x = x + self._linear(first + 3, gelu(self._linear(first + 2, _norm(x))))
         return _norm(x), tuple(memory)
 
@@ -92,7 +93,7 @@ class TransformerWalk:
         return torch.baddbmm(bias, x, matrix)
 
     def _split(self, x: Tensor, shape: tuple[int, int]) -> Tensor:
-        return x.unflatten(1, shape).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+        return x.unflatten(1, shape).unflatten(-1, (self.heads, -1)).permute(0, 2, 3, 1, 4)
 
 
 def _norm(x: Tensor) -> Tensor:

@@ -58,6 +58,22 @@ class Logistic(Mixture):
         tail = (mixture.log_weights + logsigmoid(-edge)).logsumexp(-1)
         return torch.cat([self._log_mass(mixture, grid[..., :-1, :]), tail], -2).mT
 
+    def mean_cumulative(
+        self, params: Float[Tensor, "stack draw 1 row"], weights: Float[Tensor, "stack draw"], states: int
+    ) -> Float[Tensor, "stack state"]:
+        """Sum over weighted draws of the probability of at most 0, 1, .. states - 2, of this head's one species.
+
+        Components and draws are one axis, so that one product sums over both.
+        """
+        mixture = self._components(params)
+        counts = torch.arange(states - 1, dtype=torch.float64, device=params.device)
+        edges = self._standardised(counts[:, None] + 0.5)[None, :, 0].to(params.dtype)
+        rate = (-mixture.log_scales).exp()
+        shares = (weights[..., None, None] * mixture.log_weights.exp()).flatten(1)
+        rates, offsets = rate.flatten(1), (rate * mixture.means).flatten(1)
+        places = torch.baddbmm(offsets[..., None], rates[..., None], edges.expand(len(rates), 1, -1), beta=-1)
+        return (shares[:, None] @ places.sigmoid_())[:, 0]
+
     def quantile(
         self, params: Float[Tensor, "*shape species row"], u: Float[Tensor, "*shape species"]
     ) -> Float[Tensor, "*shape species"]:

@@ -80,6 +80,13 @@ class Softmax(Options):
         logits = torch.cat([params, tail.to(params.dtype).expand(*params.shape[:-1], -1)], -1)
         return logits - self._log_norm(params)[..., None]
 
+    def mean_cumulative(
+        self, params: Float[Tensor, "stack draw 1 row"], weights: Float[Tensor, "stack draw"], states: int
+    ) -> Float[Tensor, "stack state"]:
+        """Sum over weighted draws of the probability of at most 0, 1, .. states - 2, of this head's one species."""
+        masses = self.log_masses(params[:, :, 0], states).exp()
+        return (weights[:, None] @ masses)[:, 0, :-1].cumsum(-1)
+
     def quantile(
         self, params: Float[Tensor, "*shape species row"], u: Float[Tensor, "*shape species"]
     ) -> Float[Tensor, "*shape species"]:
