@@ -13,6 +13,9 @@ from weightflow.bridge import Bridge, BridgeOptions, Curve, build_bridge
 from weightflow.data import Dataset, Protocol, Snapshots, Split, leave_one_out
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.evaluation import (
+    FLOOR_LEVEL,
+    FLOOR_POWER,
+    SHIFT,
     BridgeSamples,
     ChosenBridge,
     McCann,
@@ -23,6 +26,8 @@ from weightflow.evaluation import (
     baselines,
     evaluate,
     floor_p_value,
+    floor_power,
+    held_out_score,
     summary,
     verdict,
 )
@@ -544,10 +549,10 @@ class Normal:
         return self.scale * (noise + self.shift)
 
 
-def normal_parts(n: int, seed: int, scale: float = 1.0) -> list[Snapshots]:
-    """Two held-out parts of two and one snapshots, which differ in size."""
+def normal_parts(n: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> list[Snapshots]:
+    """Two held-out parts of two and one snapshots, which differ in size; `shift` is of the first species."""
     rng = np.random.default_rng([7, seed])
-    clouds = [scale * rng.standard_normal((n + i, 3)) for i in range(3)]
+    clouds = [scale * (rng.standard_normal((n + i, 3)) + np.array([shift, 0, 0])) for i in range(3)]
     return [Snapshots(np.array([1.0, 2.0]), tuple(clouds[:2])), Snapshots(np.array([3.0]), tuple(clouds[2:]))]
 
 
@@ -556,6 +561,57 @@ def test_a_perfect_model_is_told_from_the_data_as_seldom_as_the_level_says():
     for level in (0.1, 0.5):
         low, high = binom.ppf([0.001, 0.999], len(p), level)
         assert low <= (p <= level).sum() <= high
+
+
+def test_the_power_is_how_often_a_shift_of_a_quarter_deviation_is_seen():
+    """In 150 and 40 samples, against the frequency among data sets that are really shifted."""
+    for n in (150, 40):
+        shifted = [normal_parts(n, seed, shift=SHIFT) for seed in range(80)]
+        seen = np.mean([floor_p_value(Normal(), p, i, permutations=99) < FLOOR_LEVEL for i, p in enumerate(shifted)])
+        power = np.mean([floor_power(Normal(), normal_parts(n, 0), seed) for seed in range(3)])
+        assert power == pytest.approx(seen, abs=0.17)  # three deviations of 80 cases
+
+
+def test_ten_samples_a_time_cannot_vouch_for_a_model_and_a_thousand_can():
+    """A model that is half a deviation off passes with ten samples, most often; but then the power is small."""
+    few = [floor_p_value(Normal(shift=0.5), normal_parts(10, seed)[1:], seed, permutations=99) for seed in range(20)]
+    assert np.mean(np.array(few) >= FLOOR_LEVEL) > 0.4
+    assert floor_power(Normal(shift=0.5), normal_parts(10, 0), 0) < 0.5 < FLOOR_POWER
+    assert floor_power(Normal(), normal_parts(1000, 0), 0) >= FLOOR_POWER
+    assert floor_p_value(Normal(), normal_parts(1000, 0), 0, permutations=99) >= FLOOR_LEVEL
+
+
+def test_the_power_leaves_out_what_never_varies():
+    class Still(Normal):
+        """Two species that vary and one that does not."""
+
+        def sample(self, times: np.ndarray, n: int, seed: int, *, independent: bool = False) -> np.ndarray:
+            x = super().sample(times, n, seed, independent=independent)
+            return np.stack([x[..., 0], x[..., 1], np.full_like(x[..., 2], 4.0)], axis=-1)
+
+    parts = normal_parts(100, 0)
+    assert 0.3 < floor_power(Still(), parts, 0) < 0.9
+    still = Snapshots(np.array([1.0]), (np.full((9, 2), 3.0),))
+    assert floor_power(Nearest(still), [still], 0) == 1.0
+
+
+def test_the_held_out_score_of_a_sorted_file_is_that_of_all_its_cells():
+    """Half of the cells are of one type, and stand first in the file; who knows these alone must lose."""
+    cells = np.concatenate([Drifting().sample(np.array([place]), 3000, i)[0] for i, place in enumerate((0.0, 9.0))])
+    held_out = Snapshots(np.array([0.0]), (cells,))
+
+    class Types:
+        def __init__(self, *places: float) -> None:
+            self.places = places
+
+        def log_prob(self, x: np.ndarray, t: float) -> torch.Tensor:
+            one = [Drifting().log_prob(x[None], np.array([place]))[0] for place in self.places]
+            return torch.logsumexp(torch.stack(one), 0) - np.log(len(one))
+
+    first, both = (held_out_score(Types(*places), held_out, held_out) for places in ((0.0,), (0.0, 9.0)))
+    entropy = 1 + np.log(2 * np.pi) + np.log(2)
+    assert both.score == pytest.approx(entropy, abs=0.1)
+    assert first.score == pytest.approx(1 + np.log(2 * np.pi) + 81 / 2, rel=0.1)  # two nines off, in half of all
 
 
 def test_a_wrong_model_is_told_from_the_data_at_all_times_together():

@@ -134,7 +134,7 @@ def report() -> Report:
 def rich(report) -> Report:
     """What a search of several criteria with repeats leaves."""
     chosen, trials = make_front((Criterion.SCORE, Criterion.SECONDS))
-    again = (Repeated(3, (5.31, 5.4, 5.36)), Repeated(1, (5.2, 5.3)), Repeated(9, (5.25,)))
+    again = (Repeated(3, 4.9, (5.31, 5.4, 5.36)), Repeated(1, 5.0, (5.2, 5.3)), Repeated(9, 5.1, (), failed=3))
     decision = "The held-out data cannot be told from the model's samples (energy distance, p = 0.31 at level 0.05)."
     return dataclasses.replace(report, trials=trials, front=chosen, repeats=again, floor_decision=decision)
 
@@ -214,7 +214,7 @@ def test_every_picture_has_words_for_those_who_cannot_see_it_and_a_dark_twin(pag
 def test_facts_verdicts_scores_trials_configuration_and_commands_are_told(plain_page, report):
     words = re.sub(r"\s+", " ", plain_page)
     assert "Pareto" not in words
-    assert "Means over seeds" not in words
+    assert "Means over fresh seeds" not in words
     assert "moving cloud &lt;&amp;&gt;" in words
     assert words.count("The model&#39;s mean ") == len(report.scores.metrics)
     for text in (
@@ -293,16 +293,24 @@ def test_retries_are_told_and_repeats_are_never_the_best():
 
 
 def test_repeats_are_ranked_by_their_means_and_the_overlap_of_intervals_is_told():
-    low, high = Repeated(4, (1.0, 1.1, 1.05)), Repeated(2, (9.0, 9.1, 9.05))
-    near, single = Repeated(7, (1.0, 1.2, 1.1)), Repeated(8, (1.06,))
+    low, high = Repeated(4, 0.2, (1.0, 1.1, 1.05)), Repeated(2, 0.1, (9.0, 9.1, 9.05))
+    near, single = Repeated(7, 0.9, (1.0, 1.2, 1.1)), Repeated(8, 0.9, (1.06,))
     assert [row.number for row in repeat_rows((high, low))] == [4, 2]
     row = repeat_rows((high, low))[0]
     assert (row.mean, row.margin, row.best) == ("1.0500", "±0.12", True)
-    assert compared((high, low)).startswith("Trial 4 has the lowest mean, 1.0500 ± 0.12, trial 2 the next, 9.0500 ±")
+    assert compared((high, low)).startswith(
+        "By fresh seeds alone, trial 4 has the lowest mean, 1.0500 ± 0.12, trial 2 the next, 9.0500 ±"
+    )
     assert "do not overlap" in compared((high, low))
     assert "intervals overlap" in compared((high, near, low))
     assert "no interval" in compared((single, low))
     assert compared((low,)) == ""
+    lost = Repeated(3, 0.5, (), failed=3)
+    assert [row.number for row in repeat_rows((lost, high, low))] == [4, 2, 3]
+    assert compared((low, lost)) == (
+        "Trial 3: no fresh seed finished (3 failed); 0.5000 is the score that it was chosen by."
+    )
+    assert repeats((lost, high)).png(DARK).startswith(PNG)
     assert repeats((single, low, high)).png(LIGHT).startswith(PNG)
 
 

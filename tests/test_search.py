@@ -126,7 +126,7 @@ def test_the_best_are_repeated_to_their_ends_though_the_budget_is_used_up(
     best = min((trial for trial in before if trial.state is TrialState.FINISHED), key=lambda trial: trial.score or 0.0)
     assert after[4].repeat_of == best.number
     assert after[4].score != best.score
-    assert len(re.findall(r"Trial \d has score \S+ ± \S+ over 2 seeds", done.stdout)) == len(after[4:])
+    assert len(re.findall(r"Trial \d: \S+, 1 fresh seed\.", done.stdout)) == len(after[4:])
 
 
 def test_a_search_ends_once_its_best_trial_cannot_be_told_from_a_perfect_one(

@@ -4,13 +4,16 @@ from weightflow.evaluation.baselines import BridgeSamples, ChosenBridge, McCann,
 from weightflow.evaluation.density import Density
 from weightflow.evaluation.floor import Floor, check_scorable
 from weightflow.evaluation.held_out import HeldOut, held_out_score
-from weightflow.evaluation.indistinct import floor_p_value
+from weightflow.evaluation.indistinct import FLOOR_LEVEL, FLOOR_POWER, SHIFT, floor_p_value, floor_power
 from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate
 from weightflow.evaluation.scores import Interval, Scores
 from weightflow.evaluation.verdict import summary, verdict
 
 __all__ = [
+    "FLOOR_LEVEL",
+    "FLOOR_POWER",
+    "SHIFT",
     "BridgeSamples",
     "ChosenBridge",
     "Density",
@@ -26,6 +29,7 @@ __all__ = [
     "check_scorable",
     "evaluate",
     "floor_p_value",
+    "floor_power",
     "held_out_score",
     "summary",
     "verdict",

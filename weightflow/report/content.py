@@ -42,7 +42,7 @@ class Report:
         title: heading of the page.
         seed: of the samples that are drawn for pictures.
         front: of trials that no other one beats, where there was more than the score to minimise.
-        repeats: configurations that were trained with several seeds.
+        repeats: configurations that were trained with fresh seeds.
         floor_decision: a sentence: whether the best trial's held-out data can be told from the sampling floor, and by
             which test at which level.
     """

@@ -80,10 +80,12 @@ class FrontRow:
 
 @dataclass(frozen=True)
 class RepeatRow:
-    """One configuration that was trained with several seeds."""
+    """One configuration that was trained with fresh seeds; `chosen_by` is the score that it was chosen by."""
 
     number: int
+    chosen_by: str
     scores: tuple[str, ...]
+    failed: int
     mean: str
     margin: str
     best: bool
@@ -211,8 +213,10 @@ def repeat_rows(repeats: Sequence[Repeated]) -> tuple[RepeatRow, ...]:
     return tuple(
         RepeatRow(
             one.number,
+            f"{one.chosen_by:.4f}",
             tuple(f"{score:.4f}" for score in one.scores),
-            f"{one.mean:.4f}",
+            one.failed,
+            NOTHING if one.mean is None else f"{one.mean:.4f}",
             "" if one.half is None else f"±{margin(one.half)}",
             rank == 0,
         )
@@ -221,12 +225,25 @@ def repeat_rows(repeats: Sequence[Repeated]) -> tuple[RepeatRow, ...]:
 
 
 def compared(repeats: Sequence[Repeated]) -> str:
-    """Say whether the interval of the best mean overlaps that of the second best; empty if there are no two."""
-    if len(repeats) < 2:
-        return ""
-    best, second = _ranked(repeats)[:2]
-    text = f"Trial {best.number} has the lowest mean, {_mean(best)}, trial {second.number} the next, {_mean(second)}"
-    if best.half is None or second.half is None:
+    """Say whether the interval of the best mean overlaps that of the second best, and what could not be repeated."""
+    ranked = _ranked(repeats)
+    having = [one for one in ranked if one.mean is not None]
+    alone = "" if len(having) < 2 else _apart(*having[:2])
+    return " ".join(text for text in (alone, *_lost(ranked)) if text)
+
+
+def _lost(repeats: Sequence[Repeated]) -> Iterator[str]:
+    for one in repeats:
+        if one.failed:
+            yield f"Trial {one.number}: {one.told}."
+
+
+def _apart(best: Repeated, second: Repeated) -> str:
+    text = (
+        f"By fresh seeds alone, trial {best.number} has the lowest mean, {_mean(best)}, "
+        f"trial {second.number} the next, {_mean(second)}"
+    )
+    if best.mean is None or second.mean is None or best.half is None or second.half is None:
         return f"{text}; where there is only one seed, there is no interval to compare."
     if best.mean + best.half >= second.mean - second.half:
         return f"{text}. Their 95 % intervals overlap: these seeds do not tell for certain which one is better."
@@ -234,11 +251,11 @@ def compared(repeats: Sequence[Repeated]) -> str:
 
 
 def _ranked(repeats: Sequence[Repeated]) -> list[Repeated]:
-    return sorted(repeats, key=lambda one: one.mean)
+    return sorted(repeats, key=lambda one: one.rank)
 
 
 def _mean(one: Repeated) -> str:
-    return f"{one.mean:.4f}" if one.half is None else f"{one.mean:.4f} ± {margin(one.half)}"
+    return f"{one.mean:.4f}" + ("" if one.half is None else f" ± {margin(one.half)}")
 
 
 def _params(trial: TrialRecord, varied: set[str]) -> Params:

@@ -31,11 +31,7 @@ def print_outcome(console: Console, outcome: Outcome, mlflow: Path) -> None:
     if outcome.front is not None:
         _print_front(console, outcome.front)
     for repeated in outcome.repeats:
-        half = "" if repeated.half is None else f" ± {repeated.half:.4f}"
-        console.print(
-            f"Trial {repeated.number} has score {repeated.mean:.4f}{half} over {len(repeated.scores)} seeds.",
-            highlight=False,
-        )
+        console.print(f"Trial {repeated.number}: {repeated.told}.", highlight=False)
     if outcome.decision:
         console.print(outcome.decision, highlight=False)
     if "model" in outcome.tracked:
