@@ -15,7 +15,8 @@ from weightflow.bridge import Bridge, BridgeOptions, Curve
 from weightflow.data import Protocol, Snapshots, Split
 from weightflow.errors import InputError
 from weightflow.evaluation import baselines, evaluate
-from weightflow.evaluation.verdict import OWNERS, figure
+from weightflow.evaluation.scores import VARIANTS
+from weightflow.evaluation.verdict import NAMES, OWNERS, figure
 from weightflow.report import Model, Report, write_report
 from weightflow.report.picture import Picture
 from weightflow.report.plots.errors import errors
@@ -328,7 +329,7 @@ def test_fronts_of_any_size_and_number_of_criteria_are_drawn(criteria, size):
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_lines_and_words_stand_out_from_the_background(theme):
-    for name in ("model", "mccann", "bridge", "mixture", "nearest"):
+    for name in ("model", "mccann", "bridge", "mixture", "nearest", "persistence"):
         assert contrast(theme.colour(name), theme.background) > 2.9
     assert contrast(theme.ink, theme.background) > 12
     assert contrast(theme.muted, theme.background) > 4.5
@@ -346,7 +347,7 @@ def contrast(first: str, second: str) -> float:
     "unusual",
     [
         {"every": 2, "n_times": 3, "counts": False},  # one scored time
-        {"every": 3, "n_times": 4, "dim": 8},  # more species than are shown, no heat map
+        {"every": 3, "n_times": 4, "dim": 12},  # more species than are shown, no heat map
         {"dim": 1, "counts": False, "protocol": Protocol.FORECAST},
         {"protocol": Protocol.PAPER},
     ],
@@ -355,6 +356,20 @@ def test_unusual_data_are_drawn_without_a_warning(unusual, tmp_path):
     drawn = write_report(tmp_path / "report.html", make_report(**unusual))
     assert {file.stem for file in drawn} >= set(PICTURES) - {"marginals"}
     outline((tmp_path / "report.html").read_text())
+
+
+def test_variants_stand_after_the_alternatives_and_many_dimensions_are_explained(report, tmp_path):
+    methods = {"direct": report.scores.methods["model"], **report.scores.methods}
+    rows = score_rows(dataclasses.replace(report.scores, methods=methods))
+    order = ["model", "nearest", "persistence", "mixture", "mccann", "bridge", "direct", "floor"]
+    assert [row.method for row in rows] == order
+    assert [row.label for row in rows if "variant" in row.label] == ["variant of the model: direct path, no field"]
+    many = make_report(every=3, n_times=4, dim=12)
+    write_report(tmp_path / "report.html", many)
+    text = (tmp_path / "report.html").read_text()
+    assert "reward too little spread" in text
+    assert "shrunk truth" in text
+    assert not any(cell.best for row in score_rows(many.scores) if row.method == "shrunk_truth" for cell in row.cells)
 
 
 def test_a_model_trained_without_a_search_is_reported_in_words(report, tmp_path):
@@ -382,10 +397,15 @@ def test_why_importances_cannot_be_told_is_said(report, study, words):
 
 def test_every_method_that_a_search_scores_has_a_name_a_line_and_a_colour(report):
     chosen = Bridge.between(report.split.seen, BridgeOptions(curve=Curve.PCHIP, width=0.5))
-    scored = {*baselines(report.split.seen, chosen), "weights_line", "direct"}
-    assert "chosen_bridge" in scored
-    assert scored == set(OWNERS)
-    assert scored | {"model", "floor"} == set(STYLES) == set(LIGHT.methods) == set(DARK.methods)
+    alternatives = {*baselines(report.split.seen, chosen)}
+    assert {"chosen_bridge", "persistence"} <= alternatives
+    assert alternatives == set(OWNERS) == set(NAMES)
+    assert (
+        {*alternatives, *VARIANTS, "model", "shrunk_truth", "floor"}
+        == set(STYLES)
+        == set(LIGHT.methods)
+        == set(DARK.methods)
+    )
 
 
 def test_bins_of_marginals_follow_each_species_kind_and_leave_out_what_is_rare(report):

@@ -1,6 +1,14 @@
 """Scores of samplers against held-out data, beside baselines and the sampling floor."""
 
-from weightflow.evaluation.baselines import BridgeSamples, ChosenBridge, McCann, Mixture, Nearest, baselines
+from weightflow.evaluation.baselines import (
+    BridgeSamples,
+    ChosenBridge,
+    McCann,
+    Mixture,
+    Nearest,
+    Persistence,
+    baselines,
+)
 from weightflow.evaluation.density import Density
 from weightflow.evaluation.floor import Floor, check_scorable
 from weightflow.evaluation.held_out import HeldOut, held_out_score
@@ -23,6 +31,7 @@ __all__ = [
     "McCann",
     "Mixture",
     "Nearest",
+    "Persistence",
     "Sampler",
     "Scores",
     "baselines",

@@ -10,9 +10,12 @@ from weightflow.evaluation.density import Density, log_densities
 from weightflow.evaluation.floor import Floor, count_groups, scored_samples
 from weightflow.evaluation.measured import Measured, count_repetitions
 from weightflow.evaluation.sampler import Sampler, draw
-from weightflow.evaluation.scores import FLOOR, Scores
+from weightflow.evaluation.scores import FLOOR, SHRUNK, Scores
 from weightflow.metrics import NLL, Estimate, Metric, applicable, estimate_nll
 from weightflow.rng import derive_seed
+from weightflow.types import Kind
+
+MANY_DIMENSIONS = 10  # from here on transport between finite clouds can prefer half the spread to the true one
 
 
 def evaluate(
@@ -28,7 +31,8 @@ def evaluate(
     At each time min(draws, test samples) samples of the model meet as many of the data (both chosen by the seed),
     because most distances between finite samples depend on the sizes of both. Each sampler is drawn from twice or more
     (see `weightflow.evaluation.measured`), and its score is the mean. Methods that have a density are scored by the
-    negative log-likelihood of the same data as well.
+    negative log-likelihood of the same data as well. From `MANY_DIMENSIONS` species on, the floor's first sample at
+    half its spread is scored too, as `shrunk_truth`: metrics by which it is not worse than the floor say little there.
 
     The intervals of `Scores` tell how much the means would change with other samples of the same sizes, of the method
     as it was fitted and of the data. What another fit, with other data or another seed, would change they do not tell.
@@ -46,8 +50,9 @@ def evaluate(
         InputError: a metric does not fit the data, a name is taken, or a test snapshot is too small.
         WeightFlowError: a sampler returned something of another shape, or not finite.
     """
-    if FLOOR in samplers:
-        raise InputError(f"`{FLOOR}` is the name of the sampling floor; call that sampler something else.")
+    for name in (FLOOR, SHRUNK):
+        if name in samplers:
+            raise InputError(f"`{name}` is the name of what the truth scores; call that sampler something else.")
     chosen, likelihood = _chosen(split, metrics)
     data = scored_samples(split, draws, seed)
     groups = count_groups(data, draws)
@@ -62,6 +67,9 @@ def evaluate(
     _tell(progress, FLOOR, len(samplers), len(samplers) + 1)
     compared = _compare(chosen, floor.first, floor.second)
     found[FLOOR] = {metric: Measured.once(each, floor.groups) for metric, each in compared.items()}
+    if split.test.dim >= MANY_DIMENSIONS:
+        compared = _compare(chosen, _shrunk(floor.first, split.test.kinds), floor.second)
+        found[SHRUNK] = {metric: Measured.once(each, floor.groups) for metric, each in compared.items()}
     return Scores(
         str(split.protocol),
         draws,
@@ -89,6 +97,13 @@ def _measure(
         samples = draw(name, sampler, test.times, draws, test.dim, own)
         repetitions.append(_compare(metrics, [x[: len(y)] for x, y in zip(samples, data, strict=True)], data))
     return {m.name: Measured.repeated([by[m.name] for by in repetitions], groups) for m in metrics}
+
+
+def _shrunk(clouds: Sequence[np.ndarray], kinds: Sequence[Kind]) -> list[np.ndarray]:
+    """Return the clouds at half their spread around their means; counts stay whole."""
+    counts = np.array([kind is Kind.COUNTS for kind in kinds])
+    halved = [(cloud + cloud.mean(axis=0)) / 2 for cloud in clouds]
+    return [np.where(counts, np.rint(cloud), cloud) for cloud in halved]
 
 
 def _chosen(split: Split | Fold, metrics: Sequence[str | Metric] | None) -> tuple[tuple[Metric, ...], bool]:

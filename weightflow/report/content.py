@@ -29,7 +29,7 @@ class Report:
     """What a search has left behind.
 
     Attributes:
-        scores: of the model, the baselines and the floor.
+        scores: of the model, the alternatives, the variants and the floor.
         split: what was seen and what was scored.
         model: the one that was scored as `model`.
         anchors_times: times of the anchors, which are marked on the path of the weights.

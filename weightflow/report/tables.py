@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from weightflow.evaluation import Interval, Scores
-from weightflow.evaluation.scores import FLOOR, MODEL
+from weightflow.evaluation.scores import FLOOR, MODEL, SHRUNK
 from weightflow.evaluation.verdict import figure
 from weightflow.metrics import Measure, described
 from weightflow.report.theme import STYLES
@@ -97,17 +97,21 @@ def score_columns(scores: Scores, unit: str) -> tuple[Column, ...]:
 
 
 def score_rows(scores: Scores) -> tuple[Row, ...]:
-    """Return a row for each method; the floor comes last and never counts as best."""
-    methods = [*(method for method in scores.methods if method != FLOOR), FLOOR]
+    """Return a row for each method, variants of the model after the alternatives; the truth never counts as best."""
     best = {metric: _best(scores, metric) for metric in scores.metrics}
     return tuple(
         Row(
             method,
-            STYLES[method].label if method in STYLES else method,
+            _label(scores, method),
             tuple(_cell(scores, method, metric, best[metric] == method) for metric in scores.metrics),
         )
-        for method in methods
+        for method in scores.ordered
     )
+
+
+def _label(scores: Scores, method: str) -> str:
+    label = STYLES[method].label if method in STYLES else method
+    return f"variant of the model: {label}" if method in scores.variants else label
 
 
 def _column(name: str, known: Measure | None, unit: str) -> Column:
@@ -115,7 +119,7 @@ def _column(name: str, known: Measure | None, unit: str) -> Column:
 
 
 def _best(scores: Scores, metric: str) -> str:
-    methods = [method for method in scores.scored(metric) if method != FLOOR]
+    methods = [method for method in scores.scored(metric) if method not in (FLOOR, SHRUNK)]
     return min(methods, key=lambda method: scores.mean(method, metric), default="")
 
 
