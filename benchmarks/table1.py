@@ -58,7 +58,7 @@ PUBLISHED = {
     "DeepRUOT": (0.178, 0.108, 0.137, 0.077, 0.052, 0.007, 0.051, 0.008, 0.327, 0.247),
     "WeightFlow": (0.110, 0.034, 0.082, 0.033, 0.048, 0.004, 0.049, 0.006, 0.051, 0.012),
 }
-NAMES = {"forecast": {"nearest": "persistence", "mccann": "drift"}}
+NAMES = {"forecast": {"mccann": "drift"}}
 
 
 def score_one(

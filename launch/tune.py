@@ -56,7 +56,7 @@ def tune(
         typer.Option(help="What is minimised: score, or several such as score,seconds,parameters (a Pareto front)."),
     ] = "score",
     repeats: Annotated[
-        int, typer.Option(min=1, help="Seeds for each of the three best configurations before one is called best.")
+        int, typer.Option(min=1, help="Seeds for each of the three best configurations; the fresh ones alone decide.")
     ] = 3,
     stop_at_floor: Annotated[
         bool, typer.Option(help="End once held-out data cannot be told from draws of the best trial.")

@@ -11,6 +11,7 @@ import pytest
 
 from weightflow.errors import InputError
 from weightflow.search.book import FILE, Book, best_points, read_book
+from weightflow.search.ending import Ending, floor_decision
 from weightflow.search.front import pareto_front
 from weightflow.search.plan import Plan
 from weightflow.search.space import Space
@@ -213,9 +214,66 @@ def test_the_best_are_repeated_with_other_seeds_and_ranked_by_their_means(tmp_pa
             book.repeat([1, 2], seeds=3)
     assert seen == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert [repeated.number for repeated in book.repeated()] == [2, 1]
-    assert book.repeated()[1].scores == (0.1, 0.9, 0.9)
+    assert book.repeated()[1].scores == (0.9, 0.9)  # without the lucky score that it was chosen by
+    assert book.repeated()[1].chosen_by == 0.1
     assert book.repeated()[0].half == 0
     assert [record.number for record in book.finished()] == [1, 2, 0]
+
+
+def test_the_mean_over_fresh_seeds_alone_decides(tmp_path: Path) -> None:
+    """With its own score trial 0 would have the mean 0.53 and win against 0.55."""
+    book = open_book(tmp_path, Plan(trials=2, scheduler=SchedulerName.NONE))
+    for score in (0.0, 0.55):
+        run(book, score)
+    book.repeat([0, 1], seeds=3)
+    while (record := book.next_repeat()) is not None:
+        report(book, record.number, {0: 0.8, 1: 0.55}[record.repeat_of or 0], 1, EPOCHS)
+    assert [(one.number, one.mean) for one in book.repeated()] == [(1, pytest.approx(0.55)), (0, pytest.approx(0.8))]
+
+
+def test_a_repeat_that_fails_is_made_up_for_and_no_configuration_vanishes(tmp_path: Path) -> None:
+    book = open_book(tmp_path, Plan(trials=3, scheduler=SchedulerName.NONE))
+    for score in (0.1, 0.2, 0.3):
+        run(book, score)
+    book.repeat([0, 1, 2], seeds=3)
+    failing = {(0, 1), *((1, seed) for seed in range(1, 9)), *((2, seed) for seed in range(2, 9))}
+    tried: list[tuple[int, int]] = []
+    while (record := book.next_repeat()) is not None:
+        tried.append((record.repeat_of or 0, book.seed_of(record.number)))
+        if tried[-1] in failing:
+            book.end(record.number, TrialState.FAILED, "it diverged")
+        else:
+            report(book, record.number, 0.4, 1, EPOCHS)
+    assert tried == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (2, 4)]
+    assert [(one.number, one.scores, one.failed) for one in book.repeated()] == [
+        (0, (0.4, 0.4), 1),
+        (2, (0.4,), 3),
+        (1, (), 3),
+    ]
+    assert [one.told for one in book.repeated()] == [
+        "0.4000 ± 0.0000, mean over 2 fresh seeds (1 failed)",
+        "0.4000, 1 fresh seed (3 failed)",
+        "no fresh seed finished (3 failed); 0.2000 is the score that it was chosen by",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("measured", "stops", "says"),
+    [
+        ({"floor_p": 0.05}, False, "can be told from"),
+        ({"floor_p": 0.6, "floor_power": 0.15, "floor_samples": 10}, False, "10 samples at the smallest held-out"),
+        ({"floor_p": 0.6, "floor_power": 0.95, "floor_samples": 1000}, True, "with power 0.95: no search could do"),
+    ],
+)
+def test_a_search_stops_at_the_floor_only_where_the_test_would_have_seen_an_error(
+    tmp_path: Path, measured: dict[str, float], stops: bool, says: str
+) -> None:
+    plan = Plan(trials=3, stop_at_floor=True)
+    book = open_book(tmp_path, plan)
+    best = run(book, 0.1, **measured)
+    assert Ending(book, plan, 1.0, 0.0).at_floor() is stops
+    assert bool(Ending(book, plan, 1.0, 0.0).reason()) is stops
+    assert says in floor_decision(best)
 
 
 def test_a_grid_is_tried_once_and_ends(tmp_path: Path) -> None:

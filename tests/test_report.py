@@ -15,7 +15,8 @@ from weightflow.bridge import Bridge, BridgeOptions, Curve
 from weightflow.data import Protocol, Snapshots, Split
 from weightflow.errors import InputError
 from weightflow.evaluation import baselines, evaluate
-from weightflow.evaluation.verdict import OWNERS, figure
+from weightflow.evaluation.scores import VARIANTS
+from weightflow.evaluation.verdict import NAMES, OWNERS, figure
 from weightflow.report import Model, Report, write_report
 from weightflow.report.picture import Picture
 from weightflow.report.plots.errors import errors
@@ -134,7 +135,7 @@ def report() -> Report:
 def rich(report) -> Report:
     """What a search of several criteria with repeats leaves."""
     chosen, trials = make_front((Criterion.SCORE, Criterion.SECONDS))
-    again = (Repeated(3, (5.31, 5.4, 5.36)), Repeated(1, (5.2, 5.3)), Repeated(9, (5.25,)))
+    again = (Repeated(3, 4.9, (5.31, 5.4, 5.36)), Repeated(1, 5.0, (5.2, 5.3)), Repeated(9, 5.1, (), failed=3))
     decision = "The held-out data cannot be told from the model's samples (energy distance, p = 0.31 at level 0.05)."
     return dataclasses.replace(report, trials=trials, front=chosen, repeats=again, floor_decision=decision)
 
@@ -214,7 +215,7 @@ def test_every_picture_has_words_for_those_who_cannot_see_it_and_a_dark_twin(pag
 def test_facts_verdicts_scores_trials_configuration_and_commands_are_told(plain_page, report):
     words = re.sub(r"\s+", " ", plain_page)
     assert "Pareto" not in words
-    assert "Means over seeds" not in words
+    assert "Means over fresh seeds" not in words
     assert "moving cloud &lt;&amp;&gt;" in words
     assert words.count("The model&#39;s mean ") == len(report.scores.metrics)
     for text in (
@@ -293,16 +294,24 @@ def test_retries_are_told_and_repeats_are_never_the_best():
 
 
 def test_repeats_are_ranked_by_their_means_and_the_overlap_of_intervals_is_told():
-    low, high = Repeated(4, (1.0, 1.1, 1.05)), Repeated(2, (9.0, 9.1, 9.05))
-    near, single = Repeated(7, (1.0, 1.2, 1.1)), Repeated(8, (1.06,))
+    low, high = Repeated(4, 0.2, (1.0, 1.1, 1.05)), Repeated(2, 0.1, (9.0, 9.1, 9.05))
+    near, single = Repeated(7, 0.9, (1.0, 1.2, 1.1)), Repeated(8, 0.9, (1.06,))
     assert [row.number for row in repeat_rows((high, low))] == [4, 2]
     row = repeat_rows((high, low))[0]
     assert (row.mean, row.margin, row.best) == ("1.0500", "±0.12", True)
-    assert compared((high, low)).startswith("Trial 4 has the lowest mean, 1.0500 ± 0.12, trial 2 the next, 9.0500 ±")
+    assert compared((high, low)).startswith(
+        "By fresh seeds alone, trial 4 has the lowest mean, 1.0500 ± 0.12, trial 2 the next, 9.0500 ±"
+    )
     assert "do not overlap" in compared((high, low))
     assert "intervals overlap" in compared((high, near, low))
     assert "no interval" in compared((single, low))
     assert compared((low,)) == ""
+    lost = Repeated(3, 0.5, (), failed=3)
+    assert [row.number for row in repeat_rows((lost, high, low))] == [4, 2, 3]
+    assert compared((low, lost)) == (
+        "Trial 3: no fresh seed finished (3 failed); 0.5000 is the score that it was chosen by."
+    )
+    assert repeats((lost, high)).png(DARK).startswith(PNG)
     assert repeats((single, low, high)).png(LIGHT).startswith(PNG)
 
 
@@ -320,7 +329,7 @@ def test_fronts_of_any_size_and_number_of_criteria_are_drawn(criteria, size):
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_lines_and_words_stand_out_from_the_background(theme):
-    for name in ("model", "mccann", "bridge", "mixture", "nearest"):
+    for name in ("model", "mccann", "bridge", "mixture", "nearest", "persistence"):
         assert contrast(theme.colour(name), theme.background) > 2.9
     assert contrast(theme.ink, theme.background) > 12
     assert contrast(theme.muted, theme.background) > 4.5
@@ -338,7 +347,7 @@ def contrast(first: str, second: str) -> float:
     "unusual",
     [
         {"every": 2, "n_times": 3, "counts": False},  # one scored time
-        {"every": 3, "n_times": 4, "dim": 8},  # more species than are shown, no heat map
+        {"every": 3, "n_times": 4, "dim": 12},  # more species than are shown, no heat map
         {"dim": 1, "counts": False, "protocol": Protocol.FORECAST},
         {"protocol": Protocol.PAPER},
     ],
@@ -347,6 +356,20 @@ def test_unusual_data_are_drawn_without_a_warning(unusual, tmp_path):
     drawn = write_report(tmp_path / "report.html", make_report(**unusual))
     assert {file.stem for file in drawn} >= set(PICTURES) - {"marginals"}
     outline((tmp_path / "report.html").read_text())
+
+
+def test_variants_stand_after_the_alternatives_and_many_dimensions_are_explained(report, tmp_path):
+    methods = {"direct": report.scores.methods["model"], **report.scores.methods}
+    rows = score_rows(dataclasses.replace(report.scores, methods=methods))
+    order = ["model", "nearest", "persistence", "mixture", "mccann", "bridge", "direct", "floor"]
+    assert [row.method for row in rows] == order
+    assert [row.label for row in rows if "variant" in row.label] == ["variant of the model: direct path, no field"]
+    many = make_report(every=3, n_times=4, dim=12)
+    write_report(tmp_path / "report.html", many)
+    text = (tmp_path / "report.html").read_text()
+    assert "reward too little spread" in text
+    assert "shrunk truth" in text
+    assert not any(cell.best for row in score_rows(many.scores) if row.method == "shrunk_truth" for cell in row.cells)
 
 
 def test_a_model_trained_without_a_search_is_reported_in_words(report, tmp_path):
@@ -374,10 +397,15 @@ def test_why_importances_cannot_be_told_is_said(report, study, words):
 
 def test_every_method_that_a_search_scores_has_a_name_a_line_and_a_colour(report):
     chosen = Bridge.between(report.split.seen, BridgeOptions(curve=Curve.PCHIP, width=0.5))
-    scored = {*baselines(report.split.seen, chosen), "weights_line", "direct"}
-    assert "chosen_bridge" in scored
-    assert scored == set(OWNERS)
-    assert scored | {"model", "floor"} == set(STYLES) == set(LIGHT.methods) == set(DARK.methods)
+    alternatives = {*baselines(report.split.seen, chosen)}
+    assert {"chosen_bridge", "persistence"} <= alternatives
+    assert alternatives == set(OWNERS) == set(NAMES)
+    assert (
+        {*alternatives, *VARIANTS, "model", "shrunk_truth", "floor"}
+        == set(STYLES)
+        == set(LIGHT.methods)
+        == set(DARK.methods)
+    )
 
 
 def test_bins_of_marginals_follow_each_species_kind_and_leave_out_what_is_rare(report):

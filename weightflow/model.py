@@ -68,8 +68,9 @@ class WeightFlow:
 
         By default the `n` samples of a time come from a randomised Sobol sequence (Owen 1997): each one by itself is
         distributed as the model says, and together they stand for the distribution better than independent ones do,
-        because they avoid each other. `independent` gives ordinary Monte-Carlo samples. Samples of different times are
-        independent of each other either way, and do not depend on what else is asked.
+        because they avoid each other. They come in random order, so that any part of them is as good as any other.
+        `independent` gives ordinary Monte-Carlo samples. Samples of different times are independent of each other
+        either way, and do not depend on what else is asked.
 
         Raises:
             InputError: `n` is not positive, or as for `weights`.

@@ -25,9 +25,13 @@ def uniforms(n: int, dim: int, seed: int, *purpose: str | int) -> Float[Tensor, 
 
 
 def quasi_uniforms(n: int, dim: int, seed: int, *purpose: str | int) -> Float[Tensor, "n dim"]:
-    """Return a scrambled Sobol sequence (Owen 1997): each point uniform in (0, 1), all together evenly spread."""
+    """Return a scrambled Sobol sequence (Owen 1997): each point uniform in (0, 1), all together evenly spread.
+
+    The points are shuffled: in the order of the sequence, every fourth one would lie in a quarter of the first axis.
+    """
     engine = SobolEngine(dim, scramble=True, seed=derive_seed(seed, *purpose))
-    return engine.draw(n, dtype=torch.float64).clamp(EDGE, 1 - EDGE)
+    order = torch.randperm(n, generator=torch_generator(seed, *purpose, "order"))
+    return engine.draw(n, dtype=torch.float64)[order].clamp(EDGE, 1 - EDGE)
 
 
 @contextmanager

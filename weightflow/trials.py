@@ -73,7 +73,7 @@ class TrialRecord:
         seconds: wall time that it took, with preparation and scoring.
         reason: why it failed, or why it was last tried again.
         history: one set of metrics for each epoch; the last one of a finished trial also holds what is measured once
-            (`sampling_seconds`, `parameters`, `floor_p`).
+            (`sampling_seconds`, `parameters`, `floor_p`, and where that passes `floor_power`, `floor_samples`).
         retries: how often it was tried again after a failure.
         repeat_of: the number of the trial whose configuration this one repeats with another seed.
     """
@@ -96,24 +96,46 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class Repeated:
-    """One configuration that was trained with several seeds.
+    """One configuration that was trained again with fresh seeds.
+
+    It was chosen for this by its first score, which is therefore too low more often than not: it is judged by the
+    others alone.
 
     Attributes:
         number: of the trial that was repeated.
-        scores: the held-out scores, the trial's own first.
+        chosen_by: the held-out score of that trial.
+        scores: those with fresh seeds; none where no repeat finished.
+        failed: how many repeats failed; each was made up for by another seed as long as that was allowed.
     """
 
     number: int
+    chosen_by: float
     scores: tuple[float, ...]
+    failed: int = 0
 
     @property
-    def mean(self) -> float:
-        """Mean score over the seeds."""
-        return fmean(self.scores)
+    def mean(self) -> float | None:
+        """Mean score over the fresh seeds; None where there is none."""
+        return fmean(self.scores) if self.scores else None
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """A key to sort by: the lowest mean first; where there is none, after all that have one, by the first score."""
+        return (True, self.chosen_by) if self.mean is None else (False, self.mean)
+
+    @property
+    def told(self) -> str:
+        """How it did, in words."""
+        lost = f" ({self.failed} failed)" if self.failed else ""
+        if self.mean is None:
+            return f"no fresh seed finished{lost}; {self.chosen_by:.4f} is the score that it was chosen by"
+        half = "" if self.half is None else f" ± {self.half:.4f}"
+        seeds = "1 fresh seed" if len(self.scores) == 1 else f"mean over {len(self.scores)} fresh seeds"
+        return f"{self.mean:.4f}{half}, {seeds}{lost}"
 
     @property
     def half(self) -> float | None:
-        """Half of the 95 % interval of the mean, by Student's t; None for a single seed."""
+        """Half of the 95 % interval of the mean, by Student's t; None for fewer than two seeds."""
         n = len(self.scores)
         if n < 2:
             return None

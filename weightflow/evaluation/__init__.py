@@ -1,18 +1,29 @@
 """Scores of samplers against held-out data, beside baselines and the sampling floor."""
 
-from weightflow.evaluation.baselines import BridgeSamples, ChosenBridge, McCann, Mixture, Nearest, baselines
+from weightflow.evaluation.baselines import (
+    BridgeSamples,
+    ChosenBridge,
+    McCann,
+    Mixture,
+    Nearest,
+    Persistence,
+    baselines,
+)
 from weightflow.evaluation.density import Density
 from weightflow.evaluation.fidelity import POINTS, Fidelity, fidelity, held_against
 from weightflow.evaluation.floor import Floor, check_scorable
 from weightflow.evaluation.held_out import HeldOut, held_out_score
-from weightflow.evaluation.indistinct import floor_p_value
+from weightflow.evaluation.indistinct import FLOOR_LEVEL, FLOOR_POWER, SHIFT, floor_p_value, floor_power
 from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate
 from weightflow.evaluation.scores import Interval, Scores
 from weightflow.evaluation.verdict import summary, verdict
 
 __all__ = [
+    "FLOOR_LEVEL",
+    "FLOOR_POWER",
     "POINTS",
+    "SHIFT",
     "BridgeSamples",
     "ChosenBridge",
     "Density",
@@ -23,6 +34,7 @@ __all__ = [
     "McCann",
     "Mixture",
     "Nearest",
+    "Persistence",
     "Sampler",
     "Scores",
     "baselines",
@@ -30,6 +42,7 @@ __all__ = [
     "evaluate",
     "fidelity",
     "floor_p_value",
+    "floor_power",
     "held_against",
     "held_out_score",
     "summary",

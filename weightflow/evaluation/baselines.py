@@ -2,13 +2,14 @@
 
 Between the snapshots:
 
+- `Persistence`: the samples of the last snapshot at or before that time.
 - `Nearest`: the samples of the nearest snapshot.
 - `Mixture`: samples of the two neighbours, mixed in proportion to time, p_s = (1 - s) p_0 + s p_1.
 - `McCann`: optimal-transport (displacement) interpolation, x_s = (1 - s) x_0 + s x_1 over coupled pairs.
 - `BridgeSamples`: the same with the spread of a Gaussian bridge of width 1.
 - `ChosenBridge`: samples of a given bridge, such as the one that a model was trained with.
 
-Beyond the last snapshot the first two stand still (*persistence*). The others *drift*: the coupled pairs of the last
+Beyond the last snapshot the first three stand still. The others *drift*: the coupled pairs of the last
 interval go on in a straight line, x_s with s > 1, without noise, so that there they are one. Counts are rounded at
 random, keeping their mean, and stay at zero or above; they may pass the largest value seen. Before the first snapshot
 nothing is defined.
@@ -38,6 +39,7 @@ def baselines(seen: Snapshots, bridge: Bridge | None = None) -> dict[str, Sample
     bridge = bridge or Bridge.between(seen, BridgeOptions(curve=Curve.STRAIGHT, width=0.0))
     known: dict[str, Sampler] = {
         "nearest": Nearest(seen),
+        "persistence": Persistence(seen),
         "mixture": Mixture(seen),
         "mccann": McCann(bridge),
         "bridge": BridgeSamples(bridge),
@@ -57,6 +59,20 @@ class Nearest:
         rng = generator(seed, "nearest")
         nearest = np.abs(np.subtract.outer(times, self.seen.times)).argmin(axis=1)
         return np.stack([_choose(self.seen.samples[k], n, rng) for k in nearest])
+
+
+@dataclass(frozen=True, eq=False)
+class Persistence:
+    """The last snapshot at or before each time: what is known without looking ahead."""
+
+    seen: Snapshots
+
+    def sample(self, times: Float[np.ndarray, "time"], n: int, seed: int) -> Float[np.ndarray, "time n dim"]:
+        """Draw `n` samples at each of `times`."""
+        check_not_before(times, self.seen.times)
+        rng = generator(seed, "persistence")
+        last = np.searchsorted(self.seen.times, times, side="right") - 1
+        return np.stack([_choose(self.seen.samples[k], n, rng) for k in last])
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,10 @@ from weightflow.errors import WeightFlowError
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Anything that draws samples at given times: a model, a baseline, a simulator."""
+    """Anything that draws samples at given times: a model, a baseline, a simulator.
+
+    Samples of different times, and of different seeds, must be independent of each other for intervals to hold.
+    """
 
     def sample(self, times: Float[np.ndarray, "time"], n: int, seed: int) -> Any:
         """Return `n` samples at each of `times`, an array or a CPU tensor of shape (time, n, dim)."""

@@ -17,6 +17,11 @@ from weightflow.rng import generator
 
 FORMAT = 1
 MODEL, FLOOR, MCCANN = "model", "floor", "mccann"
+SHRUNK = "shrunk_truth"  # a sample of the truth at half its spread: no method, but a warning beside transport distances
+VARIANTS = ("direct", "weights_line")  # what the model's own fit yields besides: no user has these without it
+# By a proper score nothing is better on average than the truth. Transport between finite clouds in many dimensions is
+# none: it prefers too little spread.
+PROPER = ("energy_distance", "nll", "sliced_w1", "sliced_w2")
 LEVEL = 0.95  # how often an interval holds the true mean
 FEWEST_GROUPS = 8  # of fewer, too many resamples would be one group again and again
 RESAMPLES = 2000
@@ -92,13 +97,37 @@ class Scores:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics that any method has, in the order of the table."""
-        return tuple(dict.fromkeys(metric for by_metric in self.methods.values() for metric in by_metric))
+        """Names of the metrics that any method has, in the order of the table; in many dimensions proper ones lead."""
+        found = list(dict.fromkeys(metric for by_metric in self.methods.values() for metric in by_metric))
+        leading = [metric for metric in PROPER if metric in found] if self.many_dimensions else []
+        return (*leading, *(metric for metric in found if metric not in leading))
 
     @property
-    def baselines(self) -> tuple[str, ...]:
-        """Names of the methods that are neither the model nor the floor."""
-        return tuple(method for method in self.methods if method not in (MODEL, FLOOR))
+    def many_dimensions(self) -> bool:
+        """Whether there are so many species that transport between clouds rewards too little spread."""
+        return SHRUNK in self.methods
+
+    @property
+    def leading(self) -> str:
+        """The metric that a headline goes by: the energy distance, or else the first one that the model has."""
+        having = [metric for metric in self.metrics if self.has(MODEL, metric)]
+        return next((metric for metric in having if metric == PROPER[0]), having[0])
+
+    @property
+    def alternatives(self) -> tuple[str, ...]:
+        """Names of what a user could take instead of the model: all that is neither of its fit nor the truth's."""
+        return tuple(method for method in self.methods if method not in (MODEL, *VARIANTS, SHRUNK, FLOOR))
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of the methods that come out of the model's own fit."""
+        return tuple(method for method in self.methods if method in VARIANTS)
+
+    @property
+    def ordered(self) -> tuple[str, ...]:
+        """Names of all methods as tables have them: the model, alternatives, variants, and what the truth scores."""
+        order = (MODEL, *self.alternatives, *self.variants, SHRUNK, FLOOR)
+        return tuple(method for method in order if method in self.methods)
 
     def has(self, method: str, metric: str) -> bool:
         """Whether the method was scored by the metric."""
@@ -187,13 +216,15 @@ class Scores:
     def to_json(self) -> str:
         """Return the text of the score file.
 
-        Beside what was scored it holds intervals, and under `differences` how the model differs from each baseline.
+        Beside what was scored it holds intervals, which methods are alternatives and which variants of the model, and
+        under `differences` how the model differs from each of them.
         """
         methods = {
             method: {metric: self._entry(method, metric) for metric in by_metric}
             for method, by_metric in self.methods.items()
         }
-        head = {"format": FORMAT, "protocol": self.protocol, "draws": self.draws, "floor": self.floor}
+        head: dict[str, Any] = {"format": FORMAT, "protocol": self.protocol, "draws": self.draws, "floor": self.floor}
+        head |= {"alternatives": list(self.alternatives), "variants": list(self.variants)}
         values = {**head, "times": list(self.times), "methods": methods, "differences": self._differences()}
         return json.dumps(values, allow_nan=False, indent=1) + "\n"
 
@@ -210,7 +241,7 @@ class Scores:
 
     def _differences(self) -> dict[str, dict[str, Any]]:
         differences: dict[str, dict[str, Any]] = {}
-        for rival in self.baselines:
+        for rival in (*self.alternatives, *self.variants):
             for metric in self.metrics:
                 interval = self.difference(MODEL, rival, metric)
                 if interval is not None:

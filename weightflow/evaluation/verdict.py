@@ -9,57 +9,104 @@ from weightflow.evaluation.scores import FLOOR, MCCANN, MODEL, Scores
 from weightflow.metrics import described
 
 LEVEL = 0.01  # two scores are called level if they differ by less than this share of the larger one, or by chance
+NAMES = {
+    "nearest": "the nearest snapshot",
+    "persistence": "persistence",
+    "mixture": "the mixture",
+    "mccann": "McCann's interpolation",
+    "bridge": "the bridge",
+    "chosen_bridge": "the chosen bridge",
+}
 OWNERS = {
     "nearest": "the nearest snapshot's",
+    "persistence": "the last snapshot's",
     "mixture": "the mixture's",
     "mccann": "McCann's",
     "bridge": "the bridge's",
     "chosen_bridge": "the chosen bridge's",
-    "weights_line": "the straight line's in weights",
-    "direct": "the direct path's",
 }
 
 
 def verdict(scores: Scores, metric: str) -> str:
-    """Say how the model stands by one metric: against McCann, against the best baseline, and how far from the floor.
+    """Say how the model stands by one metric: against McCann, against the best alternative, and how far from the floor.
 
     Raises:
         InputError: there is no `model` among the methods.
     """
-    parts = (_against_baselines(scores, metric), _chance(scores, metric), _against_floor(scores, metric))
+    parts = (_against_alternatives(scores, metric), _chance(scores, metric), _against_floor(scores, metric))
     return " ".join(part for part in parts if part)
 
 
 def summary(scores: Scores) -> str:
-    """Say in one or two sentences whether the model beats McCann and every baseline, and by how many metrics.
+    """Say how far the model is from the floor, which alternatives it beats beyond chance, and where one of them wins.
+
+    It goes by one metric, which it names (`Scores.leading`), and looks at the others for alternatives that win.
 
     Raises:
         InputError: there is no `model` among the methods.
     """
     _require_model(scores)
-    if not scores.baselines:
-        return "The model was scored without any baseline beside it, so that there is nothing to say for or against it."
-    comparable = _comparable(scores, scores.baselines)
-    best, total = sum(_beats(scores, scores.baselines, metric) for metric in comparable), len(comparable)
-    text = f"The model is better than {'every' if best else 'the best'} simple baseline on {_of(best, total)}."
-    if best == total or MCCANN not in scores.methods:
-        return text
-    comparable = _comparable(scores, (MCCANN,))
-    mccann = sum(_beats(scores, (MCCANN,), metric) for metric in comparable)
-    return f"{text} It beats optimal-transport (McCann) interpolation on {_of(mccann, len(comparable))}."
+    metric = scores.leading
+    if not scores.alternatives:
+        return f"{_distance(scores, metric)} It was scored without any alternative beside it."
+    return " ".join((_distance(scores, metric), _beaten(scores, metric), _elsewhere(scores, metric)))
+
+
+def _distance(scores: Scores, metric: str) -> str:
+    text = f"By {metric} the model has {figure(scores.mean(MODEL, metric))}"
+    against = _against_floor(scores, metric)
+    return f"{text}. {against}" if against else f"{text}; there is no floor to hold against it."
+
+
+def _beaten(scores: Scores, metric: str) -> str:
+    """Sort the alternatives by how the model stands to them."""
+    orders = {a: _order(scores, MODEL, a, metric) for a in scores.alternatives if scores.has(a, metric)}
+    if not orders:
+        return "No alternative has this metric."
+    by_order = {sign: [NAMES.get(a, a) for a, order in orders.items() if order == sign] for sign in (-1, 0, 1)}
+    chance = "beyond chance" if all(scores.difference(MODEL, a, metric) for a in orders) else "in the mean"
+    if len(by_order[-1]) == len(orders):
+        return f"It beats every alternative {chance}: {_listed(by_order[-1])}."
+    parts = (
+        f"it beats {_listed(by_order[-1])} {chance}" if by_order[-1] else "it beats no alternative " + chance,
+        f"is level with {_listed(by_order[0])}" if by_order[0] else "",
+        f"loses to {_listed(by_order[1])}" if by_order[1] else "",
+    )
+    text = ", ".join(part for part in parts if part)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _elsewhere(scores: Scores, leading: str) -> str:
+    """Name the other metrics by which an alternative wins."""
+    others = [metric for metric in scores.metrics if metric != leading and scores.has(MODEL, metric)]
+    lost = [metric for metric in others if standing(scores, metric) == "loses"]
+    if not others:
+        return "Nothing else was measured."
+    if not lost:
+        return "By no other metric an alternative wins."
+    return "By other metrics an alternative wins: " + ", ".join(_winner(scores, metric) for metric in lost) + "."
+
+
+def _winner(scores: Scores, metric: str) -> str:
+    rival = best_alternative(scores, metric) or ""
+    return f"{NAMES.get(rival, rival)} by {metric}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def standing(scores: Scores, metric: str) -> Literal["wins", "level", "loses"]:
-    """Say in a word how the model stands against the best baseline."""
-    rival = best_baseline(scores, metric)
+    """Say in a word how the model stands against the best alternative."""
+    rival = best_alternative(scores, metric)
     order = -1 if rival is None else _order(scores, MODEL, rival, metric)
     return ("wins", "level", "loses")[order + 1]
 
 
-def best_baseline(scores: Scores, metric: str) -> str | None:
-    """Return the baseline with the lowest mean, None if none has this metric."""
-    having = [baseline for baseline in scores.baselines if scores.has(baseline, metric)]
-    return min(having, key=lambda baseline: scores.mean(baseline, metric), default=None)
+def best_alternative(scores: Scores, metric: str) -> str | None:
+    """Return the alternative with the lowest mean, None if none has this metric."""
+    having = [one for one in scores.alternatives if scores.has(one, metric)]
+    return min(having, key=lambda one: scores.mean(one, metric), default=None)
 
 
 def figure(value: float) -> str:
@@ -70,12 +117,12 @@ def figure(value: float) -> str:
     return text if float(text) else text.lstrip("-")
 
 
-def _against_baselines(scores: Scores, metric: str) -> str:
+def _against_alternatives(scores: Scores, metric: str) -> str:
     _require_model(scores)
     text = f"The model's mean {metric}, {figure(scores.mean(MODEL, metric))},"
-    rival = best_baseline(scores, metric)
+    rival = best_alternative(scores, metric)
     if rival is None:
-        return f"{text} has no baseline beside it."
+        return f"{text} has no alternative beside it."
     named = [rival] if not scores.has(MCCANN, metric) or rival == MCCANN else [MCCANN, rival]
     places = " and ".join(_place(scores, method, metric) for method in named)
     return f"{text} is {places}{_consequence(scores, rival, metric)}"
@@ -90,14 +137,14 @@ def _place(scores: Scores, rival: str, metric: str) -> str:
 def _consequence(scores: Scores, rival: str, metric: str) -> str:
     order = _order(scores, MODEL, rival, metric)
     if order < 0:
-        all_have_it = all(scores.has(baseline, metric) for baseline in scores.baselines)
-        return f": on this metric it beats every baseline{'' if all_have_it else ' that has it'}."
-    return ": on this metric a simple baseline is " + ("as good." if order == 0 else "better.")
+        all_have_it = all(scores.has(one, metric) for one in scores.alternatives)
+        return f": on this metric it beats every alternative{'' if all_have_it else ' that has it'}."
+    return ": on this metric an alternative is " + ("as good." if order == 0 else "better.")
 
 
 def _chance(scores: Scores, metric: str) -> str:
     """Say how far chance reaches, in the difference from McCann's score or, where it has none, from the best one."""
-    rival = MCCANN if scores.has(MCCANN, metric) else best_baseline(scores, metric)
+    rival = MCCANN if scores.has(MCCANN, metric) else best_alternative(scores, metric)
     interval = None if rival is None else scores.difference(MODEL, rival, metric)
     if rival is None or interval is None:
         return ""
@@ -124,19 +171,6 @@ def _against_floor(scores: Scores, metric: str) -> str:
     return f"It is {model / floor:.2f} times the {name}."
 
 
-def _comparable(scores: Scores, rivals: Sequence[str]) -> tuple[str, ...]:
-    """Metrics that the model and any of the rivals have."""
-    return tuple(
-        metric
-        for metric in scores.metrics
-        if scores.has(MODEL, metric) and any(scores.has(rival, metric) for rival in rivals)
-    )
-
-
-def _beats(scores: Scores, rivals: Sequence[str], metric: str) -> bool:
-    return all(_order(scores, MODEL, rival, metric) < 0 for rival in rivals if scores.has(rival, metric))
-
-
 def _order(scores: Scores, first: str, second: str, metric: str) -> int:
     """-1, 0 or 1: below, level (nearly equal, or no further apart than chance takes them), above."""
     interval = scores.difference(first, second, metric)
@@ -146,10 +180,6 @@ def _order(scores: Scores, first: str, second: str, metric: str) -> int:
     if abs(a - b) <= LEVEL * max(abs(a), abs(b)):
         return 0
     return -1 if a < b else 1
-
-
-def _of(count: int, total: int) -> str:
-    return {0: "no metric", total: "every metric"}.get(count, f"{count} of {total} metrics")
 
 
 def _require_model(scores: Scores) -> None:

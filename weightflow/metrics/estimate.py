@@ -54,11 +54,15 @@ class Estimate:
         Raises:
             InputError: there are more groups than samples.
         """
-        if groups > min(len(self.model), len(self.data)):
-            raise InputError(
-                f"{len(self.model)} and {len(self.data)} samples cannot be put into {groups} groups; ask for fewer."
-            )
-        return self.value + _group_means(self.model, groups) + _group_means(self.data, groups)
+        return self.grouped_data(groups) + _group_means(self.model, groups)
+
+    def grouped_data(self, groups: int) -> Float[np.ndarray, "group"]:
+        """Return the same for groups of the data alone, the model's samples staying what they are.
+
+        Raises:
+            InputError: there are more groups than samples.
+        """
+        return self.value + _group_means(self.data, groups)
 
 
 def _scatter(influence: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
@@ -68,5 +72,7 @@ def _scatter(influence: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
 
 
 def _group_means(influence: np.ndarray, groups: int) -> np.ndarray:
+    if groups > len(influence):
+        raise InputError(f"{len(influence)} samples cannot be put into {groups} groups; ask for fewer.")
     sums = np.bincount(np.arange(len(influence)) % groups, weights=influence, minlength=groups)
     return sums * (groups / len(influence))

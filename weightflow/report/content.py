@@ -29,7 +29,7 @@ class Report:
     """What a search has left behind.
 
     Attributes:
-        scores: of the model, the baselines and the floor.
+        scores: of the model, the alternatives, the variants and the floor.
         split: what was seen and what was scored.
         model: the one that was scored as `model`.
         anchors_times: times of the anchors, which are marked on the path of the weights.
@@ -42,7 +42,7 @@ class Report:
         title: heading of the page.
         seed: of the samples that are drawn for pictures.
         front: of trials that no other one beats, where there was more than the score to minimise.
-        repeats: configurations that were trained with several seeds.
+        repeats: configurations that were trained with fresh seeds.
         floor_decision: a sentence: whether the best trial's held-out data can be told from the sampling floor, and by
             which test at which level.
     """

@@ -25,6 +25,13 @@ from weightflow.report.plots.weights import weights
 from weightflow.report.tables import compared, front_rows, plain, repeat_rows, score_columns, score_rows, trial_rows
 from weightflow.report.theme import DARK, LIGHT, Theme
 
+MANY_DIMENSIONS = (
+    "In so many dimensions joint W1 and W2 between finite clouds reward too little spread: points that are drawn "
+    "together lie nearer to every other point. The row of the shrunk truth (a true sample at half its spread) shows "
+    "how much; where it is below the floor, a low value is no merit. The verdict therefore leads with proper scores: "
+    "energy distance, likelihood, sliced distances."
+)
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -125,6 +132,13 @@ def _caveats(report: Report) -> list[str]:
             "each method as it was fitted; not what another fit would change. Two methods are compared by the interval "
             "of their difference, which is narrower than the two together, as both are scored on the same data."
         )
+    if report.scores.variants:
+        notes.append(
+            "Alternatives are what somebody without the model could take. Variants come out of the model's own fit; "
+            "the verdict does not count them."
+        )
+    if report.scores.many_dimensions:
+        notes.append(MANY_DIMENSIONS)
     if report.scores.protocol == Protocol.PAPER:
         notes.append(
             "Under the paper's protocol the scored trajectories are those that were fitted: baselines that rearrange "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from weightflow.evaluation import Interval, Scores
-from weightflow.evaluation.scores import FLOOR, MODEL
+from weightflow.evaluation.scores import FLOOR, MODEL, SHRUNK
 from weightflow.evaluation.verdict import figure
 from weightflow.metrics import Measure, described
 from weightflow.report.theme import STYLES
@@ -80,10 +80,12 @@ class FrontRow:
 
 @dataclass(frozen=True)
 class RepeatRow:
-    """One configuration that was trained with several seeds."""
+    """One configuration that was trained with fresh seeds; `chosen_by` is the score that it was chosen by."""
 
     number: int
+    chosen_by: str
     scores: tuple[str, ...]
+    failed: int
     mean: str
     margin: str
     best: bool
@@ -95,17 +97,21 @@ def score_columns(scores: Scores, unit: str) -> tuple[Column, ...]:
 
 
 def score_rows(scores: Scores) -> tuple[Row, ...]:
-    """Return a row for each method; the floor comes last and never counts as best."""
-    methods = [*(method for method in scores.methods if method != FLOOR), FLOOR]
+    """Return a row for each method, variants of the model after the alternatives; the truth never counts as best."""
     best = {metric: _best(scores, metric) for metric in scores.metrics}
     return tuple(
         Row(
             method,
-            STYLES[method].label if method in STYLES else method,
+            _label(scores, method),
             tuple(_cell(scores, method, metric, best[metric] == method) for metric in scores.metrics),
         )
-        for method in methods
+        for method in scores.ordered
     )
+
+
+def _label(scores: Scores, method: str) -> str:
+    label = STYLES[method].label if method in STYLES else method
+    return f"variant of the model: {label}" if method in scores.variants else label
 
 
 def _column(name: str, known: Measure | None, unit: str) -> Column:
@@ -113,7 +119,7 @@ def _column(name: str, known: Measure | None, unit: str) -> Column:
 
 
 def _best(scores: Scores, metric: str) -> str:
-    methods = [method for method in scores.scored(metric) if method != FLOOR]
+    methods = [method for method in scores.scored(metric) if method not in (FLOOR, SHRUNK)]
     return min(methods, key=lambda method: scores.mean(method, metric), default="")
 
 
@@ -211,8 +217,10 @@ def repeat_rows(repeats: Sequence[Repeated]) -> tuple[RepeatRow, ...]:
     return tuple(
         RepeatRow(
             one.number,
+            f"{one.chosen_by:.4f}",
             tuple(f"{score:.4f}" for score in one.scores),
-            f"{one.mean:.4f}",
+            one.failed,
+            NOTHING if one.mean is None else f"{one.mean:.4f}",
             "" if one.half is None else f"±{margin(one.half)}",
             rank == 0,
         )
@@ -221,12 +229,25 @@ def repeat_rows(repeats: Sequence[Repeated]) -> tuple[RepeatRow, ...]:
 
 
 def compared(repeats: Sequence[Repeated]) -> str:
-    """Say whether the interval of the best mean overlaps that of the second best; empty if there are no two."""
-    if len(repeats) < 2:
-        return ""
-    best, second = _ranked(repeats)[:2]
-    text = f"Trial {best.number} has the lowest mean, {_mean(best)}, trial {second.number} the next, {_mean(second)}"
-    if best.half is None or second.half is None:
+    """Say whether the interval of the best mean overlaps that of the second best, and what could not be repeated."""
+    ranked = _ranked(repeats)
+    having = [one for one in ranked if one.mean is not None]
+    alone = "" if len(having) < 2 else _apart(*having[:2])
+    return " ".join(text for text in (alone, *_lost(ranked)) if text)
+
+
+def _lost(repeats: Sequence[Repeated]) -> Iterator[str]:
+    for one in repeats:
+        if one.failed:
+            yield f"Trial {one.number}: {one.told}."
+
+
+def _apart(best: Repeated, second: Repeated) -> str:
+    text = (
+        f"By fresh seeds alone, trial {best.number} has the lowest mean, {_mean(best)}, "
+        f"trial {second.number} the next, {_mean(second)}"
+    )
+    if best.mean is None or second.mean is None or best.half is None or second.half is None:
         return f"{text}; where there is only one seed, there is no interval to compare."
     if best.mean + best.half >= second.mean - second.half:
         return f"{text}. Their 95 % intervals overlap: these seeds do not tell for certain which one is better."
@@ -234,11 +255,11 @@ def compared(repeats: Sequence[Repeated]) -> str:
 
 
 def _ranked(repeats: Sequence[Repeated]) -> list[Repeated]:
-    return sorted(repeats, key=lambda one: one.mean)
+    return sorted(repeats, key=lambda one: one.rank)
 
 
 def _mean(one: Repeated) -> str:
-    return f"{one.mean:.4f}" if one.half is None else f"{one.mean:.4f} ± {margin(one.half)}"
+    return f"{one.mean:.4f}" + ("" if one.half is None else f" ± {margin(one.half)}")
 
 
 def _params(trial: TrialRecord, varied: set[str]) -> Params:

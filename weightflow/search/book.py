@@ -27,7 +27,7 @@ from weightflow.errors import InputError
 from weightflow.search.plan import Plan
 from weightflow.search.samplers import make_pruner, make_sampler
 from weightflow.search.space import Space
-from weightflow.trials import Parameter, Repeated, SamplerName, TrialRecord, TrialState
+from weightflow.trials import Criterion, Parameter, Repeated, SamplerName, TrialRecord, TrialState
 
 FILE = "study.log"
 NAME = "weightflow"
@@ -127,7 +127,8 @@ class Book:
         self.records = {record.number: record for record in _records(self.study, space.fixed)}
         tried = [trial.params for trial in self.study.get_trials(deepcopy=False)]
         self._first_points = [(origin, point) for origin, point in plan.first_points(space) if point not in tried]
-        self._repeats: list[tuple[int, int]] = []
+        self._repeated: tuple[int, ...] = ()
+        self._seeds = 0
         self._cut_off = [record.number for record in self.records.values() if record.state is TrialState.STOPPED]
 
     @property
@@ -171,15 +172,20 @@ class Book:
         """Start a repeat that `repeat` has asked for."""
         if (number := self._next_cut_off(repeats=True)) is not None:
             return self._go_on(number)
-        if not self._repeats:
-            return None
-        number, seed = self._repeats.pop(0)
-        return self._start(self._given(self._frozen(number).params, {"repeat_of": number, "seed": seed}))
+        for number in self._repeated:
+            attempts = self._attempts(number)
+            lost = sum(record.state is TrialState.FAILED for record in attempts)
+            if len(attempts) - lost < self._seeds and lost <= self._seeds:
+                attributes = {"repeat_of": number, "seed": len(attempts) + 1}
+                return self._start(self._given(self._frozen(number).params, attributes))
+        return None
 
     def repeat(self, numbers: Iterable[int], seeds: int) -> None:
-        """Let trials run again with other seeds, until each of them has `seeds` scores with its own."""
-        done = [record.repeat_of for record in self.records.values()]
-        self._repeats = [(number, i) for number in numbers for i in range(1 + done.count(number), seeds)]
+        """Let trials run again until each has `seeds` scores with its own; one that fails is made up for by another.
+
+        Once more repeats of a configuration have failed than are wanted, it has to do with the scores that it has.
+        """
+        self._repeated, self._seeds = tuple(numbers), seeds - 1
 
     def prunes(self, number: int, epoch: int, score: float) -> bool:
         """Whether the trial is to end here, because others were better after as many epochs."""
@@ -246,17 +252,19 @@ class Book:
         return sorted(found, key=lambda record: (record.score, record.number))
 
     def repeated(self) -> tuple[Repeated, ...]:
-        """Return the trials that were repeated, the best mean score first."""
-        by_number: dict[int, list[float]] = {}
-        for record in self.all():
-            if record.repeat_of is not None and record.state is TrialState.FINISHED and record.score is not None:
-                by_number.setdefault(record.repeat_of, []).append(record.score)
-        made = [
-            Repeated(number, (own, *scores))
-            for number, scores in by_number.items()
-            if (own := self.records[number].score) is not None
-        ]
-        return tuple(sorted(made, key=lambda repeated: repeated.mean))
+        """Return the trials that were repeated, the best first, by the mean score over fresh seeds alone."""
+        numbers = {record.repeat_of for record in self.records.values()}
+        made = [self._outcome(record) for record in self.finished() if record.number in numbers]
+        return tuple(sorted(made, key=lambda repeated: repeated.rank))
+
+    def _outcome(self, record: TrialRecord) -> Repeated:
+        attempts = self._attempts(record.number)
+        scores = [one.score for one in attempts if one.state is TrialState.FINISHED and one.score is not None]
+        failed = sum(one.state is TrialState.FAILED for one in attempts)
+        return Repeated(record.number, record.value(Criterion.SCORE), tuple(scores), failed)
+
+    def _attempts(self, number: int) -> list[TrialRecord]:
+        return [record for record in self.all() if record.repeat_of == number]
 
     def seed_of(self, number: int) -> int:
         """Return 0 for a trial of its own, i for the i-th repeat of another one."""

@@ -42,7 +42,7 @@ class Conclusion:
         trials: all of them.
         compared: trials with scores after equal epochs, for the importances.
         front: of a search with several criteria.
-        repeats: configurations that were trained with several seeds.
+        repeats: configurations that were trained with fresh seeds.
         decision: how the best trial stands to the sampling floor.
         used: time and compute, in words.
     """
@@ -72,7 +72,7 @@ class Left:
         scores: on the test part.
         files: scores and report.
         pictures: PNG files.
-        metrics: test scores of the model by name.
+        metrics: test scores of the model by name, and the held-out score with fresh seeds.
         next_commands: what a user may want to type now.
     """
 
@@ -87,7 +87,7 @@ def conclude(ended: Conclusion, crew: Crew, say: Callable[[str], None]) -> Left:
     """Fit the best configuration to all seen snapshots, score it once on the test part, and write the report."""
     best, parts = ended.best, ended.parts
     how = "is recommended" if ended.front else "is best"
-    say(f"trial {best.number} {how} with score {best.score:.4f}; fitting it again on all {len(parts.seen)} snapshots")
+    say(f"trial {best.number} {how}: score {_scored(ended)}; fitting it again on all {len(parts.seen)} snapshots")
     prepared = crew.prepare(parts.seen, ended.config, ended.seed)
     record = {"trial": best.number, "score": best.score, "data": parts.seen.digest(), **environment_facts()}
     model = crew.fit(prepared, ended.config, ended.seed, record)
@@ -100,8 +100,27 @@ def conclude(ended: Conclusion, crew: Crew, say: Callable[[str], None]) -> Left:
     metrics = {
         f"test_{metric}": scores.mean("model", metric) for metric in scores.metrics if scores.has("model", metric)
     }
+    metrics |= _fresh(ended)
     write_text(ended.folder / CONCLUSION, json.dumps({"best": best.number, "metrics": metrics}, indent=2) + "\n")
     return Left(scores, [ended.folder / SCORES, ended.folder / REPORT], list(pictures), metrics, commands)
+
+
+def _repeated(ended: Conclusion) -> Repeated | None:
+    return next((one for one in ended.repeats if one.number == ended.best.number), None)
+
+
+def _scored(ended: Conclusion) -> str:
+    """Write the score of the best trial: the mean over fresh seeds, where there is one."""
+    repeated = _repeated(ended)
+    return f"{ended.best.score:.4f}, by which it was chosen" if repeated is None else repeated.told
+
+
+def _fresh(ended: Conclusion) -> dict[str, float]:
+    """Return the mean over fresh seeds, and their number, under the names that MLflow has them by."""
+    repeated = _repeated(ended)
+    if repeated is None or repeated.mean is None:
+        return {}
+    return {"score_mean_over_fresh_seeds": repeated.mean, "fresh_seeds": float(len(repeated.scores))}
 
 
 def next_commands(folder: Path, parts: Split) -> tuple[str, ...]:
@@ -161,7 +180,7 @@ def _facts(ended: Conclusion) -> Mapping[str, str]:
         "Trials": ", ".join(f"{count} {state}" for state, count in states.items())
         + (f", and {repeats} repeats of the best" if repeats else ""),
         "Time": ended.used,
-        "Score": f"{ended.best.score:.4f} nats per sample, held-out: half interior (t = "
+        "Score": f"{_scored(ended)}; nats per sample, held-out: half interior (t = "
         f"{_list(parts.interior.times)}), half last snapshots (t = {_list(parts.last.times)})",
         "Seed": str(ended.seed),
         "Data hash": ended.data_hash,

@@ -10,11 +10,11 @@ from typing import Any
 
 from ray import tune
 
+from weightflow.evaluation import FLOOR_LEVEL, FLOOR_POWER, SHIFT
 from weightflow.search.book import Book
 from weightflow.search.not_pickled import NotPickled
 from weightflow.search.plan import Plan
-
-FLOOR_LEVEL = 0.1  # of the test: above the usual 0.05, because a search that ends too early costs more than a late one
+from weightflow.trials import TrialRecord
 
 _interrupted = threading.Event()  # of the process, as signals are
 
@@ -73,30 +73,38 @@ class Ending(NotPickled, tune.Stopper):
         return ""
 
     def at_floor(self) -> bool:
-        """Whether the held-out data cannot be told from draws of the best trial."""
-        p = self.floor_p()
-        return p is not None and p >= FLOOR_LEVEL
-
-    def floor_p(self) -> float | None:
-        """Return the p-value of that test for the best trial."""
+        """Whether the held-out data cannot be told from draws of the best trial, by a test that would see an error."""
         best = next(iter(self.book.finished()), None)
-        return None if best is None else best.history[-1].get("floor_p")
+        return best is not None and _passes(best) and best.history[-1].get("floor_power", 0.0) >= FLOOR_POWER
 
-    def decision(self) -> str:
-        """Say for the report how the best trial stands to the floor."""
-        p = self.floor_p()
-        if p is None:
-            return "No trial was held against the sampling floor."
-        told = "cannot be told" if p >= FLOOR_LEVEL else "can be told"
-        return (
-            f"The held-out snapshots {told} from as many draws of the best trial (energy distances, permutation test, "
-            f"p = {p:.3f}, level {FLOOR_LEVEL:g})"
-            + (
-                "; no search could do better on these data."
-                if p >= FLOOR_LEVEL
-                else "; a better model may be found with more trials."
-            )
-        )
+
+def floor_decision(best: TrialRecord) -> str:
+    """Say for the report how the best trial stands to the floor."""
+    measured = best.history[-1]
+    p = measured.get("floor_p")
+    if p is None:
+        return "No trial was held against the sampling floor."
+    told = "cannot be told" if _passes(best) else "can be told"
+    said = (
+        f"The held-out snapshots {told} from as many draws of the best trial (energy distances, permutation test, "
+        f"p = {p:.3f}, level {FLOOR_LEVEL:g})"
+    )
+    if not _passes(best):
+        return f"{said}; a better model may be found with more trials."
+    if "floor_power" not in measured:
+        return f"{said}; what this test could have seen was not measured."
+    power, seen = measured["floor_power"], f"a shift of {SHIFT:g} standard deviations of one species"
+    if power >= FLOOR_POWER:
+        return f"{said}; the test would have seen {seen} with power {power:.2f}: no search could do much better here."
+    return (
+        f"{said}, but that says little: with these data, {measured['floor_samples']:.0f} samples at the smallest "
+        f"held-out snapshot, the test would see {seen} with power {power:.2f} only, and {FLOOR_POWER:g} is asked for. "
+        "So the search did not stop for it; more samples would tell."
+    )
+
+
+def _passes(best: TrialRecord) -> bool:
+    return best.history[-1].get("floor_p", 0.0) >= FLOOR_LEVEL
 
 
 def interrupted() -> bool:

@@ -18,7 +18,7 @@ from weightflow.evaluation import Scores, check_scorable
 from weightflow.experiment import ExperimentConfig, Prepared, nest
 from weightflow.search.book import FILE, Book, check_same, claim
 from weightflow.search.disk import disk_problem
-from weightflow.search.ending import Ending, interrupted, interruptible
+from weightflow.search.ending import Ending, floor_decision, interrupted, interruptible
 from weightflow.search.front import pareto_front
 from weightflow.search.plan import Plan
 from weightflow.search.pool import Crew
@@ -32,7 +32,7 @@ from weightflow.tracking import Results, RunFacts, SearchRun, TrackingConfig, en
 from weightflow.trials import Front, Repeated, TrialRecord, TrialState
 
 FIDELITY = ("training.epochs", "training.warm_share")  # trials are compared after the same epochs
-REPEATED = 3  # configurations that are trained with further seeds
+REPEATED = 3  # configurations that are trained with fresh seeds
 CHECKPOINTS = "checkpoints"
 
 
@@ -192,7 +192,7 @@ class Outcome:
         best: the trial that won.
         trials: all of them.
         decision: how the best trial stands to the sampling floor.
-        repeats: configurations that were trained with several seeds, the best first.
+        repeats: configurations that were trained with fresh seeds, the best first.
         front: of a search with several criteria.
         scores: on the test part; None where the search was interrupted.
         next_commands: what a user may want to type now.
@@ -251,7 +251,7 @@ def _run(search: Search, book: Book, resources: Resources, console: Console, beg
             if interrupted():
                 run.finish(Results("KILLED"))
                 return Outcome(search.folder, next(iter(book.finished()), None), book.all())
-            return _finish(search, book, ending, resources, run, say, began)
+            return _finish(search, book, resources, run, say, began)
     except BaseException:
         run.finish(Results("FAILED"))
         raise
@@ -297,7 +297,6 @@ def _best_configurations(book: Book) -> list[int]:
 def _finish(
     search: Search,
     book: Book,
-    ending: Ending,
     resources: Resources,
     run: SearchRun,
     say: Callable[[str], None],
@@ -327,7 +326,7 @@ def _finish(
         compared=book.comparable(search.shared_config.training.grace_epochs),
         front=front,
         repeats=repeats,
-        decision=ending.decision() if search.plan.stop_at_floor and not search.plan.several else "",
+        decision=floor_decision(best) if search.plan.stop_at_floor and not search.plan.several else "",
         used=_used(book, resources, began),
     )
     with Crew(resources, ArrayCache(search.cache), say) as crew:

@@ -9,7 +9,7 @@ from weightflow.evaluation import summary
 from weightflow.search.study import Outcome
 from weightflow.trials import Front, TrialState
 
-SHOWN = ("paper_w1", "paper_jsd", "species_w1", "sliced_w1")
+SHOWN = ("paper_w1", "paper_jsd", "energy_distance", "species_w1", "sliced_w1")
 
 
 def print_outcome(console: Console, outcome: Outcome, mlflow: Path) -> None:
@@ -18,24 +18,22 @@ def print_outcome(console: Console, outcome: Outcome, mlflow: Path) -> None:
         _print_interrupted(console, outcome)
         return
     scores = outcome.scores
-    shown = [metric for metric in SHOWN if all(scores.has(method, metric) for method in scores.methods)]
+    wanted = scores.metrics if scores.many_dimensions else SHOWN
+    shown = [metric for metric in wanted if all(scores.has(method, metric) for method in scores.methods)][: len(SHOWN)]
     table = Table(title=f"Test scores, mean over {len(scores.times)} times (lower is better)", title_justify="left")
     table.add_column("")
     for metric in shown:
         table.add_column(metric, justify="right")
-    for method in scores.methods:
-        style = "bold" if method == "model" else "dim" if method == "floor" else ""
-        table.add_row(method, *(f"{scores.mean(method, metric):.4f}" for metric in shown), style=style)
+    for method in scores.ordered:
+        style = "bold" if method == "model" else "dim" if method in ("floor", "shrunk_truth") else ""
+        name = f"variant: {method}" if method in scores.variants else method
+        table.add_row(name, *(f"{scores.mean(method, metric):.4f}" for metric in shown), style=style)
     console.print(table)
     console.print(summary(scores), highlight=False)
     if outcome.front is not None:
         _print_front(console, outcome.front)
     for repeated in outcome.repeats:
-        half = "" if repeated.half is None else f" ± {repeated.half:.4f}"
-        console.print(
-            f"Trial {repeated.number} has score {repeated.mean:.4f}{half} over {len(repeated.scores)} seeds.",
-            highlight=False,
-        )
+        console.print(f"Trial {repeated.number}: {repeated.told}.", highlight=False)
     if outcome.decision:
         console.print(outcome.decision, highlight=False)
     if "model" in outcome.tracked:

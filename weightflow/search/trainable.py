@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from weightflow.anchors import ArrayCache
 from weightflow.data import Split
 from weightflow.errors import TrainingError
-from weightflow.evaluation import floor_p_value, held_out_score
+from weightflow.evaluation import FLOOR_LEVEL, floor_p_value, floor_power, held_out_score
 from weightflow.experiment import PIECES, ExperimentConfig, Prepared, Trial, nest, prepare
 from weightflow.files import read_arrays, write_arrays
 from weightflow.model import WeightFlow
@@ -112,7 +112,17 @@ def _measure(model: WeightFlow, report: EpochReport, config: ExperimentConfig, t
         "sampling_seconds": _sampling_seconds(model, times),
         "parameters": sum(tensor.numel() for tensor in model.path.state_dict().values()),
     }
-    return metrics | ({"floor_p": floor_p_value(model, (interior, last), task.seed)} if task.tests_floor else {})
+    return metrics | (_against_floor(model, task) if task.tests_floor else {})
+
+
+def _against_floor(model: WeightFlow, task: Task) -> dict[str, float]:
+    """Test whether the held-out data can be told from the model; where not, what the test could have seen."""
+    parts = task.split.interior, task.split.last
+    p = floor_p_value(model, parts, task.seed)
+    if p < FLOOR_LEVEL:
+        return {"floor_p": p}
+    fewest = min(len(cloud) for part in parts for cloud in part.samples)
+    return {"floor_p": p, "floor_power": floor_power(model, parts, task.seed), "floor_samples": fewest}
 
 
 def _sampling_seconds(model: WeightFlow, times: list[float]) -> float:

@@ -35,6 +35,8 @@ METRICS = (
     "sampling_seconds",
     "parameters",
     "floor_p",
+    "floor_power",
+    "floor_samples",
 )
 # what Ray writes of a process that is gone, the special cases first
 DEATHS = {

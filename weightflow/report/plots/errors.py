@@ -1,4 +1,4 @@
-"""Error by time of the model, the baselines and the floor."""
+"""Error by time of the model, the alternatives and the floor."""
 
 from functools import partial
 
@@ -16,7 +16,9 @@ from weightflow.report.theme import STYLES, Style, Theme
 SHOWN = 4
 PREFERRED = ("paper_w1", "paper_jsd", "species_w1", "joint_w1", "energy_distance", "sliced_w1")
 DRAWN_ORDER = (
+    "shrunk_truth",
     "nearest",
+    "persistence",
     "mixture",
     "weights_line",
     "direct",
@@ -38,7 +40,8 @@ FEW = "One point for each scored time."
 
 def errors(report: Report) -> Picture:
     """Show error by time for a few metrics."""
-    names = [name for name in PREFERRED if name in report.scores.metrics] or list(report.scores.metrics)
+    known = () if report.scores.many_dimensions else PREFERRED
+    names = [name for name in known if name in report.scores.metrics] or list(report.scores.metrics)
     names = names[:SHOWN]
     methods = ", ".join(_order(report.scores, names[0]))
     return Picture(

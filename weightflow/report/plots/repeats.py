@@ -1,4 +1,4 @@
-"""Mean scores of configurations that were trained with several seeds."""
+"""Mean scores of configurations that were trained with fresh seeds."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -11,16 +11,16 @@ from weightflow.trials import Criterion, Repeated
 
 
 def repeats(repeated: Sequence[Repeated]) -> Picture:
-    """Show the scores of each configuration, their mean and its interval; the lowest mean comes first."""
-    ranked = sorted(repeated, key=lambda one: one.mean)
+    """Show the scores of each configuration, the mean over fresh seeds and its interval; the lowest mean first."""
+    ranked = sorted(repeated, key=lambda one: one.rank)
     return Picture(
         "repeats",
-        "Means over seeds",
-        "Points: one training each, with a seed of its own. Diamonds: their mean, with its 95 % interval by Student's "
+        "Means over fresh seeds",
+        "Open points: one training each, with a fresh seed. Diamonds: their mean, with its 95 % interval by Student's "
         "t. Filled points are the trials themselves, by whose scores they were chosen for repeats: these tend to be "
-        "too low.",
+        "too low, and count for nothing here.",
         alt="Mean scores with 95 % intervals: "
-        + ", ".join(f"trial {one.number} at {one.mean:.4f}" for one in ranked)
+        + ", ".join(f"trial {one.number} at {one.told}" for one in ranked)
         + ".",
         draw=partial(_draw, ranked),
     )
@@ -31,8 +31,9 @@ def _draw(ranked: Sequence[Repeated], theme: Theme) -> Figure:
     axis = figure.subplots()
     for row, one in enumerate(ranked):
         colour = theme.colour("mccann" if row else "model")
-        axis.errorbar(one.mean, row, xerr=one.half, fmt="D", color=colour, ms=9, linewidth=2, capsize=4)
-        for scores, fill in ((one.scores[1:], theme.background), (one.scores[:1], theme.ink)):
+        if one.mean is not None:
+            axis.errorbar(one.mean, row, xerr=one.half, fmt="D", color=colour, ms=9, linewidth=2, capsize=4)
+        for scores, fill in ((one.scores, theme.background), ((one.chosen_by,), theme.ink)):
             axis.plot(scores, [row] * len(scores), "o", color=theme.ink, mfc=fill, ms=5, zorder=3)
     axis.set_yticks(range(len(ranked)), [f"trial {one.number}" for one in ranked])
     axis.set_ylim(len(ranked) - 0.5, -0.5)
