@@ -9,6 +9,11 @@ from typing import Annotated
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a fresh checkout, or one unpacked by a cluster, runs without being installed
 
+from weightflow.stopping import STOPPED, listen
+
+if __name__ == "__main__":
+    listen()  # first of all: the imports below take a second, in which Ctrl-C may be pressed too
+
 import typer
 from rich.console import Console
 
@@ -21,15 +26,14 @@ from weightflow.trials import Criterion, SamplerName, SchedulerName
 app = typer.Typer(
     add_completion=False, rich_markup_mode="markdown", context_settings={"help_option_names": ["-h", "--help"]}
 )
-INTERRUPTED = 130
 
 
 @app.command()
 def tune(
     data: Annotated[str, typer.Option(help="A built-in system (epidemic), or a .npy, .npz or .csv file.")] = "epidemic",
     space: Annotated[Path, typer.Option(help="Search space, a YAML file.")] = ROOT / "search_spaces" / "default.yaml",
-    gpus: Annotated[int | None, typer.Option(help="GPUs to use; all that Ray sees by default.")] = None,
-    cpus: Annotated[int | None, typer.Option(help="CPUs to use; all that Ray sees by default.")] = None,
+    gpus: Annotated[int | None, typer.Option(help="GPUs to use; all that there are by default.")] = None,
+    cpus: Annotated[int | None, typer.Option(help="CPUs to use; all that this process may use by default.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials at most, repeats not counted.")] = 32,
     time_budget: Annotated[
         str,
@@ -129,11 +133,11 @@ def tune(
         resume=resume is not None,
     )
     search.check()
-    with connected(address, cpus, gpus) as resources:
+    with connected(address, cpus, gpus, console.print) as resources:
         outcome = run_search(search, resources, console)
     print_outcome(console, outcome, mlflow)
     if outcome.scores is None:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(STOPPED)
 
 
 def _criteria(text: str) -> tuple[Criterion, ...]:

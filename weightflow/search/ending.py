@@ -1,11 +1,5 @@
 """When a search ends before its trials are used up: a budget, the sampling floor, or Ctrl-C."""
 
-import signal
-import threading
-import time
-from collections.abc import Generator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 from ray import tune
@@ -13,10 +7,9 @@ from ray import tune
 from weightflow.search.book import Book
 from weightflow.search.not_pickled import NotPickled
 from weightflow.search.plan import Plan
+from weightflow.stopping import asked_to_stop
 
 FLOOR_LEVEL = 0.1  # of the test: above the usual 0.05, because a search that ends too early costs more than a late one
-
-_interrupted = threading.Event()  # of the process, as signals are
 
 
 class Ending(NotPickled, tune.Stopper):
@@ -47,16 +40,16 @@ class Ending(NotPickled, tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether everything ends now."""
-        return interrupted() or (not self.plan.drain and bool(self.reason()))
+        return asked_to_stop() or (not self.plan.drain and bool(self.reason()))
 
     @property
-    def deadline(self) -> float:
-        """When the time budget is used up, by `time.time()`."""
-        return time.time() + self.plan.time_budget - self.book.seconds
+    def left(self) -> float:
+        """Seconds of the time budget that are left; none where it is overdrawn."""
+        return max(0.0, self.plan.time_budget - self.book.seconds)
 
     def reason(self) -> str:
         """Why no further trial begins; empty as long as there may be one."""
-        if interrupted():
+        if asked_to_stop():
             return "it was interrupted"
         return "" if self.repeating else self._used_up()
 
@@ -97,31 +90,3 @@ class Ending(NotPickled, tune.Stopper):
                 else "; a better model may be found with more trials."
             )
         )
-
-
-def interrupted() -> bool:
-    """Whether Ctrl-C was pressed, or the process was asked to end, inside `interruptible`."""
-    return _interrupted.is_set()
-
-
-@contextmanager
-def interruptible() -> Generator[None, None, None]:
-    """Make the first Ctrl-C (or SIGTERM) a clean stop; a second one ends the process at once."""
-    _interrupted.clear()
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        _interrupted.set()
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -18,7 +18,7 @@ from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
 
 from weightflow.anchors import Alignment, Anchors, ArrayCache
 from weightflow.data import Snapshots
-from weightflow.errors import SearchError
+from weightflow.errors import SearchError, first_line
 from weightflow.experiment import ExperimentConfig, Preparation, Prepared, Trial
 from weightflow.files import Arrays
 from weightflow.model import WeightFlow
@@ -180,5 +180,6 @@ class Crew:
 
 def _check_deaths(deaths: int, what: str, last: Exception) -> None:
     if deaths > RETRIES:
-        why = str(last).strip().splitlines()[0]
-        raise SearchError(f"workers died {deaths} times at `{what}`, the last time because: {why}") from last
+        raise SearchError(
+            f"workers died {deaths} times at `{what}`, the last time because: {first_line(last)}"
+        ) from last

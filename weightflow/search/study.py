@@ -18,7 +18,7 @@ from weightflow.evaluation import Scores, check_scorable
 from weightflow.experiment import ExperimentConfig, Prepared, nest
 from weightflow.search.book import FILE, Book, check_same, claim
 from weightflow.search.disk import disk_problem
-from weightflow.search.ending import Ending, interrupted, interruptible
+from weightflow.search.ending import Ending
 from weightflow.search.front import pareto_front
 from weightflow.search.plan import Plan
 from weightflow.search.pool import Crew
@@ -28,6 +28,7 @@ from weightflow.search.space import Space
 from weightflow.search.table import LiveTable
 from weightflow.search.trainable import Task
 from weightflow.search.tuning import run_trials
+from weightflow.stopping import asked_to_stop, noting
 from weightflow.tracking import Results, RunFacts, SearchRun, TrackingConfig, environment_facts
 from weightflow.trials import Front, Repeated, TrialRecord, TrialState
 
@@ -217,7 +218,7 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
         InputError: the folder cannot be made, another process works in it, or MLflow cannot be reached.
         SearchError: no trial finished, or the disk is full.
     """
-    began = time.time()
+    began = time.monotonic()
     book = search.open_book()
     try:
         return _run(search, book, resources, console, began)
@@ -244,14 +245,16 @@ def _run(search: Search, book: Book, resources: Resources, console: Console, beg
     run.replay(book.all())
     book.watchers.append(run)
     try:
-        with interruptible():
-            with Crew(resources, cache, say) as crew:
-                prepared = crew.prepare(search.parts.fit, search.shared_config, search.seed)
+        with Crew(resources, cache, say) as crew:
+            prepared = crew.prepare(search.parts.fit, search.shared_config, search.seed)
+        with noting():
             _run_trials(search, book, ending, resources, prepared, console, say)
-            if interrupted():
-                run.finish(Results("KILLED"))
-                return Outcome(search.folder, next(iter(book.finished()), None), book.all())
-            return _finish(search, book, ending, resources, run, say, began)
+        if asked_to_stop():
+            raise KeyboardInterrupt
+        return _finish(search, book, ending, resources, run, say, began)
+    except KeyboardInterrupt:
+        run.finish(Results("KILLED"))
+        return Outcome(search.folder, next(iter(book.finished()), None), book.all())
     except BaseException:
         run.finish(Results("FAILED"))
         raise
@@ -281,7 +284,7 @@ def _run_trials(
         run_trials(book, ending, resources, prepared, task, notes, say)
         if reason := ending.reason():
             say(f"no further trial, because {reason}")
-        if search.plan.repeats > 1 and not search.plan.several and not interrupted():
+        if search.plan.repeats > 1 and not search.plan.several and not asked_to_stop():
             book.repeat(_best_configurations(book), search.plan.repeats)
             again = notes.with_name(f"{notes.name}-repeats")
             run_trials(book, ending.of_repeats(), resources, prepared, task, again, say)
@@ -348,7 +351,7 @@ def _used(book: Book, resources: Resources, began: float) -> str:
         for name, share in (("CPU", reserved["cpu"]), ("GPU", reserved.get("gpu", 0.0)))
         if share
     )
-    return f"{(time.time() - began) / 60:.1f} minutes up to this report, trials {hours} over all processes"
+    return f"{(time.monotonic() - began) / 60:.1f} minutes up to this report, trials {hours} over all processes"
 
 
 def _why_none_finished(trials: tuple[TrialRecord, ...]) -> str:
