@@ -30,6 +30,7 @@ HEAD = "backbone.head"
 HeadOfCounts = Annotated[
     HeadKind | None, typer.Option(help="How counts are described; auto: softmax for fewer than 8 states.")
 ]
+Device = Annotated[str, typer.Option(metavar="cpu|cuda|cuda:N", help="Where to compute; N is the number of a GPU.")]
 ValueKind = Annotated[Kind | None, typer.Option(help="Kind of the values; whole numbers are counts by default.")]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -91,6 +92,7 @@ def fit(
     step: Step = None,
     every: Every = None,
     kind: ValueKind = None,
+    device: Device = "cpu",
 ) -> None:
     """Fit one model to all seen snapshots, without a search and without Ray.
 
@@ -101,11 +103,13 @@ def fit(
     python -m weightflow fit --data counts.csv --every 1 --config mine.yaml --out model
     python -m weightflow fit --data epidemic --preset paper --out published
     """  # noqa: D301 (click reads the control character that the escape stands for)
+    from weightflow.device import find_device
     from weightflow.experiment import fit_model, nest, preset
     from weightflow.training import EpochReport
 
     asked = {} if head is None else {HEAD: head.value}
     options = preset(start, **nest({**_read_config(config), **asked}))
+    place = find_device(device)
     dataset = load_dataset(data, seed, step, every, kind)
     snapshots = dataset.snapshots.subset(dataset.seen)
     with _progress() as bar:
@@ -114,7 +118,7 @@ def fit(
         def watch(report: EpochReport) -> None:
             bar.update(task, completed=report.epoch, description=f"{report.phase}, loss {report.loss:.3f}")
 
-        model = fit_model(snapshots, options, seed, observer=watch)
+        model = fit_model(snapshots, options, seed, place, observer=watch)
     model.save(out)
     sys.stdout.write(
         f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "
@@ -132,6 +136,7 @@ def forecast(
     draws: Annotated[int, typer.Option(help="Samples at each time.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of all random numbers: the same seed, the same file.")] = 0,
     out: Annotated[Path, typer.Option(help="Array to write; an existing file is replaced.")] = Path("samples.npy"),
+    device: Device = "cpu",
 ) -> None:
     """Draw samples of a fitted model at any times, in the data's units, and write them.
 
@@ -142,7 +147,7 @@ def forecast(
     """  # noqa: D301 (click reads the control character that the escape stands for)
     from weightflow.model import load
 
-    fitted = load(model)
+    fitted = load(model, device)
     first, last = fitted.span
     wanted = np.linspace(first, last, 101) if times is None else parse_times(times)
     with npy_file(out) as file:

@@ -3,7 +3,8 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from weightflow.backbones import Backbone
+from weightflow.device import find_device
 from weightflow.dynamics import Direct, DynamicsOptions, Rollout, Table, Units, build_field
 from weightflow.errors import InputError
 from weightflow.path import Clock, ControlPath
@@ -54,12 +56,31 @@ class WeightFlow:
         """First and last fitted time."""
         return float(self.clock.times[0]), float(self.clock.times[-1])
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(iter(self.path.state_dict().values())).device
+
+    def to(self, device: torch.device | str) -> "WeightFlow":
+        """Return the same model on another device (cpu, cuda or cuda:N), where it then computes.
+
+        What it is asked for comes back on the CPU all the same, so that no caller need know where a model is.
+
+        Raises:
+            InputError: the device is not there.
+        """
+        return replace(self, path=deepcopy(self.path).to(find_device(device)))
+
     def weights(self, times: Numbers) -> Float[Tensor, "time token width"]:
         """Return the backbone's weights at physical `times`, in any order.
 
         Raises:
             InputError: a time is before the first fitted one, or more than ten fitted spans after the last.
         """
+        return self._weights(times).cpu()
+
+    def _weights(self, times: Numbers) -> Float[Tensor, "time token width"]:
+        """Return the weights on the model's device; see `weights`."""
         wanted = np.atleast_1d(np.asarray(times, dtype=np.float64))
         first, last = self.span
         limit = last + MAX_SPANS * (last - first)
@@ -70,7 +91,7 @@ class WeightFlow:
             )
         clock = torch.as_tensor(np.clip(self.clock(wanted), 0.0, None), dtype=torch.float32)
         with torch.no_grad():
-            return self.path.weights(clock.to(self._device)).cpu()
+            return self.path.weights(clock.to(self.device))
 
     def sample(
         self, times: Numbers, n: int, seed: int = 0, *, independent: bool = False
@@ -88,12 +109,13 @@ class WeightFlow:
         if n < 1:
             raise InputError(f"`n`={n} samples were asked for; ask for at least one.")
         wanted = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        tokens = self.weights(wanted)
+        tokens = self._weights(wanted)
         numbers = uniforms if independent else quasi_uniforms
         drawn = torch.stack([numbers(n, self.backbone.dim, seed, "sample", time.hex()) for time in wanted.tolist()])
         chunk = max(1, MAX_VALUES // (len(tokens) * self.backbone.rows))
         with torch.no_grad():
-            return torch.cat([self.backbone.sample(tokens, part) for part in drawn.split(chunk, 1)], 1)
+            parts = (part.to(self.device) for part in drawn.split(chunk, 1))
+            return torch.cat([self.backbone.sample(tokens, part).cpu() for part in parts], 1)
 
     def log_prob(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape"]:
         """Evaluate the normalised log-density, in nats.
@@ -115,12 +137,12 @@ class WeightFlow:
                 f"`x` has shape {tuple(samples.shape)} and `t` {times.shape}; give x of shape "
                 f"(draw, {len(self.species)}) or (time, draw, {len(self.species)}) and one time or (time,)."
             )
-        tokens = self.weights(times)
+        tokens = self._weights(times)
         clouds = samples if samples.ndim == 3 else samples.expand(len(tokens), -1, -1)
         if len(clouds) != len(tokens):
             raise InputError(f"`x` holds {len(clouds)} clouds for {len(tokens)} times; give one cloud for each time.")
         with torch.no_grad():
-            log_prob = self.backbone.log_prob(tokens, clouds)
+            log_prob = self.backbone.log_prob(tokens, clouds.to(self.device)).cpu()
         return log_prob[0] if times.ndim == 0 and samples.ndim == 2 else log_prob
 
     def marginals(self, times: Numbers, draws: int = 10_000, seed: int = 0) -> Float[Tensor, "time dim state"]:
@@ -132,15 +154,15 @@ class WeightFlow:
         Raises:
             InputError: a species is continuous, or as for `weights`.
         """
-        tokens = self.weights(times)
+        tokens = self._weights(times)
         backbone = self.backbone
         with torch.no_grad():
             if backbone.states ** (backbone.dim - 1) <= MAX_STATES:
-                return torch.cat([_exact_marginals(backbone, one[None]) for one in tokens])
-            samples = self.sample(times, draws, seed)
+                return torch.cat([_exact_marginals(backbone, one[None]) for one in tokens]).cpu()
+            samples = self.sample(times, draws, seed).to(self.device)
             weights = samples.new_full(samples.shape[:2], 1.0 / draws)
             parts = zip(tokens.split(1), samples.split(1), weights.split(1), strict=True)
-            return torch.cat([backbone.marginals(one, cloud, weight) for one, cloud, weight in parts])
+            return torch.cat([backbone.marginals(one, cloud, weight).cpu() for one, cloud, weight in parts])
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and `config.json` into `folder`; each file appears whole or not at all."""
@@ -184,10 +206,6 @@ class WeightFlow:
         kinds = tuple(Kind(kind) for kind in config["kinds"])
         return cls(backbone, path, clock, tuple(config["species"]), kinds, config["record"])
 
-    @property
-    def _device(self) -> torch.device:
-        return next(iter(self.path.state_dict().values())).device
-
 
 def _build_path(backbone: Backbone, config: dict[str, Any], state: dict[str, Tensor]) -> Rollout | Table | Direct:
     if config["path"] == "table":
@@ -218,7 +236,7 @@ def _read_config(source: Path) -> dict[str, Any]:
 
 def _exact_marginals(backbone: Backbone, tokens: Float[Tensor, "1 token width"]) -> Float[Tensor, "1 dim state"]:
     """Sum over all states of the species but the last one described; what lies beyond the states has no weight."""
-    values = torch.arange(backbone.states, dtype=torch.float32)
+    values = torch.arange(backbone.states, dtype=torch.float32, device=tokens.device)
     described = torch.cartesian_prod(*[values] * (backbone.dim - 1)).reshape(-1, backbone.dim - 1)
     if backbone.dim == 1:
         described = values.new_zeros(1, 0)
@@ -234,6 +252,6 @@ def _describe(times: Float[np.ndarray, "query"]) -> str:
     return f"{len(times)} of them from {times.min():g} to {times.max():g}"
 
 
-def load(folder: str | os.PathLike[str]) -> WeightFlow:
-    """Read a model directory; see `WeightFlow.load`."""
-    return WeightFlow.load(folder)
+def load(folder: str | os.PathLike[str], device: torch.device | str = "cpu") -> WeightFlow:
+    """Read a model directory onto a device; see `WeightFlow.load` and `WeightFlow.to`."""
+    return WeightFlow.load(folder).to(device)
