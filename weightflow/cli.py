@@ -13,11 +13,13 @@ from typing import IO, Annotated, Any, NoReturn
 import numpy as np
 import typer
 import yaml
+from rich.console import Console
 from rich.progress import Progress
 
 from weightflow.data import parse_times
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.presets import PRESETS
+from weightflow.progress import Shown
 from weightflow.stopping import listen
 from weightflow.streams import outlive_readers
 from weightflow.systems import BUILT_IN, Simulator, find_system, load_dataset
@@ -105,20 +107,14 @@ def fit(
     """  # noqa: D301 (click reads the control character that the escape stands for)
     from weightflow.device import find_device
     from weightflow.experiment import fit_model, nest, preset
-    from weightflow.training import EpochReport
 
     asked = {} if head is None else {HEAD: head.value}
     options = preset(start, **nest({**_read_config(config), **asked}))
     place = find_device(device)
     dataset = load_dataset(data, seed, step, every, kind)
     snapshots = dataset.snapshots.subset(dataset.seen)
-    with _progress() as bar:
-        task = bar.add_task("anchors and teacher", total=options.training.epochs + 1)
-
-        def watch(report: EpochReport) -> None:
-            bar.update(task, completed=report.epoch, description=f"{report.phase}, loss {report.loss:.3f}")
-
-        model = fit_model(snapshots, options, seed, place, observer=watch)
+    with Shown(Console(stderr=True)) as shown:
+        model = fit_model(snapshots, options, seed, place, progress=shown)
     model.save(out)
     sys.stdout.write(
         f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "
@@ -150,7 +146,8 @@ def forecast(
     fitted = load(model, device)
     first, last = fitted.span
     wanted = np.linspace(first, last, 101) if times is None else parse_times(times)
-    with npy_file(out) as file:
+    with npy_file(out) as file, Shown(Console(stderr=True)) as shown:
+        shown("draws", 0, 0)
         np.save(file, fitted.sample(wanted, draws, seed).numpy())
     beyond = int((wanted > last).sum())
     sys.stdout.write(

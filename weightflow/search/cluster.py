@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,9 +21,8 @@ import torch
 
 from weightflow.errors import InputError, SearchError, first_line
 from weightflow.search.resources import Resources, usable_cpus
+from weightflow.search.say import Say
 from weightflow.stopping import unheard_by_children
-
-Say = Callable[[str], None]
 
 
 @contextmanager

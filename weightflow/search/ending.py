@@ -8,6 +8,7 @@ from weightflow.search.book import Book
 from weightflow.search.not_pickled import NotPickled
 from weightflow.search.plan import Plan
 from weightflow.stopping import asked_to_stop
+from weightflow.trials import TrialState
 
 FLOOR_LEVEL = 0.1  # of the test: above the usual 0.05, because a search that ends too early costs more than a late one
 
@@ -40,7 +41,8 @@ class Ending(NotPickled, tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether everything ends now."""
-        return asked_to_stop() or (not self.plan.drain and bool(self.reason()))
+        goes_on = self.plan.drain or (self._owes_a_trial() and self.book.running)
+        return asked_to_stop() or (not goes_on and bool(self.reason()))
 
     @property
     def left(self) -> float:
@@ -48,10 +50,23 @@ class Ending(NotPickled, tune.Stopper):
         return max(0.0, self.plan.time_budget - self.book.seconds)
 
     def reason(self) -> str:
-        """Why no further trial begins; empty as long as there may be one."""
+        """Why no further trial begins; empty as long as there may be one.
+
+        Whatever the budgets say, one trial is finished: without any, all that was spent would be for nothing. Where one
+        has failed for good, the next one need not be better, and no other begins.
+        """
         if asked_to_stop():
             return "it was interrupted"
-        return "" if self.repeating else self._used_up()
+        reason = "" if self.repeating else self._used_up()
+        failed = any(record.state is TrialState.FAILED for record in self.book.records.values())
+        return "" if reason and self._owes_a_trial() and not self.book.running and not failed else reason
+
+    def overdue(self) -> str:
+        """Why the search would have ended, if a trial had finished; empty as long as that is no question."""
+        return self._used_up() if not self.repeating and self._owes_a_trial() else ""
+
+    def _owes_a_trial(self) -> bool:
+        return not self.repeating and not self.book.finished()
 
     def _used_up(self) -> str:
         plan, used = self.plan, self.book.trial_hours

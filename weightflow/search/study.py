@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -16,14 +16,17 @@ from weightflow.data import Dataset, Protocol, Split, split
 from weightflow.errors import InputError, SearchError
 from weightflow.evaluation import Scores, check_scorable
 from weightflow.experiment import ExperimentConfig, Prepared, nest
+from weightflow.progress import Shown
 from weightflow.search.book import FILE, Book, check_same, claim
 from weightflow.search.disk import disk_problem
 from weightflow.search.ending import Ending
+from weightflow.search.estimate import Estimate, rows_evaluated
 from weightflow.search.front import pareto_front
 from weightflow.search.plan import Plan
 from weightflow.search.pool import Crew
 from weightflow.search.resources import Resources
 from weightflow.search.samplers import check_sampler
+from weightflow.search.say import Say
 from weightflow.search.space import Space
 from weightflow.search.table import LiveTable
 from weightflow.search.trainable import Task
@@ -238,26 +241,38 @@ def _run(search: Search, book: Book, resources: Resources, console: Console, beg
         console.print(text, style="dim", highlight=False, soft_wrap=True)
 
     say(f"{search.name}: {search.describe()}; {resources}; {search.folder}")
-    cache = ArrayCache(search.cache)
     reserved = resources.per_trial
     ending = Ending(book, search.plan, reserved["cpu"], reserved.get("gpu", 0.0))
     run = SearchRun.open(search.tracking, book.search_id, search.facts)
     run.replay(book.all())
     book.watchers.append(run)
     try:
-        with Crew(resources, cache, say) as crew:
-            prepared = crew.prepare(search.parts.fit, search.shared_config, search.seed)
+        prepared = _prepare(search, ending, resources, console, say)
         with noting():
             _run_trials(search, book, ending, resources, prepared, console, say)
         if asked_to_stop():
             raise KeyboardInterrupt
-        return _finish(search, book, ending, resources, run, say, began)
+        return _finish(search, book, ending, resources, run, console, say, began)
     except KeyboardInterrupt:
         run.finish(Results("KILLED"))
         return Outcome(search.folder, next(iter(book.finished()), None), book.all())
     except BaseException:
         run.finish(Results("FAILED"))
         raise
+
+
+def _prepare(search: Search, ending: Ending, resources: Resources, console: Console, say: Say) -> Prepared:
+    """Have made what the trials share; how long that will take is said as soon as it can be told."""
+    parts, config = search.parts.fit, search.shared_config
+    estimate = Estimate(rows_evaluated(config, len(parts), resources.workers), ending.left, say)
+    with Shown(console) as shown:
+
+        def watch(phase: str, done: int, total: int) -> None:
+            shown(phase, done, total)
+            estimate(phase, done, total)
+
+        with Crew(resources, ArrayCache(search.cache), say, watch) as crew:
+            return crew.prepare(parts, config, search.seed)
 
 
 def _run_trials(
@@ -267,7 +282,7 @@ def _run_trials(
     resources: Resources,
     prepared: Prepared,
     console: Console,
-    say: Callable[[str], None],
+    say: Say,
 ) -> None:
     task = Task(
         shared=search.shared_config,
@@ -303,7 +318,8 @@ def _finish(
     ending: Ending,
     resources: Resources,
     run: SearchRun,
-    say: Callable[[str], None],
+    console: Console,
+    say: Say,
     began: float,
 ) -> Outcome:
     # with all that draws a report; a search begins, and may be stopped, without it
@@ -333,8 +349,8 @@ def _finish(
         decision=ending.decision() if search.plan.stop_at_floor and not search.plan.several else "",
         used=_used(book, resources, began),
     )
-    with Crew(resources, ArrayCache(search.cache), say) as crew:
-        left = conclude(ended, crew, say)
+    with Shown(console) as shown, Crew(resources, ArrayCache(search.cache), say, shown) as crew:
+        left = conclude(ended, crew, say, shown)
     with suppress(OSError):  # it may hold what a stopped trial has left
         (search.folder / CHECKPOINTS).rmdir()
     results = Results("FINISHED", best, search.folder / MODEL, left.files, left.pictures, left.metrics)
