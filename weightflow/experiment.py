@@ -22,6 +22,7 @@ from weightflow.files import Arrays
 from weightflow.model import WeightFlow
 from weightflow.path import Clock, ControlPath, ReferencePath, project
 from weightflow.presets import PRESETS
+from weightflow.progress import Progress, unseen
 from weightflow.rng import derive_seed
 from weightflow.training import (
     AnchorDistance,
@@ -140,25 +141,30 @@ class Preparation:
         groups = {group: getattr(self.config, group).model_dump(mode="json") for group in PIECES[piece]}
         return {"data": self.snapshots.digest(), "seed": self.seed, **groups}
 
-    def base(self, device: torch.device | str = "cpu") -> Arrays:
+    def base(self, device: torch.device | str = "cpu", progress: Progress = unseen) -> Arrays:
         """Fit one set of weights to all snapshots together."""
-        return {"tokens": fit_base(self.backbone, self.snapshots, self.config.anchors, self.seed, device)}
+        return {"tokens": fit_base(self.backbone, self.snapshots, self.config.anchors, self.seed, device, progress)}
 
-    def anchors(self, indices: Sequence[int], base: Arrays, device: torch.device | str = "cpu") -> Arrays:
+    def anchors(
+        self, indices: Sequence[int], base: Arrays, device: torch.device | str = "cpu", progress: Progress = unseen
+    ) -> Arrays:
         """Fit the anchors of some snapshots."""
         options = self.config.anchors
-        made = fit_anchors(self.backbone, self.snapshots, indices, base["tokens"], options, self.seed, device)
+        made = fit_anchors(self.backbone, self.snapshots, indices, base["tokens"], options, self.seed, device, progress)
         return {"times": made.times, "tokens": made.tokens}
 
-    def bridge(self) -> Arrays:
+    def bridge(self, progress: Progress = unseen) -> Arrays:
         """Couple the snapshots, and choose a curve if none is named."""
+        progress("bridge", 0, 0)
         return build_bridge(self.snapshots, self.config.bridge, derive_seed(self.seed, "bridge")).arrays()
 
-    def teacher(self, base: Arrays, bridge: Arrays, device: torch.device | str = "cpu") -> Arrays:
+    def teacher(
+        self, base: Arrays, bridge: Arrays, device: torch.device | str = "cpu", progress: Progress = unseen
+    ) -> Arrays:
         """Fit the direct path."""
         samples = Bridge.of_arrays(bridge, self.snapshots, self.config.bridge)
         options = self.config.teacher
-        return fit_teacher(self.backbone, samples, base["tokens"], options, self.seed, device).arrays()
+        return fit_teacher(self.backbone, samples, base["tokens"], options, self.seed, device, progress).arrays()
 
     def assemble(self, anchors: Arrays, bridge: Arrays, teacher: Arrays | None) -> Prepared:
         """Put the pieces together."""
@@ -177,6 +183,7 @@ def prepare(
     seed: int,
     device: torch.device | str = "cpu",
     cache: ArrayCache | None = None,
+    progress: Progress = unseen,
 ) -> Prepared:
     """Prepare in this process what a fit with `config` needs; a cache is asked first.
 
@@ -189,11 +196,12 @@ def prepare(
     def piece(name: str, make: Callable[[], Arrays]) -> Arrays:
         return make() if cache is None else cache.get_or_make(name, preparation.depends_on(name), make)
 
-    base = piece("base", lambda: preparation.base(device))
-    anchors = piece("anchors", lambda: preparation.anchors(range(len(snapshots)), base, device))
-    bridge = piece("bridge", preparation.bridge)
+    base = piece("base", lambda: preparation.base(device, progress))
+    anchors = piece("anchors", lambda: preparation.anchors(range(len(snapshots)), base, device, progress))
+    bridge = piece("bridge", lambda: preparation.bridge(progress))
+    progress("bridge", 1, 1)
     wanted = needs_teacher(config)
-    teacher = piece("teacher", lambda: preparation.teacher(base, bridge, device)) if wanted else None
+    teacher = piece("teacher", lambda: preparation.teacher(base, bridge, device, progress)) if wanted else None
     return preparation.assemble(anchors, bridge, teacher)
 
 
@@ -295,6 +303,7 @@ def fit_model(
     seed: int = 0,
     device: torch.device | str = "cpu",
     observer: Callable[[EpochReport], None] | None = None,
+    progress: Progress = unseen,
 ) -> WeightFlow:
     """Fit one model to all `snapshots`, in this process.
 
@@ -304,15 +313,18 @@ def fit_model(
         seed: rules all random numbers.
         device: where to compute.
         observer: told after each epoch.
+        progress: told which phase it is in, and how far.
 
     Raises:
         InputError: the data cannot be modelled.
         TrainingError: a loss is no longer finite.
     """
     chosen = config or ExperimentConfig()
-    prepared = prepare(snapshots, chosen, seed, device=device)
+    prepared = prepare(snapshots, chosen, seed, device=device, progress=progress)
     trial = Trial(prepared, chosen, seed, device, {"data": snapshots.digest()})
+    progress("fit", 0, chosen.training.epochs)
     for report in trial.epochs():
+        progress("fit", report.epoch, chosen.training.epochs)
         if observer is not None:
             observer(report)
     return trial.model()

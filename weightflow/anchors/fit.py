@@ -8,7 +8,7 @@ Three ways to align the anchors, that is, to make neighbouring snapshots have ne
 - `none`: every anchor starts from its own random weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -21,6 +21,7 @@ from weightflow.anchors.anchors import Anchors
 from weightflow.backbones import Backbone
 from weightflow.data import Snapshots
 from weightflow.errors import TrainingError
+from weightflow.progress import Progress, unseen
 from weightflow.torch_rng import torch_generator
 from weightflow.types import Options
 
@@ -47,12 +48,18 @@ class AnchorOptions(Options):
 
 
 def fit_base(
-    backbone: Backbone, snapshots: Snapshots, options: AnchorOptions, seed: int, device: torch.device | str = "cpu"
+    backbone: Backbone,
+    snapshots: Snapshots,
+    options: AnchorOptions,
+    seed: int,
+    device: torch.device | str = "cpu",
+    progress: Progress = unseen,
 ) -> Float[np.ndarray, "token width"]:
     """Fit one set of weights to all snapshots together."""
     start = backbone.init(torch_generator(seed, "backbone"))[None]
     cloud = [snapshots.pooled()]
-    return _fit(backbone, start, cloud, options.base_steps, options.base_batch, options, seed, device)[0]
+    watch = _counting("base", options.base_steps, progress)
+    return _fit(backbone, start, cloud, options.base_steps, options.base_batch, options, seed, device, watch)[0]
 
 
 def fit_anchors(
@@ -63,6 +70,7 @@ def fit_anchors(
     options: AnchorOptions,
     seed: int,
     device: torch.device | str = "cpu",
+    progress: Progress = unseen,
 ) -> Anchors:
     """Fit the anchors of the snapshots at `indices`; `base` is used by the pooled alignment alone.
 
@@ -79,7 +87,12 @@ def fit_anchors(
     else:
         start = torch.as_tensor(np.array(base)).expand(len(part), -1, -1)
         steps = options.steps
-    return Anchors(part.times, _fit(backbone, start, part.samples, steps, options.batch, options, seed, device))
+    watch = _counting("anchors", steps, progress)
+    return Anchors(part.times, _fit(backbone, start, part.samples, steps, options.batch, options, seed, device, watch))
+
+
+def _counting(phase: str, total: int, progress: Progress) -> Callable[[int], None]:
+    return lambda done: progress(phase, done, total)
 
 
 def _chain(
@@ -104,6 +117,7 @@ def _fit(
     options: AnchorOptions,
     seed: int,
     device: torch.device | str,
+    watch: Callable[[int], None] = lambda _: None,
 ) -> Float[np.ndarray, "stack token width"]:
     """Fit a stack of weights as one batch, each to its own cloud."""
     data = [torch.as_tensor(cloud, dtype=torch.float32, device=device) for cloud in clouds]
@@ -125,4 +139,5 @@ def _fit(
         loss.backward()
         optimiser.step()
         schedule.step()
+        watch(step + 1)
     return tokens.detach().cpu().numpy()

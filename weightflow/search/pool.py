@@ -208,10 +208,9 @@ class Crew:
     def _start(self, tasks: int) -> None:
         """Start workers until there is one for each task, or all that may be."""
         gpus = 1 if self.resources.gpus else 0
-        # one thread works, and the other one tells how far it is
-        worker: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_concurrency=2)(AnchorWorker)
+        worker: Any = ray.remote(num_cpus=1, num_gpus=gpus)(AnchorWorker)
         while len(self._free) + len(self._underway) < min(tasks, self.resources.workers):
-            new = worker.remote()
+            new = worker.options(max_concurrency=2).remote()  # one thread works, the other one tells how far it is
             self._underway[new.ready.remote()] = (new, None)
 
     @contextmanager

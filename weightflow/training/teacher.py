@@ -17,6 +17,7 @@ from weightflow.bridge import Bridge
 from weightflow.dynamics import Direct
 from weightflow.errors import TrainingError
 from weightflow.files import Arrays
+from weightflow.progress import Progress, unseen
 from weightflow.rng import generator
 from weightflow.torch_rng import seeded
 from weightflow.training.options import TeacherOptions
@@ -69,6 +70,7 @@ def fit_teacher(
     options: TeacherOptions,
     seed: int,
     device: torch.device | str = "cpu",
+    progress: Progress = unseen,
 ) -> Teacher:
     """Fit the teacher from the weights `base`.
 
@@ -93,6 +95,7 @@ def fit_teacher(
         loss.backward()
         optimiser.step()
         schedule.step()
+        progress("teacher", step + 1, options.steps)
     state = {name: tensor.cpu().numpy() for name, tensor in path.state_dict().items()}
     last = max(1, round(LAST_SHARE * options.steps))
     return Teacher(state, (float(bridge.times[0]), float(bridge.times[-1])), float(np.mean(losses[-last:])))
