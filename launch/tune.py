@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ from weightflow.trials import Criterion, SamplerName, SchedulerName
 app = typer.Typer(
     add_completion=False, rich_markup_mode="markdown", context_settings={"help_option_names": ["-h", "--help"]}
 )
+LONGEST_NAME = 60
 
 
 @app.command()
@@ -113,7 +115,7 @@ def tune(
         protocol=protocol,
         space=searched if head is None else searched.fixing(HEAD, head.value),
         tracking=tracking,
-        name=resume or _name(name, data),
+        name=resume or _name(name, data, console.print),
         out=folder,
         seed=seed,
         plan=Plan(
@@ -151,11 +153,23 @@ def _criteria(text: str) -> tuple[Criterion, ...]:
     return tuple(Criterion(name) for name in names)
 
 
-def _name(name: str | None, data: str) -> str:
-    chosen = name or f"{Path(data).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    if not re.fullmatch(r"[\w][\w.-]*", chosen):
-        raise InputError(f"`--name {chosen}` cannot be a folder's name; use letters, digits, '.', '_' and '-'.")
-    return chosen
+def _name(name: str | None, data: str, say: Callable[[str], None]) -> str:
+    """Return the name that was given, or make one of the data's."""
+    if name is None:
+        return f"{_made_name(Path(data).stem, say)}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if not re.fullmatch(r"[\w][\w.-]*", name) or len(name) > LONGEST_NAME:
+        raise InputError(
+            f"`--name {name}` cannot be a folder's name; use letters, digits, '.', '_' and '-', {LONGEST_NAME} at most."
+        )
+    return name
+
+
+def _made_name(stem: str, say: Callable[[str], None]) -> str:
+    """Make a folder's name of a file's, which may hold anything; a system takes 255 bytes, 4 for a letter."""
+    made = re.sub(r"[^\w.-]+", "-", stem)[:LONGEST_NAME].strip("-.") or "data"
+    if made != stem:
+        say(f"the search is named `{made}` after `{stem}`; --name gives it another name")
+    return made
 
 
 def _seconds(text: str) -> float:

@@ -1,4 +1,4 @@
-"""How far each phase is: bars on a terminal, and elsewhere a line now and then, so that nobody wonders whether it lives.
+"""How far each phase is: bars on a terminal, elsewhere a line now and then, so that everybody sees that it lives.
 
 Those who work report `(phase, done, total)`; with a total of 0 nobody knows how much there is to do.
 """
@@ -13,11 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 Progress = Callable[[str, int, int], None]  # phase, done, total
-FIRST, EVERY, SHARE = (
-    5.0,
-    10.0,
-    0.1,
-)  # seconds before the first line, and then at least; later a share of the time so far
+FIRST, EVERY = 5.0, 10.0  # seconds before the first line, and between lines at least
+SHARE = 0.1  # of the time so far, which is waited where that is more
 
 
 def unseen(phase: str, done: int, total: int) -> None:
