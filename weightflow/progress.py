@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 Progress = Callable[[str, int, int], None]  # phase, done, total
-FIRST, EVERY = 5.0, 10.0  # seconds before the first line, and between lines at least
+FIRST, EVERY = 5.0, 10.0  # seconds that a phase takes before it is told, and between lines at least
 SHARE = 0.1  # of the time so far, which is waited where that is more
 
 
@@ -82,12 +82,13 @@ class Shown:
         self._bars.update(self._rows[phase], completed=done, total=total or None, visible=phase in self._phases)
 
     def _print_lines(self) -> None:
-        began, wait = time.monotonic(), FIRST
-        while not self._over.wait(wait):
+        began = due = time.monotonic()
+        while not self._over.wait(1.0):
             now = time.monotonic()
-            wait = max(EVERY, SHARE * (now - began))
-            if told := "; ".join(phase.describe(now) for phase in list(self._phases.values())):
-                self.console.print(told, style="dim", highlight=False, soft_wrap=True, markup=False)
+            long = [phase.describe(now) for phase in list(self._phases.values()) if now - phase.began >= FIRST]
+            if long and now >= due:
+                due = now + max(EVERY, SHARE * (now - began))
+                self.console.print("; ".join(long), style="dim", highlight=False, soft_wrap=True, markup=False)
 
 
 def duration(seconds: float) -> str:
