@@ -52,9 +52,10 @@ def start(words: list[str], folder: Path, root: Path) -> subprocess.Popen[str]:
     ],
 )
 def test_a_fit_tells_its_phase_and_stops_in_it_at_once(
-    root: Path, tmp_path: Path, phase: str, steps: str, number: signal.Signals
+    root: Path, tmp_path: Path, phase: str, steps: str, number: signal.Signals, request: pytest.FixtureRequest
 ) -> None:
     process = start(fitting(tmp_path, **{steps: ENDLESS}), tmp_path, root)
+    request.addfinalizer(process.kill)
     assert process.stderr is not None
     told = itertools.takewhile(lambda line: not line.startswith(f"{phase}: "), process.stderr)
     assert [line for line in told if "Error" in line] == []

@@ -54,7 +54,7 @@ def _connect(address: str | None, cpus: int | None, gpus: int | None, say: Say, 
         seen = ray.cluster_resources()
         return Resources.choose(seen.get("CPU", 0.0), seen.get("GPU", 0.0), cpus, gpus)
     # asked for more, Ray would start all the same, with more processes than there are CPUs
-    resources = Resources.choose(usable_cpus(), torch.cuda.device_count(), cpus, gpus)
+    resources = Resources.choose(float(usable_cpus()), float(torch.cuda.device_count()), cpus, gpus)
     _start(resources, until_then, say)
     return resources
 

@@ -9,7 +9,7 @@ machine leaves, is made again by another.
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from weightflow.search.say import Say
 RETRIES = 3
 LOST = (RayActorError, ObjectLostError, OutOfMemoryError)
 PATIENCE = 60  # seconds without any news, after which the user is told what is waited for
+Stand = tuple[str, int, int]  # phase, done, total
 LOOK = 1.0  # seconds after which workers are asked how far they are
 
 
@@ -37,12 +38,12 @@ class AnchorWorker:
 
     def __init__(self) -> None:
         self.device = worker_device()
-        self._at = ("starting", 0, 0)
+        self._at: Stand | None = None
 
     def ready(self) -> None:
         """Return once it has started."""
 
-    def progress(self) -> tuple[str, int, int]:
+    def progress(self) -> Stand | None:
         """Return which phase it is in, and how far; answered by a second thread while the first one works."""
         return self._at
 
@@ -89,6 +90,7 @@ class Crew:
         self.say = say
         self.progress = progress
         self._free: list[Any] = []
+        self._told: set[str] = set()
         self._underway: dict[ray.ObjectRef, tuple[Any, int | None]] = {}  # worker, and call; None: it starts
 
     def __enter__(self) -> "Crew":
@@ -150,7 +152,7 @@ class Crew:
             SearchError: the workers of one call died again and again.
         """
         waiting, missing, deaths = deque(range(len(calls))), len(calls), Counter[int | None]()
-        parts: dict[int, tuple[str, int, int]] = {}  # how far each call is
+        parts: dict[int, Stand] = {}  # how far each call is
         heard = time.monotonic()
         while missing:
             self._start(missing)
@@ -178,32 +180,31 @@ class Crew:
                 self._free.append(worker)
                 if index is not None:
                     missing -= 1
-                    self._close(parts, index)
+                    parts[index] = _done(parts.get(index))
+                    self._tell(parts)
                     yield index, result
 
-    def _look(self, parts: dict[int, tuple[str, int, int]]) -> None:
+    def _look(self, parts: dict[int, Stand]) -> None:
         """Ask those that work how far they are, and tell it; who does not answer at once is not waited for."""
         asked = {worker.progress.remote(): index for worker, index in self._underway.values() if index is not None}
         if not asked:
             return
         answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK)
         for answer in answered:
-            try:
-                parts[asked[answer]] = ray.get(answer)
-            except RayError:  # the worker is lost, which its call will tell
-                continue
+            with suppress(RayError):  # the worker is lost, which its call will tell
+                if (stand := ray.get(answer)) is not None:
+                    parts[asked[answer]] = stand
         self._tell(parts)
 
-    def _close(self, parts: dict[int, tuple[str, int, int]], index: int) -> None:
-        if index in parts:
-            phase, _, total = parts[index]
-            parts[index] = (phase, max(total, 1), max(total, 1))
-            self._tell(parts)
-
-    def _tell(self, parts: dict[int, tuple[str, int, int]]) -> None:
-        for phase in {phase for phase, _, _ in parts.values()}:
+    def _tell(self, parts: dict[int, Stand]) -> None:
+        """Tell how far all calls of a phase are together, and that those are over which no call is in any more."""
+        phases = {phase for phase, _, _ in parts.values()}
+        for phase in self._told - phases:
+            self.progress(phase, 1, 1)
+        for phase in phases:
             some = [(done, total) for name, done, total in parts.values() if name == phase]
             self.progress(phase, sum(done for done, _ in some), sum(total for _, total in some))
+        self._told = phases
 
     def _start(self, tasks: int) -> None:
         """Start workers until there is one for each task, or all that may be."""
@@ -219,6 +220,11 @@ class Crew:
         yield
         how = f"on {min(calls, self.resources.workers)} worker(s)" if calls else "from the cache"
         self.say(f"{what} {how} in {time.perf_counter() - began:.1f} s")
+
+
+def _done(stand: Stand | None) -> Stand:
+    phase, _, total = stand or ("", 0, 0)
+    return phase, max(total, 1), max(total, 1)
 
 
 def _check_deaths(deaths: int, what: str, last: Exception) -> None:

@@ -254,6 +254,7 @@ def _run(search: Search, book: Book, resources: Resources, console: Console, beg
             raise KeyboardInterrupt
         return _finish(search, book, ending, resources, run, console, say, began)
     except KeyboardInterrupt:
+        say("stopping")  # at once: MLflow and Ray take seconds to be left in order
         run.finish(Results("KILLED"))
         return Outcome(search.folder, next(iter(book.finished()), None), book.all())
     except BaseException:
