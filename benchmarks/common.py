@@ -19,7 +19,9 @@ sys.path[:0] = PATHS
 
 import ray
 from ray.exceptions import RayError
-from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.console import Console
+
+from weightflow.progress import Shown
 
 RESULTS = ROOT / "benchmarks" / "results"
 Row = dict[str, str | float]
@@ -40,17 +42,17 @@ def run_tasks(function: Callable[..., list[Row]], tasks: Iterable[Mapping[str, A
     )
     remote = ray.remote(num_cpus=1, max_retries=1)(function)
     running = {remote.remote(**task): task["key"] for task in waiting}
-    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns) as bar:
-        line = bar.add_task("tasks", total=len(running))
+    total = len(running)
+    with Shown(Console(stderr=True)) as shown:
+        shown("tasks", 0, total)
         while running:
             (ready,), _ = ray.wait(list(running), num_returns=1)
             key = running.pop(ready)
             try:
                 append_rows(path, [{"key": key, **row} for row in ray.get(ready)])
             except RayError as error:  # one failed fit must not end hours of others
-                bar.console.print(f"failed: {key}: {str(error).strip().splitlines()[-1]}", markup=False)
-            bar.update(line, advance=1, description=f"done: {key}")
+                shown.console.print(f"failed: {key}: {str(error).strip().splitlines()[-1]}", markup=False)
+            shown("tasks", total - len(running), total)
     ray.shutdown()
 
 

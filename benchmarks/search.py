@@ -102,7 +102,7 @@ class Clock:
         self.epochs += 1
 
     def end_trial(self, record: TrialRecord) -> None:
-        self.ended.append(time.time() - self.began)
+        self.ended.append(time.monotonic() - self.began)
         if self.then is not None:
             self.then()
         if record.state is TrialState.FINISHED and record.score is not None:
@@ -135,7 +135,7 @@ class Ground:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / CHECKPOINTS).mkdir()
-            began = time.time()
+            began = time.monotonic()
             config = self.config
             training = config.training
             identity = {"space": self.space.content()}
@@ -146,7 +146,7 @@ class Ground:
             ending = Ending(book, plan, 1.0, 0.0)
             run_trials(book, ending, Resources(cpus, 0), self.prepared, task, folder / "tune", typer.echo)
             book.close()
-            return clock, book, time.time() - began
+            return clock, book, time.monotonic() - began
 
 
 def small_space() -> Space:
@@ -178,7 +178,7 @@ def efficiency(
 ) -> None:
     """Compare the best held-out score against epochs and seconds."""
     rows: list[common.Row] = []
-    with connected(None, 2, None):
+    with connected(None, 2, None, typer.echo):
         for system in systems.split(","):
             ground = Ground.of(system, Protocol.INTERPOLATION, small_space())
             for seed in range(seeds):
@@ -285,16 +285,16 @@ def worth(
     plan = Plan(trials=trials, time_budget=FOREVER, stop_at_floor=False, repeats=1)
     path = out / "search-worth.csv"
     done = {(row["system"], row["protocol"], row["trials"]) for row in common.read_rows(path)}
-    with connected(None, 2, None):
+    with connected(None, 2, None, typer.echo):
         for protocol in protocols.split(","):
             for system in systems.split(","):
                 if (system, protocol, str(trials)) in done:
                     continue
-                began = time.time()
+                began = time.monotonic()
                 rows = _worth(Ground.of(system, Protocol(protocol), space, seed), plan)
                 place = {"system": system, "protocol": protocol, "trials": trials}
                 common.append_rows(path, [{**place, **row} for row in rows])
-                typer.echo(f"{protocol} {system}: {time.time() - began:.0f} s")
+                typer.echo(f"{protocol} {system}: {time.monotonic() - began:.0f} s")
     rows = [row for row in common.read_rows(path) if row["trials"] == str(trials)]
     (out / "search-worth.md").write_text(_worth_text(rows, trials))
 
@@ -380,7 +380,7 @@ def overhead(
     }
     lines: list[list[str]] = []
     walls: dict[tuple[str, int], float] = {}
-    with connected(None, 2, None):
+    with connected(None, 2, None, typer.echo):
         for name, space in spaces.items():
             ground = Ground.of("epidemic", Protocol.INTERPOLATION, space)
             n = trials if name.startswith("about") else 40
@@ -427,7 +427,7 @@ def thousand(
     """Run very many very small trials, and watch time and memory."""
     memory: list[float] = []
     driver = psutil.Process()
-    with connected(None, 2, None):
+    with connected(None, 2, None, typer.echo):
         ground = Ground.of("epidemic", Protocol.INTERPOLATION, trivial_space())
         plan = Plan(trials=trials, time_budget=FOREVER, stop_at_floor=False, repeats=1)
         clock, _, _ = ground.run(plan, 0, 2, lambda: memory.append(driver.memory_info().rss / 2**20))

@@ -3,11 +3,17 @@
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a fresh checkout, or one unpacked by a cluster, runs without being installed
+
+from weightflow.stopping import STOPPED, listen
+
+if __name__ == "__main__":
+    listen()  # first of all: the imports below take a second, in which Ctrl-C may be pressed too
 
 import typer
 from rich.console import Console
@@ -21,15 +27,15 @@ from weightflow.trials import Criterion, SamplerName, SchedulerName
 app = typer.Typer(
     add_completion=False, rich_markup_mode="markdown", context_settings={"help_option_names": ["-h", "--help"]}
 )
-INTERRUPTED = 130
+LONGEST_NAME = 60
 
 
 @app.command()
 def tune(
     data: Annotated[str, typer.Option(help="A built-in system (epidemic), or a .npy, .npz or .csv file.")] = "epidemic",
     space: Annotated[Path, typer.Option(help="Search space, a YAML file.")] = ROOT / "search_spaces" / "default.yaml",
-    gpus: Annotated[int | None, typer.Option(help="GPUs to use; all that Ray sees by default.")] = None,
-    cpus: Annotated[int | None, typer.Option(help="CPUs to use; all that Ray sees by default.")] = None,
+    gpus: Annotated[int | None, typer.Option(help="GPUs to use; all that there are by default.")] = None,
+    cpus: Annotated[int | None, typer.Option(help="CPUs to use; all that this process may use by default.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials at most, repeats not counted.")] = 32,
     time_budget: Annotated[
         str,
@@ -109,7 +115,7 @@ def tune(
         protocol=protocol,
         space=searched if head is None else searched.fixing(HEAD, head.value),
         tracking=tracking,
-        name=resume or _name(name, data),
+        name=resume or _name(name, data, console.print),
         out=folder,
         seed=seed,
         plan=Plan(
@@ -129,11 +135,11 @@ def tune(
         resume=resume is not None,
     )
     search.check()
-    with connected(address, cpus, gpus) as resources:
+    with connected(address, cpus, gpus, console.print) as resources:
         outcome = run_search(search, resources, console)
     print_outcome(console, outcome, mlflow)
     if outcome.scores is None:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(STOPPED)
 
 
 def _criteria(text: str) -> tuple[Criterion, ...]:
@@ -147,11 +153,23 @@ def _criteria(text: str) -> tuple[Criterion, ...]:
     return tuple(Criterion(name) for name in names)
 
 
-def _name(name: str | None, data: str) -> str:
-    chosen = name or f"{Path(data).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    if not re.fullmatch(r"[\w][\w.-]*", chosen):
-        raise InputError(f"`--name {chosen}` cannot be a folder's name; use letters, digits, '.', '_' and '-'.")
-    return chosen
+def _name(name: str | None, data: str, say: Callable[[str], None]) -> str:
+    """Return the name that was given, or make one of the data's."""
+    if name is None:
+        return f"{_made_name(Path(data).stem, say)}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if not re.fullmatch(r"[\w][\w.-]*", name) or len(name) > LONGEST_NAME:
+        raise InputError(
+            f"`--name {name}` cannot be a folder's name; use letters, digits, '.', '_' and '-', {LONGEST_NAME} at most."
+        )
+    return name
+
+
+def _made_name(stem: str, say: Callable[[str], None]) -> str:
+    """Make a folder's name of a file's, which may hold anything; a system takes 255 bytes, 4 for a letter."""
+    made = re.sub(r"[^\w.-]+", "-", stem)[:LONGEST_NAME].strip("-.") or "data"
+    if made != stem:
+        say(f"the search is named `{made}` after `{stem}`; --name gives it another name")
+    return made
 
 
 def _seconds(text: str) -> float:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -338,3 +339,78 @@ def test_several_criteria_make_a_front_with_one_recommendation(tmp_path: Path) -
     assert [record.number for record in front.trials] == [0, 1, 2]
     assert front.recommended == 1  # within the error of the best, and cheaper
     assert {trial.number for trial in book.study.best_trials} == {0, 1, 2}
+
+
+def written(folder: Path) -> list[bytes]:
+    return (folder / FILE).read_bytes().splitlines(keepends=True)
+
+
+def line_of(folder: Path, sign: bytes) -> int:
+    """Return the number of the first line that holds `sign`, counted from 1."""
+    return next(number for number, line in enumerate(written(folder), start=1) if sign in line)
+
+
+@pytest.fixture
+def three_trials(tmp_path: Path) -> Path:
+    book = open_book(tmp_path, Plan(scheduler=SchedulerName.NONE))
+    for score in (0.5, 0.4, 0.6):
+        run(book, score)
+    book.close()
+    return tmp_path
+
+
+@pytest.mark.parametrize("damage", [b"?\n", b"\0\0\0\0\n", b"\xff\xfe{}\n", b"[1]\n", b'{"op_code":77}\n', b"\n"])
+@pytest.mark.parametrize("where", ["middle", "last"])
+def test_a_damaged_line_is_named_by_whoever_reads_the_book_and_the_search_goes_on_without_it(
+    three_trials: Path, damage: bytes, where: str
+) -> None:
+    before = read_book(three_trials)[1]
+    number = line_of(three_trials, b'"user_attr":{"epoch 2"') if where == "middle" else len(written(three_trials))
+    lines = written(three_trials)
+    (three_trials / FILE).write_bytes(b"".join([*lines[: number - 1], damage, *lines[number:]]))
+    for reads in (open_book, read_book, best_points):
+        with pytest.raises(
+            InputError, match=rf"^line {number} of `\S+/study\.log` is damaged \([^\n]+\)\. Copy"
+        ) as error:
+            reads(three_trials)
+        assert f"--resume {three_trials.name}`" in str(error.value)
+        assert f"head -n {number - 1}`" in str(error.value)
+    (three_trials / FILE).write_bytes(b"".join([*lines[: number - 1], *lines[number:]]))
+    book = open_book(three_trials, Plan(scheduler=SchedulerName.NONE))
+    # that line said of the first trial how its second epoch was, or when the last one had ended
+    assert [record.score for record in book.all()] == [record.score for record in before]
+    assert run(book, 0.6).number == (3 if where == "middle" else 2)
+
+
+def test_without_the_line_that_began_a_trial_the_next_one_is_not_taken_for_it(three_trials: Path) -> None:
+    lines = written(three_trials)
+    number = [i for i, line in enumerate(lines) if b'"op_code":4' in line][1]
+    (three_trials / FILE).write_bytes(b"".join([*lines[:number], *lines[number + 1 :]]))
+    missing = rf"line {number + 1} .*it speaks of trial 1, and the line that began it is missing"
+    with pytest.raises(InputError, match=missing):
+        open_book(three_trials)
+    (three_trials / FILE).write_bytes(b"".join(lines[:number]))  # as the message says: `head -n`
+    assert [record.score for record in open_book(three_trials).all()] == [0.5]
+
+
+def test_a_trial_that_lost_a_parameter_is_not_taken_for_one_with_the_default(three_trials: Path) -> None:
+    book = open_book(three_trials, Plan(scheduler=SchedulerName.NONE))
+    asked = run(book, 0.2).number  # the sampler's choice, which is written parameter by parameter
+    book.close()
+    lost = f'"trial_id":{asked},"param_name":"training.learning_rate"'.encode()
+    (three_trials / FILE).write_bytes(b"".join(line for line in written(three_trials) if lost not in line))
+    with pytest.raises(InputError, match=rf"trial {asked} in .* is not whole .*training\.learning_rate"):
+        open_book(three_trials)
+
+
+def test_a_clock_that_jumps_neither_ends_nor_extends_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = open_book(tmp_path, Plan(time_budget=600.0))
+    for jump in (-1e6, 1e6):
+        now = time.time() + jump
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        run(book, 0.5)
+        assert 0 <= book.seconds < 60
+        assert Ending(book, book.plan, 1.0, 0.0).reason() == ""
+        assert Ending(book, book.plan, 1.0, 0.0).left > 540
+    book.close()
+    assert open_book(tmp_path).seconds < 60

@@ -1,9 +1,13 @@
 """What a search takes of a machine: all of it, or what was asked for and is there."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from weightflow.errors import InputError
-from weightflow.search.resources import Resources
+from weightflow.search.resources import Resources, usable_cpus
 
 
 def test_everything_that_ray_sees_is_used_by_default() -> None:
@@ -13,7 +17,7 @@ def test_everything_that_ray_sees_is_used_by_default() -> None:
 
 @pytest.mark.parametrize(("cpus", "gpus"), [(0, None), (9, None), (None, 5), (None, -1)])
 def test_more_than_there_is_and_less_than_nothing_are_refused(cpus: int | None, gpus: int | None) -> None:
-    with pytest.raises(InputError, match=r"Ray sees (8 CPU|4 GPU)\(s\) here; give a number from"):
+    with pytest.raises(InputError, match=r"(8 CPU|4 GPU)\(s\) can be used here; give a number from"):
         Resources.choose(8.0, 4.0, cpus, gpus)
 
 
@@ -32,3 +36,13 @@ def test_trials_share_gpus_by_fractions(
 ) -> None:
     assert (resources.workers, resources.concurrent_trials, resources.per_trial) == (workers, trials, share)
     assert trials * share.get("gpu", 0) <= resources.gpus
+
+
+def test_only_cpus_that_the_process_may_use_are_counted() -> None:
+    """A container or a job's share is seen as such: the process is let on one CPU of those that there are."""
+    code = "from weightflow.search.resources import usable_cpus; print(usable_cpus())"
+    first = min(os.sched_getaffinity(0))
+    words = [sys.executable, "-c", f"import os; os.sched_setaffinity(0, {{{first}}}); {code}"]
+    counted = subprocess.run(words, capture_output=True, text=True, check=True, timeout=100).stdout
+    assert counted == "1\n"
+    assert 1 <= usable_cpus() <= len(os.sched_getaffinity(0))

@@ -13,11 +13,15 @@ from typing import IO, Annotated, Any, NoReturn
 import numpy as np
 import typer
 import yaml
+from rich.console import Console
 from rich.progress import Progress
 
 from weightflow.data import parse_times
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.presets import PRESETS
+from weightflow.progress import Shown
+from weightflow.stopping import listen
+from weightflow.streams import outlive_readers
 from weightflow.systems import BUILT_IN, Simulator, find_system, load_dataset
 from weightflow.types import HeadKind, Kind
 
@@ -28,6 +32,7 @@ HEAD = "backbone.head"
 HeadOfCounts = Annotated[
     HeadKind | None, typer.Option(help="How counts are described; auto: softmax for fewer than 8 states.")
 ]
+Device = Annotated[str, typer.Option(metavar="cpu|cuda|cuda:N", help="Where to compute; N is the number of a GPU.")]
 ValueKind = Annotated[Kind | None, typer.Option(help="Kind of the values; whole numbers are counts by default.")]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -89,6 +94,7 @@ def fit(
     step: Step = None,
     every: Every = None,
     kind: ValueKind = None,
+    device: Device = "cpu",
 ) -> None:
     """Fit one model to all seen snapshots, without a search and without Ray.
 
@@ -99,20 +105,16 @@ def fit(
     python -m weightflow fit --data counts.csv --every 1 --config mine.yaml --out model
     python -m weightflow fit --data epidemic --preset paper --out published
     """  # noqa: D301 (click reads the control character that the escape stands for)
+    from weightflow.device import find_device
     from weightflow.experiment import fit_model, nest, preset
-    from weightflow.training import EpochReport
 
     asked = {} if head is None else {HEAD: head.value}
     options = preset(start, **nest({**_read_config(config), **asked}))
+    place = find_device(device)
     dataset = load_dataset(data, seed, step, every, kind)
     snapshots = dataset.snapshots.subset(dataset.seen)
-    with _progress() as bar:
-        task = bar.add_task("anchors and teacher", total=options.training.epochs + 1)
-
-        def watch(report: EpochReport) -> None:
-            bar.update(task, completed=report.epoch, description=f"{report.phase}, loss {report.loss:.3f}")
-
-        model = fit_model(snapshots, options, seed, observer=watch)
+    with Shown(Console(stderr=True)) as shown:
+        model = fit_model(snapshots, options, seed, place, progress=shown)
     model.save(out)
     sys.stdout.write(
         f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "
@@ -130,6 +132,7 @@ def forecast(
     draws: Annotated[int, typer.Option(help="Samples at each time.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of all random numbers: the same seed, the same file.")] = 0,
     out: Annotated[Path, typer.Option(help="Array to write; an existing file is replaced.")] = Path("samples.npy"),
+    device: Device = "cpu",
 ) -> None:
     """Draw samples of a fitted model at any times, in the data's units, and write them.
 
@@ -140,10 +143,11 @@ def forecast(
     """  # noqa: D301 (click reads the control character that the escape stands for)
     from weightflow.model import load
 
-    fitted = load(model)
+    fitted = load(model, device)
     first, last = fitted.span
     wanted = np.linspace(first, last, 101) if times is None else parse_times(times)
-    with npy_file(out) as file:
+    with npy_file(out) as file, Shown(Console(stderr=True)) as shown:
+        shown("draws", 0, 0)
         np.save(file, fitted.sample(wanted, draws, seed).numpy())
     beyond = int((wanted > last).sum())
     sys.stdout.write(
@@ -227,14 +231,28 @@ def npy_file(path: Path) -> Generator[IO[bytes], None, None]:
 def run(application: typer.Typer) -> NoReturn:
     """Run a command line; what the user did wrong is printed alone on stderr, with exit code 2.
 
-    Foreseen errors that are not the user's are printed likewise, with exit code 1; all others keep their traceback.
+    Foreseen errors that are not the user's are printed likewise, with exit code 1; all others keep their traceback. Who
+    asks it to stop is answered by one line and exit code 130.
     """
+    listen()
+    outlive_readers()
     try:
         application()
     except WeightFlowError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2 if isinstance(error, InputError) else 1)
+    except SystemExit as end:
+        if _was_stopped(end):
+            sys.stderr.write("stopped\n")
+        raise
     sys.exit(0)
+
+
+def _was_stopped(end: BaseException | None) -> bool:
+    """Whether a `KeyboardInterrupt`, for which typer ends the process without a word, is why it ends."""
+    while end is not None and not isinstance(end, KeyboardInterrupt):
+        end = end.__cause__ or end.__context__
+    return end is not None
 
 
 def _how_to_read(out: Path, times: np.ndarray) -> str:

@@ -18,3 +18,8 @@ class TrainingError(WeightFlowError):
 
 class SearchError(WeightFlowError):
     """A search ended without a result. The message gives the most common reason."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or what it is where it says nothing, without a full stop."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

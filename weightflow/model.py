@@ -3,7 +3,8 @@
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from weightflow.backbones import MAX_VALUES, Backbone
+from weightflow.device import find_device
 from weightflow.dynamics import Direct, DynamicsOptions, Rollout, Table, Units, build_field
 from weightflow.errors import InputError
 from weightflow.path import Clock, ControlPath
@@ -53,13 +55,28 @@ class WeightFlow:
         """First and last fitted time."""
         return float(self.clock.times[0]), float(self.clock.times[-1])
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(iter(self.path.state_dict().values())).device
+
+    def to(self, device: torch.device | str) -> "WeightFlow":
+        """Return the same model on another device (cpu, cuda or cuda:N), where it then computes.
+
+        What it is asked for comes back on the CPU all the same, so that no caller need know where a model is.
+
+        Raises:
+            InputError: the device is not there.
+        """
+        return replace(self, path=deepcopy(self.path).to(find_device(device)))
+
     def weights(self, times: Numbers) -> Float[Tensor, "time token width"]:
         """Return the backbone's weights at physical `times`, in any order.
 
         Raises:
             InputError: a time is before the first fitted one, or more than ten fitted spans after the last.
         """
-        return self._weights(self._clock(times))
+        return self._weights(self._clock(times)).cpu()
 
     def sample(
         self, times: Numbers, n: int, seed: int = 0, *, independent: bool = False
@@ -126,17 +143,22 @@ class WeightFlow:
             InputError: a species is continuous, or as for `weights`.
         """
         wanted = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        clock = self._clock(wanted)
-        # one time after the other: samples of all of them may be much more than their marginals
-        each = zip(clock.split(1), wanted.tolist(), strict=True)
-        return torch.cat([self._marginals(mark, time, draws, seed) for mark, time in each])
+        found: list[Tensor] = []
+        for marks in self._clock(wanted).split(self._times_at_once):
+            # one time after the other: samples of all of them may be much more than their marginals
+            for tokens in self._weights(marks).double().split(1):
+                found.append(self._marginals(tokens, float(wanted[len(found)]), draws, seed).cpu())
+        return torch.cat(found)
 
-    def _marginals(self, mark: Float[Tensor, "1"], time: float, draws: int, seed: int) -> Float[Tensor, "1 dim state"]:
-        backbone, tokens = self.backbone, self._weights(mark).double()
+    def _marginals(
+        self, tokens: Float[Tensor, "1 token width"], time: float, draws: int, seed: int
+    ) -> Float[Tensor, "1 dim state"]:
+        backbone = self.backbone
         with torch.no_grad():
             if backbone.states ** (len(backbone.order) - 1) <= MAX_STATES:
                 return _exact_marginals(backbone, tokens)
-            samples = self.sample(time, draws, seed)
+            numbers = quasi_uniforms(draws, backbone.dim, seed, "sample", time.hex())[None]
+            samples = self._over_draws(backbone.sample, tokens, numbers).to(self.device)
             return backbone.marginals(tokens, samples, samples.new_full((1, draws), 1.0 / draws), MAX_VALUES)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -193,8 +215,9 @@ class WeightFlow:
         return torch.as_tensor(np.clip(self.clock(wanted), 0.0, None), dtype=torch.float32)
 
     def _weights(self, clock: Float[Tensor, "time"]) -> Float[Tensor, "time token width"]:
+        """Return the weights at clock times, on the model's device."""
         with torch.no_grad():
-            return self.path.weights(clock.to(self._device)).cpu()
+            return self.path.weights(clock.to(self.device))
 
     def _in_chunks(
         self,
@@ -203,14 +226,23 @@ class WeightFlow:
         values: Float[Tensor, "time draw dim"],
     ) -> Tensor:
         """Apply a function of (weights, values) to so many times and draws at once that memory is bounded."""
-        held, results = self.backbone.held, list[Tensor]()
-        times = max(1, MAX_VALUES // max(held, self.backbone.layout.mask.numel()))
-        for marks, clouds in zip(clock.split(times), values.split(times), strict=True):
-            tokens = self._weights(marks).double()
-            draws = max(1, MAX_VALUES // (len(tokens) * held))
-            with torch.no_grad():
-                results.append(torch.cat([function(tokens, part) for part in clouds.split(draws, 1)], 1))
-        return torch.cat(results)
+        parts = zip(clock.split(self._times_at_once), values.split(self._times_at_once), strict=True)
+        return torch.cat([self._over_draws(function, self._weights(t).double(), clouds) for t, clouds in parts])
+
+    @property
+    def _times_at_once(self) -> int:
+        return max(1, MAX_VALUES // max(self.backbone.held, self.backbone.layout.mask.numel()))
+
+    def _over_draws(
+        self,
+        function: Callable[[Tensor, Tensor], Tensor],
+        tokens: Float[Tensor, "time token width"],
+        values: Float[Tensor, "time draw dim"],
+    ) -> Tensor:
+        """Apply a function of (weights, values) on the model's device to so many draws at once."""
+        draws = max(1, MAX_VALUES // (len(tokens) * self.backbone.held))
+        with torch.no_grad():
+            return torch.cat([function(tokens, part.to(self.device)).cpu() for part in values.split(draws, 1)], 1)
 
     def _finite_log_prob(
         self, tokens: Float[Tensor, "time token width"], clouds: Float[Tensor, "time draw dim"]
@@ -219,10 +251,6 @@ class WeightFlow:
         infinite = clouds.isinf()
         log_prob = self.backbone.log_prob(tokens, clouds.masked_fill(infinite, 0.0))
         return log_prob.masked_fill(infinite.any(-1), -torch.inf)
-
-    @property
-    def _device(self) -> torch.device:
-        return next(iter(self.path.state_dict().values())).device
 
 
 def _build_path(backbone: Backbone, config: dict[str, Any], state: dict[str, Tensor]) -> Rollout | Table | Direct:
@@ -254,7 +282,8 @@ def _read_config(source: Path) -> dict[str, Any]:
 
 def _exact_marginals(backbone: Backbone, tokens: Float[Tensor, "1 token width"]) -> Float[Tensor, "1 dim state"]:
     """Sum over all states of the species but the last one described; what lies beyond the states has no weight."""
-    values, before = torch.arange(backbone.states, dtype=torch.float64), len(backbone.order) - 1
+    values = torch.arange(backbone.states, dtype=torch.float64, device=tokens.device)
+    before = len(backbone.order) - 1
     described = torch.cartesian_prod(*[values] * before).reshape(-1, before) if before else values.new_zeros(1, 0)
     grid = values.new_zeros(1, len(described), backbone.dim)
     grid[0, :, list(backbone.order[:-1])] = described
@@ -269,6 +298,6 @@ def _describe(times: Float[np.ndarray, "query"]) -> str:
     return f"{len(times)} of them from {times.min():g} to {times.max():g}"
 
 
-def load(folder: str | os.PathLike[str]) -> WeightFlow:
-    """Read a model directory; see `WeightFlow.load`."""
-    return WeightFlow.load(folder)
+def load(folder: str | os.PathLike[str], device: torch.device | str = "cpu") -> WeightFlow:
+    """Read a model directory onto a device; see `WeightFlow.load` and `WeightFlow.to`."""
+    return WeightFlow.load(folder).to(device)

@@ -8,7 +8,7 @@ Three ways to align the anchors, that is, to make neighbouring snapshots have ne
 - `none`: every anchor starts from its own random weights.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -21,10 +21,9 @@ from weightflow.anchors.anchors import Anchors
 from weightflow.backbones import Backbone
 from weightflow.data import Snapshots
 from weightflow.errors import TrainingError
+from weightflow.progress import Steps, uncounted
 from weightflow.torch_rng import torch_generator
 from weightflow.types import Options
-
-Progress = Callable[[int, int], None]  # told how many steps are done, and how many there are
 
 
 class Alignment(StrEnum):
@@ -55,7 +54,7 @@ def fit_base(
     options: AnchorOptions,
     seed: int,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: Steps = uncounted,
 ) -> Float[np.ndarray, "token width"]:
     """Fit one set of weights to all snapshots together."""
     start = backbone.init(torch_generator(seed, "backbone"))[None]
@@ -70,7 +69,7 @@ def fit_anchors(
     options: AnchorOptions,
     seed: int,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: Steps = uncounted,
 ) -> Anchors:
     """Fit the anchors of `snapshots`; `base` is used by the pooled alignment alone.
 
@@ -97,7 +96,7 @@ def go_on(
     options: AnchorOptions,
     seed: int,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: Steps = uncounted,
 ) -> Anchors:
     """Fit the anchors of `snapshots` further, with twice the steps.
 
@@ -115,7 +114,7 @@ def _chain(
     options: AnchorOptions,
     seed: int,
     device: torch.device | str,
-    progress: Progress | None,
+    progress: Steps,
 ) -> np.ndarray:
     tokens = backbone.init(torch_generator(seed, "backbone")).numpy()
     chain: list[np.ndarray] = []
@@ -136,7 +135,7 @@ def _fit(
     options: AnchorOptions,
     seed: int,
     device: torch.device | str,
-    progress: Progress | None,
+    progress: Steps,
 ) -> Float[np.ndarray, "stack token width"]:
     """Fit a stack of weights as one batch, each to its own cloud."""
     data = [torch.as_tensor(cloud, dtype=torch.float64, device=device) for cloud in clouds]
@@ -158,6 +157,5 @@ def _fit(
         loss.backward()
         optimiser.step()
         schedule.step()
-        if progress is not None:
-            progress(step + 1, steps)
+        progress(step + 1, steps)
     return tokens.detach().cpu().numpy()

@@ -10,11 +10,9 @@ from weightflow.experiment.preparation import (
     PIECES,
     Preparation,
     Prepared,
-    Progress,
     direct_model,
     line_model,
     prepare,
-    silent,
 )
 from weightflow.experiment.trial import Trial, fit_model
 
@@ -23,7 +21,6 @@ __all__ = [
     "ExperimentConfig",
     "Preparation",
     "Prepared",
-    "Progress",
     "Trial",
     "direct_model",
     "fit_model",
@@ -33,5 +30,4 @@ __all__ = [
     "nest",
     "prepare",
     "preset",
-    "silent",
 ]

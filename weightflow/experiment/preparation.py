@@ -20,15 +20,10 @@ from weightflow.experiment.config import ExperimentConfig
 from weightflow.files import Arrays
 from weightflow.model import WeightFlow
 from weightflow.path import Clock
+from weightflow.progress import Progress, unseen, within
 from weightflow.rng import derive_seed
 from weightflow.torch_rng import uniforms
 from weightflow.training import Teacher, fit_teacher
-
-Progress = Callable[[str, int, int], None]  # told the phase, how much of it is done, and how much there is
-
-
-def silent(_phase: str, _done: int, _total: int) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,19 +101,19 @@ class Preparation:
         groups = {group: getattr(self.config, group).model_dump(mode="json") for group in PIECES[piece]}
         return {"data": self.snapshots.digest(), "seed": self.seed, **groups}
 
-    def base(self, device: torch.device | str = "cpu", progress: Progress = silent) -> Arrays:
+    def base(self, device: torch.device | str = "cpu", progress: Progress = unseen) -> Arrays:
         """Fit one set of weights to all snapshots together."""
         options = self.config.anchors
-        return {"tokens": fit_base(self.backbone, self.snapshots, options, self.seed, device, _part(progress, "base"))}
+        return {"tokens": fit_base(self.backbone, self.snapshots, options, self.seed, device, within(progress, "base"))}
 
     def anchors(
-        self, indices: Sequence[int], base: Arrays, device: torch.device | str = "cpu", progress: Progress = silent
+        self, indices: Sequence[int], base: Arrays, device: torch.device | str = "cpu", progress: Progress = unseen
     ) -> Arrays:
         """Fit the anchors of some snapshots; those whose draws can be told from their snapshot are fitted further.
 
         Each anchor is looked at by itself: which others are fitted beside it changes nothing.
         """
-        options, told = self.config.anchors, _part(progress, "anchors")
+        options, told = self.config.anchors, within(progress, "anchors")
         part = self.snapshots.subset(indices)
         made = fit_anchors(self.backbone, part, base["tokens"], options, self.seed, device, told)
         for _ in range(1, options.rounds):
@@ -130,7 +125,7 @@ class Preparation:
             made = made.replaced(missed, again)
         return {"times": made.times, "tokens": made.tokens}
 
-    def bridge(self, progress: Progress = silent) -> Arrays:
+    def bridge(self, progress: Progress = unseen) -> Arrays:
         """Couple the snapshots, and choose a curve if none is named."""
         progress("bridge", 0, 1)
         made = build_bridge(self.snapshots, self.config.bridge, derive_seed(self.seed, "bridge")).arrays()
@@ -138,17 +133,17 @@ class Preparation:
         return made
 
     def teacher(
-        self, base: Arrays, bridge: Arrays, device: torch.device | str = "cpu", progress: Progress = silent
+        self, base: Arrays, bridge: Arrays, device: torch.device | str = "cpu", progress: Progress = unseen
     ) -> Arrays:
         """Fit the direct path, in rounds until its draws cannot be told from the snapshots; the best one is kept.
 
         Each round goes on from the one before, with a tenth of its price on length and twice its steps.
         """
         samples = Smoothed.of(Bridge.of_arrays(bridge, self.snapshots, self.config.bridge), self.snapshots)
-        options, told = self.config.teacher, _part(progress, "teacher")
+        options, told = self.config.teacher, within(progress, "teacher")
         kept = last = self._held(fit_teacher(self.backbone, samples, base["tokens"], options, self.seed, device, told))
         while last.missed and last.rounds < options.rounds:
-            told = _part(progress, f"teacher, round {last.rounds + 1}")
+            told = within(progress, f"teacher, round {last.rounds + 1}")
             again = fit_teacher(self.backbone, samples, last, options.of_round(last.rounds), self.seed, device, told)
             last = self._held(again, last.rounds + 1)
             kept = min(kept, last, key=lambda teacher: teacher.ratio)
@@ -186,7 +181,7 @@ def prepare(
     seed: int,
     device: torch.device | str = "cpu",
     cache: ArrayCache | None = None,
-    progress: Progress = silent,
+    progress: Progress = unseen,
     anchors: bool = False,
 ) -> Prepared:
     """Prepare in this process what a fit with `config` needs; a cache is asked first.
@@ -234,7 +229,3 @@ def line_model(prepared: Prepared) -> WeightFlow:
 def direct_model(prepared: Prepared) -> WeightFlow:
     """Return the variant without a differential equation: the teacher path itself."""
     return prepared.model(prepared.taught.path(prepared.backbone), Clock.uniform(*prepared.taught.span), {})
-
-
-def _part(progress: Progress, phase: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(phase, done, total)

@@ -11,8 +11,9 @@ from weightflow.data import Snapshots
 from weightflow.evaluation import fidelity
 from weightflow.experiment.attempt import Attempt
 from weightflow.experiment.config import ExperimentConfig
-from weightflow.experiment.preparation import Prepared, Progress, direct_model, prepare, silent
+from weightflow.experiment.preparation import Prepared, direct_model, prepare
 from weightflow.model import WeightFlow
+from weightflow.progress import Progress, unseen
 from weightflow.training import Checkpoint, EpochReport
 
 LAG = 0.05  # nats per sample by which a solution may be worse than its teacher at a snapshot that it misses
@@ -34,7 +35,7 @@ class Trial:
         seed: int,
         device: torch.device | str = "cpu",
         record: dict[str, Any] | None = None,
-        progress: Progress = silent,
+        progress: Progress = unseen,
     ) -> None:
         self.prepared = prepared
         self.config = config
@@ -54,6 +55,7 @@ class Trial:
         if training is None:
             yield EpochReport(total, "direct", self.prepared.taught.loss, 0.0, 0.0)
             return
+        self.progress("fit", 0, total)
         for report in training:
             self.progress("fit", report.epoch, total)
             yield report if report.epoch < total else self._further(report)
@@ -125,7 +127,7 @@ def fit_model(
     seed: int = 0,
     device: torch.device | str = "cpu",
     observer: Callable[[EpochReport], None] | None = None,
-    progress: Progress = silent,
+    progress: Progress = unseen,
 ) -> WeightFlow:
     """Fit one model to all `snapshots`, in this process.
 

@@ -10,7 +10,7 @@ import math
 import time
 import uuid
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -23,7 +23,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial
 
-from weightflow.errors import InputError
+from weightflow.errors import InputError, first_line
 from weightflow.search.plan import Plan
 from weightflow.search.samplers import make_pruner, make_sampler
 from weightflow.search.space import Space
@@ -32,6 +32,7 @@ from weightflow.trials import Criterion, Parameter, Repeated, SamplerName, Trial
 FILE = "study.log"
 NAME = "weightflow"
 ELAPSED = "elapsed"
+BEGINS = {0: "study_id", 4: "trial_id"}  # operations of Optuna's journal that begin what others then speak of by number
 EPOCH = "epoch "  # an epoch's metrics are an attribute of the trial, `epoch 3`
 ENDED = {
     optuna.trial.TrialState.COMPLETE: TrialState.FINISHED,
@@ -95,19 +96,20 @@ class Book:
         self.watchers: list[Watcher] = []
         self._lock = claim(folder)
         _mend(folder / FILE)
-        self._storage = storage = _storage(folder)
+        try:
+            self._storage = storage = _storage(folder)
+            earlier = _about(storage)
+            if earlier is not None:
+                _check_same(folder, earlier, identity)
+                _check_whole(folder, storage, space)
+        except InputError:
+            self.close()
+            raise
         about: dict[str, Any] = {
             "id": uuid.uuid4().hex,
             "identity": dict(identity),
             "facts": dict(facts),
         }
-        earlier = _about(storage)
-        if earlier is not None:
-            try:
-                _check_same(folder, earlier, identity)
-            except InputError:
-                self.close()
-                raise
         self.about: dict[str, Any] = earlier or about
         runs = storage.get_study_user_attrs(storage.get_study_id_from_name(NAME)).get("runs", 0) if earlier else 0
         self.study = optuna.create_study(
@@ -122,7 +124,7 @@ class Book:
             self.study.set_user_attr("about", self.about)
         self.study.set_user_attr("runs", runs + 1)
         self._used = float(self.study.user_attrs.get("seconds", 0.0))
-        self._began = time.time()
+        self._began = time.monotonic()  # whoever sets the clock, and summer time, neither end nor extend a search
         self._trials: dict[int, optuna.trial.Trial] = {}
         self.records = {record.number: record for record in _records(self.study, space.fixed)}
         tried = [trial.params for trial in self.study.get_trials(deepcopy=False)]
@@ -139,7 +141,7 @@ class Book:
     @property
     def seconds(self) -> float:
         """Wall time that all processes have spent on the search's trials."""
-        return self._used + time.time() - self._began
+        return self._used + time.monotonic() - self._began
 
     @property
     def trial_hours(self) -> float:
@@ -375,6 +377,19 @@ def _check_same(folder: Path, about: Mapping[str, Any], identity: Mapping[str, A
         )
 
 
+def _check_whole(folder: Path, storage: JournalStorage, space: Space) -> None:
+    """Find out whether trials that ended lack a parameter: its default would be taken for what they had tried."""
+    for trial in optuna.load_study(study_name=NAME, storage=storage).get_trials(deepcopy=False):
+        try:
+            if trial.state.is_finished():
+                space(optuna.trial.FixedTrial(trial.params))
+        except ValueError as error:
+            raise InputError(
+                f"trial {trial.number} in `{folder / FILE}` is not whole ({first_line(error)}); put the line back that "
+                f'is missing, or keep only those before the first with `"trial_id":{trial.number}`.'
+            ) from None
+
+
 def best_points(folder: Path, n: int = 3) -> tuple[dict[str, Parameter], ...]:
     """Return the configurations of the `n` best trials of an earlier search.
 
@@ -442,9 +457,59 @@ class _NoLock(JournalFileOpenLock):
         pass
 
 
+class _Journal(JournalFileBackend):
+    """Knows which line is being read, and reads none of what no line before it has begun.
+
+    Optuna passes over lines on what it does not know: without the line that began a trial, those of the next one would
+    be taken for its own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), _NoLock(str(path)))
+        self.line = 0
+        self._begun = dict.fromkeys(BEGINS.values(), 0)
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        logs = super().read_logs(log_number_from)
+        self.line = log_number_from
+        while True:
+            self.line += 1
+            log = next(logs, None)
+            if log is None:
+                return
+            if not isinstance(log, dict):
+                raise ValueError("it is no JSON object")
+            for what, begun in self._begun.items():
+                if log.get(what, -1) >= begun:
+                    raise ValueError(f"it speaks of {what[:5]} {log[what]}, and the line that began it is missing")
+            if (begins := BEGINS.get(log["op_code"])) is not None:
+                self._begun[begins] += 1
+            yield log
+
+
 def _storage(folder: Path) -> JournalStorage:
-    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-        return JournalStorage(JournalFileBackend(str(folder / FILE), _NoLock(str(folder / FILE))))
+    """Read the file.
+
+    Raises:
+        InputError: a line is damaged, as a disk or an editor may have left it; the message says how to go on.
+    """
+    path = folder / FILE
+    journal = _Journal(path)
+    try:
+        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+            storage = JournalStorage(journal)
+        if journal.line <= path.read_bytes().count(b"\n"):
+            raise ValueError("it is no JSON")  # of the last line, which Optuna takes for one that is being written
+    except OSError:
+        raise
+    except Exception as error:  # whatever Optuna makes of a line that it cannot have written
+        before = journal.line - 1
+        raise InputError(
+            f"line {journal.line} of `{path}` is damaged ({first_line(error)}). Copy the file, so that nothing is "
+            f"lost; then mend or delete that line, or keep those before it (`head -n {before}`), and go on with "
+            f"`--resume {folder.name}`."
+        ) from None
+    return storage
 
 
 def _mend(path: Path) -> None:

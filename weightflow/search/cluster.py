@@ -3,52 +3,66 @@
 import logging
 import os
 import socket
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 # the trials are shown by our own table
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-# Ctrl-C is ours: see weightflow.search.ending
+# Ctrl-C is ours: see weightflow.stopping
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
 import ray
+import torch
 
-from weightflow.errors import InputError
-from weightflow.search.resources import Resources
+from weightflow.errors import InputError, SearchError, first_line
+from weightflow.search.resources import Resources, usable_cpus
+from weightflow.search.say import Say
+from weightflow.stopping import unheard_by_children
 
 
 @contextmanager
-def connected(address: str | None, cpus: int | None, gpus: int | None) -> Generator[Resources, None, None]:
+def connected(address: str | None, cpus: int | None, gpus: int | None, say: Say) -> Generator[Resources, None, None]:
     """Start Ray on this machine, or join the cluster at `address`, for the time of a `with` block.
 
+    Args:
+        address: of the cluster; None: the one that RAY_ADDRESS names, or else this machine.
+        cpus: to use; None: all.
+        gpus: the same.
+        say: told what had to be done otherwise.
+
     Raises:
-        InputError: no cluster answers, or it has less than was asked for.
+        InputError: no cluster answers, or there is less than was asked for.
+        SearchError: Ray does not start here.
     """
     # failed trials are told in our own words, with their reasons
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    joins = bool(address or os.environ.get("RAY_ADDRESS"))
-    if address and address != "auto":
-        _knock(address)
-    how = _join(address) if joins else _start(cpus)
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"Ray could not be {'reached at `' + str(address) + '`' if joins else 'started'}: {first_line}"
-        ) from None
-    try:
+    with ExitStack() as until_then:
+        try:
+            yield _connect(address, cpus, gpus, say, until_then)
+        finally:
+            ray.shutdown()
+
+
+def _connect(address: str | None, cpus: int | None, gpus: int | None, say: Say, until_then: ExitStack) -> Resources:
+    if address or os.environ.get("RAY_ADDRESS"):
+        _join(address)
         seen = ray.cluster_resources()
-        yield Resources.choose(seen.get("CPU", 0.0), seen.get("GPU", 0.0), cpus, gpus)
-    finally:
-        ray.shutdown()
+        return Resources.choose(seen.get("CPU", 0.0), seen.get("GPU", 0.0), cpus, gpus)
+    # asked for more, Ray would start all the same, with more processes than there are CPUs
+    resources = Resources.choose(float(usable_cpus()), float(torch.cuda.device_count()), cpus, gpus)
+    _start(resources, until_then, say)
+    return resources
 
 
 KNOCK_SECONDS = 5
+SHORT = "/tmp"  # noqa: S108 (the folder in it is private, and a short path is what it is for)
+SOCKET_BYTES = 107  # of a path, by Linux; Ray's own check says the same
+SOCKET_TOO_LONG = "AF_UNIX path length"
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -64,17 +78,67 @@ def _knock(address: str) -> None:
         ) from None
 
 
-def _start(cpus: int | None) -> dict[str, Any]:
-    """Ray on this machine; its workers inherit the path to a checkout that is not installed."""
+def _start(resources: Resources, until_then: ExitStack, say: Say) -> None:
+    """Ray on this machine; its workers inherit the path to a checkout that is not installed.
+
+    A start that fails is tried once more: on a busy machine a part of Ray that was late may be in time then.
+    """
     paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    return {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+    how: dict[str, Any] = {
+        "address": "local",
+        "num_cpus": resources.cpus,
+        "num_gpus": resources.gpus,
+        "include_dashboard": False,
+    }
+    try:
+        _init(how)
+    except Exception as error:  # Ray raises a plain one where it is late
+        ray.shutdown()
+        if SOCKET_TOO_LONG in str(error):
+            how["_temp_dir"] = until_then.enter_context(_short_folder(say))
+        else:
+            say(f"Ray did not start ({first_line(error)}); trying once more")
+        _init_again(how)
 
 
-def _join(address: str | None) -> dict[str, Any]:
+def _init(how: Mapping[str, Any]) -> None:
+    with unheard_by_children():
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
+
+
+def _init_again(how: Mapping[str, Any]) -> None:
+    try:
+        _init(how)
+    except Exception as error:
+        raise SearchError(
+            f"Ray could not be started, nor a second time: {first_line(error)}. Wait until the machine is less "
+            "busy, or take fewer `--cpus`; `fit` does without Ray."
+        ) from error
+
+
+@contextmanager
+def _short_folder(say: Say) -> Generator[str, None, None]:
+    """Give Ray a folder whose sockets have paths that the system takes, and say why."""
+    variable = next(name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ)
+    with TemporaryDirectory(prefix="weightflow-", dir=SHORT, ignore_cleanup_errors=True) as folder:
+        length = len(os.fsencode(os.environ[variable]))
+        say(
+            f"{variable} has {length} bytes, too many for the sockets that Ray would put there (their paths may have "
+            f"{SOCKET_BYTES}); Ray takes {folder} instead"
+        )
+        yield folder
+
+
+def _join(address: str | None) -> None:
     """A running cluster; a submitted job has brought its working tree, everybody else sends the package."""
+    if address and address != "auto":
+        _knock(address)
     submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     if submitted:
         # Ray may unpack the job's folder anew while the job runs, which leaves it in a folder that is no more
         os.chdir(Path.home())
-    return {"address": address, "runtime_env": None if submitted else {"py_modules": [str(PACKAGE)]}}
+    try:
+        _init({"address": address, "runtime_env": None if submitted else {"py_modules": [str(PACKAGE)]}})
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(f"Ray could not be reached at `{address}`: {first_line(error)}") from None

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from weightflow.evaluation import Scores, baselines, evaluate
 from weightflow.experiment import ExperimentConfig, Prepared, direct_model, line_model
 from weightflow.files import write_text
 from weightflow.model import WeightFlow
+from weightflow.progress import Progress
 from weightflow.report import Report, write_report
 from weightflow.search.pool import Crew
+from weightflow.search.say import Say
 from weightflow.tracking import environment_facts
 from weightflow.training import Objective
 from weightflow.trials import Front, Repeated, TrialRecord
@@ -83,7 +85,7 @@ class Left:
     next_commands: tuple[str, ...]
 
 
-def conclude(ended: Conclusion, crew: Crew, say: Callable[[str], None]) -> Left:
+def conclude(ended: Conclusion, crew: Crew, say: Say, progress: Progress) -> Left:
     """Fit the best configuration to all seen snapshots, score it once on the test part, and write the report."""
     best, parts = ended.best, ended.parts
     how = "is recommended" if ended.front else "is best"
@@ -93,9 +95,10 @@ def conclude(ended: Conclusion, crew: Crew, say: Callable[[str], None]) -> Left:
     model = crew.fit(prepared, ended.config, ended.seed, record)
     model.save(ended.folder / MODEL)
     say("scoring on the test part")
-    scores = _score(model, prepared, parts, ended.seed)
+    scores = _score(model, prepared, parts, ended.seed, progress)
     scores.write(ended.folder / SCORES)
     commands = next_commands(ended.folder, parts)
+    progress("report", 0, 0)
     pictures = write_report(ended.folder / REPORT, _report(ended, scores, model, prepared, commands))
     metrics = {
         f"test_{metric}": scores.mean("model", metric) for metric in scores.metrics if scores.has("model", metric)
@@ -134,14 +137,16 @@ def next_commands(folder: Path, parts: Split) -> tuple[str, ...]:
     )
 
 
-def _score(model: WeightFlow, prepared: Prepared, parts: Split, seed: int) -> Scores:
+def _score(model: WeightFlow, prepared: Prepared, parts: Split, seed: int, progress: Progress) -> Scores:
     samplers = {
         "model": model,
         **baselines(parts.seen, prepared.bridge),
         "weights_line": line_model(prepared),
         "direct": direct_model(prepared),
     }
-    return evaluate(samplers, parts, DRAWS, seed)
+    scores = evaluate(samplers, parts, DRAWS, seed, progress=lambda _, done, total: progress("scoring", done, total))
+    progress("scoring", 1, 1)
+    return scores
 
 
 def _report(

@@ -1,11 +1,5 @@
 """When a search ends before its trials are used up: a budget, the sampling floor, or Ctrl-C."""
 
-import signal
-import threading
-import time
-from collections.abc import Generator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 from ray import tune
@@ -14,9 +8,8 @@ from weightflow.evaluation import FLOOR_LEVEL, FLOOR_POWER, SHIFT
 from weightflow.search.book import Book
 from weightflow.search.not_pickled import NotPickled
 from weightflow.search.plan import Plan
-from weightflow.trials import TrialRecord
-
-_interrupted = threading.Event()  # of the process, as signals are
+from weightflow.stopping import asked_to_stop
+from weightflow.trials import TrialState
 
 
 class Ending(NotPickled, tune.Stopper):
@@ -47,18 +40,32 @@ class Ending(NotPickled, tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether everything ends now."""
-        return interrupted() or (not self.plan.drain and bool(self.reason()))
+        goes_on = self.plan.drain or (self._owes_a_trial() and self.book.running)
+        return asked_to_stop() or (not goes_on and bool(self.reason()))
 
     @property
-    def deadline(self) -> float:
-        """When the time budget is used up, by `time.time()`."""
-        return time.time() + self.plan.time_budget - self.book.seconds
+    def left(self) -> float:
+        """Seconds of the time budget that are left; none where it is overdrawn."""
+        return max(0.0, self.plan.time_budget - self.book.seconds)
 
     def reason(self) -> str:
-        """Why no further trial begins; empty as long as there may be one."""
-        if interrupted():
+        """Why no further trial begins; empty as long as there may be one.
+
+        Whatever the budgets say, one trial is finished: without any, all that was spent would be for nothing. Where one
+        has failed for good, the next one need not be better, and no other begins.
+        """
+        if asked_to_stop():
             return "it was interrupted"
-        return "" if self.repeating else self._used_up()
+        reason = "" if self.repeating else self._used_up()
+        failed = any(record.state is TrialState.FAILED for record in self.book.records.values())
+        return "" if reason and self._owes_a_trial() and not self.book.running and not failed else reason
+
+    def overdue(self) -> str:
+        """Why the search would have ended, if a trial had finished; empty as long as that is no question."""
+        return self._used_up() if not self.repeating and self._owes_a_trial() else ""
+
+    def _owes_a_trial(self) -> bool:
+        return not self.repeating and not self.book.finished()
 
     def _used_up(self) -> str:
         plan, used = self.plan, self.book.trial_hours
@@ -105,31 +112,3 @@ def floor_decision(best: TrialRecord) -> str:
 
 def _passes(best: TrialRecord) -> bool:
     return best.history[-1].get("floor_p", 0.0) >= FLOOR_LEVEL
-
-
-def interrupted() -> bool:
-    """Whether Ctrl-C was pressed, or the process was asked to end, inside `interruptible`."""
-    return _interrupted.is_set()
-
-
-@contextmanager
-def interruptible() -> Generator[None, None, None]:
-    """Make the first Ctrl-C (or SIGTERM) a clean stop; a second one ends the process at once."""
-    _interrupted.clear()
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        _interrupted.set()
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

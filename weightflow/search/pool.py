@@ -8,26 +8,29 @@ machine leaves, is made again by another.
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 import ray
-from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
+from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayError
 
 from weightflow.anchors import Alignment, Anchors, ArrayCache
 from weightflow.data import Snapshots
-from weightflow.errors import SearchError
+from weightflow.errors import SearchError, first_line
 from weightflow.experiment import ExperimentConfig, Preparation, Prepared, Trial
 from weightflow.files import Arrays
 from weightflow.model import WeightFlow
+from weightflow.progress import Progress, unseen
 from weightflow.search.resources import Resources, worker_device
+from weightflow.search.say import Say
 
 RETRIES = 3
 LOST = (RayActorError, ObjectLostError, OutOfMemoryError)
 PATIENCE = 60  # seconds without any news, after which the user is told what is waited for
-Say = Callable[[str], None]
+Stand = tuple[str, int, int]  # phase, done, total
+LOOK = 1.0  # seconds after which workers are asked how far they are
 
 
 class AnchorWorker:
@@ -35,32 +38,40 @@ class AnchorWorker:
 
     def __init__(self) -> None:
         self.device = worker_device()
+        self._at: Stand | None = None
 
     def ready(self) -> None:
         """Return once it has started."""
 
+    def progress(self) -> Stand | None:
+        """Return which phase it is in, and how far; answered by a second thread while the first one works."""
+        return self._at
+
     def base(self, preparation: Preparation) -> Arrays:
         """Fit the pooled base."""
-        return preparation.base(self.device)
+        return preparation.base(self.device, progress=self._tell)
 
     def bridge(self, preparation: Preparation) -> Arrays:
         """Couple the snapshots and choose a curve."""
-        return preparation.bridge()
+        return preparation.bridge(progress=self._tell)
 
     def anchors(self, preparation: Preparation, indices: Sequence[int], base: Arrays) -> Arrays:
         """Fine-tune the anchors of some snapshots as one batch."""
-        return preparation.anchors(indices, base, self.device)
+        return preparation.anchors(indices, base, self.device, progress=self._tell)
 
     def teacher(self, preparation: Preparation, base: Arrays, bridge: Arrays) -> Arrays:
         """Fit the teacher."""
-        return preparation.teacher(base, bridge, self.device)
+        return preparation.teacher(base, bridge, self.device, progress=self._tell)
 
     def whole(self, prepared: Prepared, config: ExperimentConfig, seed: int, record: dict[str, Any]) -> WeightFlow:
         """Train one phi to its end and return the model."""
         trial = Trial(prepared, config, seed, self.device, record)
-        for _ in trial.epochs():
-            pass
+        for report in trial.epochs():
+            self._tell("fit", report.epoch, config.training.epochs)
         return trial.model()
+
+    def _tell(self, phase: str, done: int, total: int) -> None:
+        self._at = (phase, done, total)
 
 
 class Crew:
@@ -70,13 +81,16 @@ class Crew:
         resources: how many workers there may be.
         cache: what was fitted before is taken from here.
         say: told what took how long.
+        progress: told how far the workers are together.
     """
 
-    def __init__(self, resources: Resources, cache: ArrayCache, say: Say) -> None:
+    def __init__(self, resources: Resources, cache: ArrayCache, say: Say, progress: Progress = unseen) -> None:
         self.resources = resources
         self.cache = cache
         self.say = say
+        self.progress = progress
         self._free: list[Any] = []
+        self._told: set[str] = set()
         self._underway: dict[ray.ObjectRef, tuple[Any, int | None]] = {}  # worker, and call; None: it starts
 
     def __enter__(self) -> "Crew":
@@ -138,15 +152,21 @@ class Crew:
             SearchError: the workers of one call died again and again.
         """
         waiting, missing, deaths = deque(range(len(calls))), len(calls), Counter[int | None]()
+        parts: dict[int, Stand] = {}  # how far each call is
+        heard = time.monotonic()
         while missing:
             self._start(missing)
             while waiting and self._free:
                 worker, index = self._free.pop(), waiting.popleft()
                 method, arguments = calls[index]
                 self._underway[getattr(worker, method).remote(*arguments)] = (worker, index)
-            news, _ = ray.wait(list(self._underway), timeout=PATIENCE)
-            if not news and waiting:
+            news, _ = ray.wait(list(self._underway), timeout=LOOK)
+            if news:
+                heard = time.monotonic()
+            elif waiting and time.monotonic() - heard > PATIENCE:
+                heard = time.monotonic()
                 self.say("waiting for the cluster to have a free CPU or GPU")
+            self._look(parts)
             for done in news:
                 worker, index = self._underway.pop(done)
                 try:
@@ -160,14 +180,38 @@ class Crew:
                 self._free.append(worker)
                 if index is not None:
                     missing -= 1
+                    parts[index] = _done(parts.get(index))
+                    self._tell(parts)
                     yield index, result
+
+    def _look(self, parts: dict[int, Stand]) -> None:
+        """Ask those that work how far they are, and tell it; who does not answer at once is not waited for."""
+        asked = {worker.progress.remote(): index for worker, index in self._underway.values() if index is not None}
+        if not asked:
+            return
+        answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK)
+        for answer in answered:
+            with suppress(RayError):  # the worker is lost, which its call will tell
+                if (stand := ray.get(answer)) is not None:
+                    parts[asked[answer]] = stand
+        self._tell(parts)
+
+    def _tell(self, parts: dict[int, Stand]) -> None:
+        """Tell how far all calls of a phase are together, and that those are over which no call is in any more."""
+        phases = {phase for phase, _, _ in parts.values()}
+        for phase in self._told - phases:
+            self.progress(phase, 1, 1)
+        for phase in phases:
+            some = [(done, total) for name, done, total in parts.values() if name == phase]
+            self.progress(phase, sum(done for done, _ in some), sum(total for _, total in some))
+        self._told = phases
 
     def _start(self, tasks: int) -> None:
         """Start workers until there is one for each task, or all that may be."""
         gpus = 1 if self.resources.gpus else 0
         worker: Any = ray.remote(num_cpus=1, num_gpus=gpus)(AnchorWorker)
         while len(self._free) + len(self._underway) < min(tasks, self.resources.workers):
-            new = worker.remote()
+            new = worker.options(max_concurrency=2).remote()  # one thread works, the other one tells how far it is
             self._underway[new.ready.remote()] = (new, None)
 
     @contextmanager
@@ -178,7 +222,13 @@ class Crew:
         self.say(f"{what} {how} in {time.perf_counter() - began:.1f} s")
 
 
+def _done(stand: Stand | None) -> Stand:
+    phase, _, total = stand or ("", 0, 0)
+    return phase, max(total, 1), max(total, 1)
+
+
 def _check_deaths(deaths: int, what: str, last: Exception) -> None:
     if deaths > RETRIES:
-        why = str(last).strip().splitlines()[0]
-        raise SearchError(f"workers died {deaths} times at `{what}`, the last time because: {why}") from last
+        raise SearchError(
+            f"workers died {deaths} times at `{what}`, the last time because: {first_line(last)}"
+        ) from last

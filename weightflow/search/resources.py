@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from joblib import cpu_count
 
 from weightflow.errors import InputError
 
@@ -19,7 +20,7 @@ class Resources:
 
     @classmethod
     def choose(cls, seen_cpus: float, seen_gpus: float, cpus: int | None, gpus: int | None) -> "Resources":
-        """Take what was asked for, or everything that Ray sees.
+        """Take what was asked for, or everything that there is.
 
         Raises:
             InputError: more was asked for than there is, or less than one CPU.
@@ -28,7 +29,7 @@ class Resources:
         for name, asked, have, least in (("cpus", cpus, have_cpus, 1), ("gpus", gpus, have_gpus, 0)):
             if asked is not None and not least <= asked <= have:
                 raise InputError(
-                    f"`--{name} {asked}` was asked for, but Ray sees {have} {name[:-1].upper()}(s) here; "
+                    f"`--{name} {asked}` was asked for, but {have} {name[:-1].upper()}(s) can be used here; "
                     f"give a number from {least} to {have}, or join a larger cluster with `--address`."
                 )
         return cls(cpus if cpus is not None else have_cpus, gpus if gpus is not None else have_gpus)
@@ -53,6 +54,11 @@ class Resources:
 
     def __str__(self) -> str:
         return f"{self.cpus} CPU(s), {self.gpus} GPU(s), {self.concurrent_trials} trial(s) at a time"
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use: those of the machine, unless its affinity or its container allow fewer."""
+    return cpu_count()
 
 
 def worker_device() -> torch.device:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -16,18 +16,22 @@ from weightflow.data import Dataset, Protocol, Split, split
 from weightflow.errors import InputError, SearchError
 from weightflow.evaluation import Scores, check_scorable
 from weightflow.experiment import ExperimentConfig, Prepared, nest
+from weightflow.progress import Shown
 from weightflow.search.book import FILE, Book, check_same, claim
 from weightflow.search.disk import disk_problem
-from weightflow.search.ending import Ending, floor_decision, interrupted, interruptible
+from weightflow.search.ending import Ending, floor_decision
+from weightflow.search.estimate import Estimate, rows_evaluated
 from weightflow.search.front import pareto_front
 from weightflow.search.plan import Plan
 from weightflow.search.pool import Crew
 from weightflow.search.resources import Resources
 from weightflow.search.samplers import check_sampler
+from weightflow.search.say import Say
 from weightflow.search.space import Space
 from weightflow.search.table import LiveTable
 from weightflow.search.trainable import Task
 from weightflow.search.tuning import run_trials
+from weightflow.stopping import asked_to_stop, noting
 from weightflow.tracking import Results, RunFacts, SearchRun, TrackingConfig, environment_facts
 from weightflow.trials import Front, Repeated, TrialRecord, TrialState
 
@@ -217,7 +221,7 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
         InputError: the folder cannot be made, another process works in it, or MLflow cannot be reached.
         SearchError: no trial finished, or the disk is full.
     """
-    began = time.time()
+    began = time.monotonic()
     book = search.open_book()
     try:
         return _run(search, book, resources, console, began)
@@ -237,24 +241,39 @@ def _run(search: Search, book: Book, resources: Resources, console: Console, beg
         console.print(text, style="dim", highlight=False, soft_wrap=True)
 
     say(f"{search.name}: {search.describe()}; {resources}; {search.folder}")
-    cache = ArrayCache(search.cache)
     reserved = resources.per_trial
     ending = Ending(book, search.plan, reserved["cpu"], reserved.get("gpu", 0.0))
     run = SearchRun.open(search.tracking, book.search_id, search.facts)
     run.replay(book.all())
     book.watchers.append(run)
     try:
-        with interruptible():
-            with Crew(resources, cache, say) as crew:
-                prepared = crew.prepare(search.parts.fit, search.shared_config, search.seed)
+        prepared = _prepare(search, ending, resources, console, say)
+        with noting():
             _run_trials(search, book, ending, resources, prepared, console, say)
-            if interrupted():
-                run.finish(Results("KILLED"))
-                return Outcome(search.folder, next(iter(book.finished()), None), book.all())
-            return _finish(search, book, resources, run, say, began)
+        if asked_to_stop():
+            raise KeyboardInterrupt
+        return _finish(search, book, resources, run, console, say, began)
+    except KeyboardInterrupt:
+        say("stopping")  # at once: MLflow and Ray take seconds to be left in order
+        run.finish(Results("KILLED"))
+        return Outcome(search.folder, next(iter(book.finished()), None), book.all())
     except BaseException:
         run.finish(Results("FAILED"))
         raise
+
+
+def _prepare(search: Search, ending: Ending, resources: Resources, console: Console, say: Say) -> Prepared:
+    """Have made what the trials share; how long that will take is said as soon as it can be told."""
+    parts, config = search.parts.fit, search.shared_config
+    estimate = Estimate(rows_evaluated(config, len(parts), resources.workers), ending.left, say)
+    with Shown(console) as shown:
+
+        def watch(phase: str, done: int, total: int) -> None:
+            shown(phase, done, total)
+            estimate(phase, done, total)
+
+        with Crew(resources, ArrayCache(search.cache), say, watch) as crew:
+            return crew.prepare(parts, config, search.seed)
 
 
 def _run_trials(
@@ -264,7 +283,7 @@ def _run_trials(
     resources: Resources,
     prepared: Prepared,
     console: Console,
-    say: Callable[[str], None],
+    say: Say,
 ) -> None:
     task = Task(
         shared=search.shared_config,
@@ -281,7 +300,7 @@ def _run_trials(
         run_trials(book, ending, resources, prepared, task, notes, say)
         if reason := ending.reason():
             say(f"no further trial, because {reason}")
-        if search.plan.repeats > 1 and not search.plan.several and not interrupted():
+        if search.plan.repeats > 1 and not search.plan.several and not asked_to_stop():
             book.repeat(_best_configurations(book), search.plan.repeats)
             again = notes.with_name(f"{notes.name}-repeats")
             run_trials(book, ending.of_repeats(), resources, prepared, task, again, say)
@@ -299,7 +318,8 @@ def _finish(
     book: Book,
     resources: Resources,
     run: SearchRun,
-    say: Callable[[str], None],
+    console: Console,
+    say: Say,
     began: float,
 ) -> Outcome:
     # with all that draws a report; a search begins, and may be stopped, without it
@@ -329,8 +349,8 @@ def _finish(
         decision=floor_decision(best) if search.plan.stop_at_floor and not search.plan.several else "",
         used=_used(book, resources, began),
     )
-    with Crew(resources, ArrayCache(search.cache), say) as crew:
-        left = conclude(ended, crew, say)
+    with Shown(console) as shown, Crew(resources, ArrayCache(search.cache), say, shown) as crew:
+        left = conclude(ended, crew, say, shown)
     with suppress(OSError):  # it may hold what a stopped trial has left
         (search.folder / CHECKPOINTS).rmdir()
     results = Results("FINISHED", best, search.folder / MODEL, left.files, left.pictures, left.metrics)
@@ -347,7 +367,7 @@ def _used(book: Book, resources: Resources, began: float) -> str:
         for name, share in (("CPU", reserved["cpu"]), ("GPU", reserved.get("gpu", 0.0)))
         if share
     )
-    return f"{(time.time() - began) / 60:.1f} minutes up to this report, trials {hours} over all processes"
+    return f"{(time.monotonic() - began) / 60:.1f} minutes up to this report, trials {hours} over all processes"
 
 
 def _why_none_finished(trials: tuple[TrialRecord, ...]) -> str:

@@ -1,6 +1,5 @@
 """The live table of a search on the terminal; a plain line per trial where there is no terminal."""
 
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -76,7 +75,7 @@ class LiveTable:
             )
 
     def _render(self) -> Any:
-        left = max(0.0, self.ending.deadline - time.time())
+        left = self.ending.left
         states = [record.state for record in list(self.records.values()) if record.repeat_of is None]
         ended = sum(state is not TrialState.RUNNING for state in states)
         table = Table(

@@ -5,7 +5,7 @@ happens. None of them knows anything that is not in the book, so that another pr
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from weightflow.search.book import Book
 from weightflow.search.ending import Ending
 from weightflow.search.not_pickled import NotPickled
 from weightflow.search.resources import Resources
+from weightflow.search.say import Say
 from weightflow.search.trainable import Task, checkpoint_file, train_trial
 from weightflow.trials import TrialRecord, TrialState
 
@@ -59,7 +60,7 @@ def run_trials(
     prepared: Prepared,
     task: Task,
     folder: Path,
-    warn: Callable[[str], None],
+    warn: Say,
 ) -> None:
     """Run the trials that the book asks for, until it asks for no more or the search is over.
 
@@ -72,7 +73,7 @@ def run_trials(
         folder: for Ray's own notes.
         warn: told once of what is wrong without ending the search.
     """
-    reporting = Reporting(book, task.checkpoints, warn)
+    reporting = Reporting(book, ending, task.checkpoints, warn)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(train_trial, prepared=prepared, task=task), resources.per_trial),
         tune_config=tune.TuneConfig(
@@ -146,12 +147,14 @@ class Pruning(NotPickled, FIFOScheduler):
 class Reporting(NotPickled, tune.Callback):
     """Tells the book what Ray says."""
 
-    def __init__(self, book: Book, checkpoints: Path, warn: Callable[[str], None]) -> None:
+    def __init__(self, book: Book, ending: Ending, checkpoints: Path, warn: Say) -> None:
         self.book = book
+        self.ending = ending
         self.checkpoints = checkpoints
         self.warn = warn
         self.failed: list[Any] = []
         self.warned = False
+        self.overdue = False
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **info: Any
@@ -183,6 +186,9 @@ class Reporting(NotPickled, tune.Callback):
 
         Ray itself would try again only those that had begun to run where their process or machine died.
         """
+        if not self.overdue and (reason := self.ending.overdue()):
+            self.overdue = True
+            self.warn(f"{reason}, but no trial has finished: the search ends with the first one that does")
         while self.failed:
             trial = self.failed.pop()
             number, reason = trial.config["number"], trial.last_result.get("failure") or _reason(trial.error_file)

@@ -5,7 +5,6 @@ likelihood and makes the path easy to follow: a small vector field learns it to 
 that would make the path wander is not worth its price either, so that the path rests where the distribution does.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from weightflow.bridge import Samples
 from weightflow.dynamics import Direct
 from weightflow.errors import TrainingError
 from weightflow.files import Arrays
+from weightflow.progress import Steps, uncounted
 from weightflow.rng import generator
 from weightflow.torch_rng import seeded
 from weightflow.training.options import TeacherOptions
@@ -86,7 +86,7 @@ def fit_teacher(
     options: TeacherOptions,
     seed: int,
     device: torch.device | str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Steps = uncounted,
 ) -> Teacher:
     """Fit the teacher from one set of weights for all times, or go on from an earlier teacher.
 
@@ -110,8 +110,7 @@ def fit_teacher(
         loss.backward()
         optimiser.step()
         schedule.step()
-        if progress is not None:
-            progress(step + 1, options.steps)
+        progress(step + 1, options.steps)
     state = {name: tensor.cpu().numpy() for name, tensor in path.state_dict().items()}
     last = max(1, round(LAST_SHARE * options.steps))
     return Teacher(state, (float(bridge.times[0]), float(bridge.times[-1])), float(np.mean(losses[-last:])))
