@@ -94,7 +94,7 @@ def fit_variants(
         pieces = repr((config.backbone, config.anchors))
         if pieces not in shared:
             began = time.process_time()
-            prepared = prepare(snapshots, config, seed)
+            prepared = prepare(snapshots, config, seed, anchors=True)
             shared[pieces] = prepared, time.process_time() - began
         prepared, spent = shared[pieces]
         began = time.process_time()

@@ -16,7 +16,7 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress
 
-from weightflow.data import parse_times
+from weightflow.data import advice, parse_times
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.presets import PRESETS
 from weightflow.progress import Shown
@@ -106,6 +106,7 @@ def fit(
     python -m weightflow fit --data epidemic --preset paper --out published
     """  # noqa: D301 (click reads the control character that the escape stands for)
     from weightflow.device import find_device
+    from weightflow.evaluation import in_words
     from weightflow.experiment import fit_model, nest, preset
 
     asked = {} if head is None else {HEAD: head.value}
@@ -113,12 +114,14 @@ def fit(
     place = find_device(device)
     dataset = load_dataset(data, seed, step, every, kind)
     snapshots = dataset.snapshots.subset(dataset.seen)
+    for warning in advice(snapshots):
+        sys.stderr.write(f"warning: {warning}\n")
     with Shown(Console(stderr=True)) as shown:
         model = fit_model(snapshots, options, seed, place, progress=shown)
     model.save(out)
     sys.stdout.write(
         f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "
-        f"{snapshots.times[-1]:g}\nUse it with: python -m weightflow forecast --model {out}\n"
+        f"{snapshots.times[-1]:g}; {in_words(model.record['fidelity'])}\nUse it with: python -m weightflow forecast --model {out}\n"
     )
 
 

@@ -87,5 +87,12 @@ def kernel_widths(snapshots: Snapshots, pseudo_samples: float) -> Float[np.ndarr
     """Return h sigma for each snapshot and species, where `pseudo_samples` is a in the formula above."""
     sizes = np.array([len(cloud) for cloud in snapshots.samples], dtype=np.float64)
     squares = pseudo_samples / (sizes + pseudo_samples) - pseudo_samples / (MANY + pseudo_samples)
+    return np.sqrt(np.maximum(squares, 0.0))[:, None] * _spread(snapshots, sizes)
+
+
+def _spread(snapshots: Snapshots, sizes: Float[np.ndarray, "time"]) -> Float[np.ndarray, "time dim"]:
+    """Return each snapshot's deviation by species; a single sample is taken to vary as the others do on average."""
     spread = np.stack([cloud.std(axis=0, ddof=min(1, len(cloud) - 1)) for cloud in snapshots.samples])
-    return np.sqrt(np.maximum(squares, 0.0))[:, None] * spread
+    if (sizes > 1).any():
+        spread[sizes == 1] = spread[sizes > 1].mean(axis=0)
+    return spread

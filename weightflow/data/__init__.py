@@ -1,5 +1,6 @@
 """Snapshots, readers and splits."""
 
+from weightflow.data.advice import advice
 from weightflow.data.dataset import Dataset, every_nth
 from weightflow.data.grid import parse_times
 from weightflow.data.readers import read
@@ -12,6 +13,7 @@ __all__ = [
     "Protocol",
     "Snapshots",
     "Split",
+    "advice",
     "every_nth",
     "leave_one_out",
     "parse_times",

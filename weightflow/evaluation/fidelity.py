@@ -10,8 +10,9 @@ Nothing finer than `RESOLUTION` of a species' deviation counts: a continuous mod
 point, however little. With fewer than `FEWEST` samples, halves tell too little, and such a time is not looked at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -55,6 +56,23 @@ class Fidelity:
         return float(self.ratios.mean()) if len(self.ratios) else 1.0
 
 
+def in_words(fidelity: Mapping[str, Any]) -> str:
+    """Say in a sentence what a model's record holds under `fidelity`, and what it took."""
+    rounds = {"teacher": "path", "fit": "solution"}
+    more = [
+        f"the {name} in {fidelity['rounds'][key]} rounds" for key, name in rounds.items() if fidelity["rounds"][key] > 1
+    ]
+    took = f" (fitted with more than was asked: {' and '.join(more)})" if more else ""
+    if not fidelity["missed"]:
+        return f"its draws cannot be told from the fitted snapshots{took}."
+    times = ", ".join(f"{time:g}" for time in fidelity["missed"])
+    return (
+        f"its draws can be told from the fitted snapshots at t = {times}{took}: on average they are "
+        f"{fidelity['ratio']:.1f} times as far from the data as chance takes them. More rounds (`teacher.rounds`, "
+        "`training.rounds`) or a larger backbone (`backbone.hidden`, `backbone.components`) may reach them."
+    )
+
+
 def fidelity(model: Sampler, snapshots: Snapshots, seed: int) -> Fidelity:
     """Hold a model against the snapshots that it was fitted to.
 
@@ -73,7 +91,7 @@ def fidelity(model: Sampler, snapshots: Snapshots, seed: int) -> Fidelity:
 
 
 def held_against(
-    draws: Sequence[Float[np.ndarray, "_ dim"]], snapshots: Snapshots, unit: Float[np.ndarray, "dim"], seed: int
+    draws: Float[np.ndarray, "time n dim"], snapshots: Snapshots, unit: Float[np.ndarray, "dim"], seed: int
 ) -> Fidelity:
     """Hold independent draws, one cloud for each snapshot, against these; `unit` is a deviation of each species."""
     clouds = zip(draws, snapshots.samples, snapshots.times, strict=True)

@@ -161,7 +161,7 @@ def _report(
         split=parts,
         model=model,
         anchors_times=parts.seen.times,
-        anchors_tokens=prepared.anchors.tokens if by_anchors else tokens[nearest],
+        anchors_tokens=prepared.anchored.tokens if by_anchors else tokens[nearest],
         study=ended.compared,
         trials=ended.trials,
         facts=_facts(ended),

@@ -65,10 +65,10 @@ class AnchorWorker:
 
     def whole(self, prepared: Prepared, config: ExperimentConfig, seed: int, record: dict[str, Any]) -> WeightFlow:
         """Train one phi to its end and return the model."""
-        trial = Trial(prepared, config, seed, self.device, record)
-        for report in trial.epochs():
-            self._tell("fit", report.epoch, config.training.epochs)
-        return trial.model()
+        trial = Trial(prepared, config, seed, self.device, record, self._tell)
+        for _ in trial.epochs():
+            pass
+        return trial.finished()
 
     def _tell(self, phase: str, done: int, total: int) -> None:
         self._at = (phase, done, total)

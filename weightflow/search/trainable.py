@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from weightflow.anchors import ArrayCache
 from weightflow.data import Split
 from weightflow.errors import TrainingError
-from weightflow.evaluation import FLOOR_LEVEL, floor_p_value, floor_power, held_out_score
+from weightflow.evaluation import FLOOR_LEVEL, fidelity, floor_p_value, floor_power, held_out_score
 from weightflow.experiment import PIECES, ExperimentConfig, Prepared, Trial, nest, prepare
 from weightflow.files import read_arrays, write_arrays
 from weightflow.model import WeightFlow
@@ -109,6 +109,7 @@ def _measure(model: WeightFlow, report: EpochReport, config: ExperimentConfig, t
         return metrics
     times = [*interior.times, *last.times]
     metrics |= {
+        "missed_snapshots": len(fidelity(model, task.split.fit, task.seed).missed),
         "sampling_seconds": _sampling_seconds(model, times),
         "parameters": sum(tensor.numel() for tensor in model.path.state_dict().values()),
     }

@@ -33,6 +33,7 @@ METRICS = (
     "loss",
     "learning_rate",
     "epoch_seconds",
+    "missed_snapshots",
     "sampling_seconds",
     "parameters",
     "floor_p",
