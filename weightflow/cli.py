@@ -121,7 +121,8 @@ def fit(
     model.save(out)
     sys.stdout.write(
         f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "
-        f"{snapshots.times[-1]:g}; {in_words(model.record['fidelity'])}\nUse it with: python -m weightflow forecast --model {out}\n"
+        f"{snapshots.times[-1]:g}; {in_words(model.record['fidelity'])}\n"
+        f"Use it with: python -m weightflow forecast --model {out}\n"
     )
 
 

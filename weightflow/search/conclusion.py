@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from optuna.study import Study
 
-from weightflow.data import Split
-from weightflow.evaluation import Scores, baselines, evaluate
+from weightflow.data import Split, advice
+from weightflow.evaluation import Scores, baselines, evaluate, in_words
 from weightflow.experiment import ExperimentConfig, Prepared, direct_model, line_model
 from weightflow.files import write_text
 from weightflow.model import WeightFlow
@@ -94,12 +94,13 @@ def conclude(ended: Conclusion, crew: Crew, say: Say, progress: Progress) -> Lef
     record = {"trial": best.number, "score": best.score, "data": parts.seen.digest(), **environment_facts()}
     model = crew.fit(prepared, ended.config, ended.seed, record)
     model.save(ended.folder / MODEL)
-    say("scoring on the test part")
+    fit = in_words(model.record["fidelity"])
+    say(f"the model is fitted: {fit} Scoring it on the test part")
     scores = _score(model, prepared, parts, ended.seed, progress)
     scores.write(ended.folder / SCORES)
     commands = next_commands(ended.folder, parts)
     progress("report", 0, 0)
-    pictures = write_report(ended.folder / REPORT, _report(ended, scores, model, prepared, commands))
+    pictures = write_report(ended.folder / REPORT, _report(ended, scores, model, prepared, commands, fit))
     metrics = {
         f"test_{metric}": scores.mean("model", metric) for metric in scores.metrics if scores.has("model", metric)
     }
@@ -150,7 +151,7 @@ def _score(model: WeightFlow, prepared: Prepared, parts: Split, seed: int, progr
 
 
 def _report(
-    ended: Conclusion, scores: Scores, model: WeightFlow, prepared: Prepared, commands: tuple[str, ...]
+    ended: Conclusion, scores: Scores, model: WeightFlow, prepared: Prepared, commands: tuple[str, ...], fit: str
 ) -> Report:
     parts, best = ended.parts, ended.best
     by_anchors = ended.config.training.objective is Objective.ANCHOR
@@ -164,7 +165,7 @@ def _report(
         anchors_tokens=prepared.anchored.tokens if by_anchors else tokens[nearest],
         study=ended.compared,
         trials=ended.trials,
-        facts=_facts(ended),
+        facts=_facts(ended, fit),
         best_config=best.params,
         next_commands=commands,
         title=f"WeightFlow: {ended.name}",
@@ -175,7 +176,7 @@ def _report(
     )
 
 
-def _facts(ended: Conclusion) -> Mapping[str, str]:
+def _facts(ended: Conclusion, fit: str) -> Mapping[str, str]:
     parts = ended.parts
     states = Counter(record.state.value for record in ended.trials if record.repeat_of is None)
     repeats = sum(record.repeat_of is not None for record in ended.trials)
@@ -187,6 +188,8 @@ def _facts(ended: Conclusion) -> Mapping[str, str]:
         "Time": ended.used,
         "Score": f"{_scored(ended)}; nats per sample, held-out: half interior (t = "
         f"{_list(parts.interior.times)}), half last snapshots (t = {_list(parts.last.times)})",
+        "Fit": f"{fit[0].upper()}{fit[1:]}",
+        **({"Warning": " ".join(warnings)} if (warnings := advice(parts.seen)) else {}),
         "Seed": str(ended.seed),
         "Data hash": ended.data_hash,
         **{key.replace("_", " "): value for key, value in environment_facts().items()},

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from weightflow.anchors import ArrayCache
-from weightflow.data import Dataset, Protocol, Split, split
+from weightflow.data import Dataset, Protocol, Split, advice, split
 from weightflow.errors import InputError, SearchError
 from weightflow.evaluation import Scores, check_scorable
 from weightflow.experiment import ExperimentConfig, Prepared, nest
@@ -241,6 +241,8 @@ def _run(search: Search, book: Book, resources: Resources, console: Console, beg
         console.print(text, style="dim", highlight=False, soft_wrap=True)
 
     say(f"{search.name}: {search.describe()}; {resources}; {search.folder}")
+    for warning in advice(search.parts.fit):
+        say(f"warning: {warning}")
     reserved = resources.per_trial
     ending = Ending(book, search.plan, reserved["cpu"], reserved.get("gpu", 0.0))
     run = SearchRun.open(search.tracking, book.search_id, search.facts)
