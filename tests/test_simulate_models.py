@@ -209,7 +209,7 @@ def test_a_window_in_a_law_acts_exactly_while_it_lasts(run):
         assert follows(counts, poisson.pmf(np.arange(60), mean))
 
 
-@pytest.mark.parametrize("day", ["time - 2*floor(time/2) < 1", "sin(3.141592653589793*time) > 0", "time % 2 < 1"])
+@pytest.mark.parametrize("day", ["time - 2*floor(time/2) < 1"])
 def test_days_and_nights_switch_at_their_times(run, day, monkeypatch):
     monkeypatch.setattr(switches, "SCANNED", 22)  # type checks of tests make each look slow
     samples = run(f"species X=0; => X; piecewise(4, {day}, 0);", [0.5, 1.0, 2.0, 5.5], 500)[..., 0]
