@@ -22,7 +22,7 @@ from weightflow.presets import PRESETS
 from weightflow.progress import Shown
 from weightflow.stopping import listen
 from weightflow.streams import outlive_readers
-from weightflow.systems import BUILT_IN, Simulator, find_system, load_dataset
+from weightflow.systems import BUILT_IN, MAX_REACTIONS, Simulator, find_system, load_dataset
 from weightflow.types import HeadKind, Kind
 
 # options of every command that reads data
@@ -51,11 +51,21 @@ def simulate(
     ],
     trajectories: Annotated[int, typer.Option(help="How many independent trajectories.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of all random numbers: the same seed, the same file.")] = 0,
-    out: Annotated[Path, typer.Option(help="Array to write; an existing file is replaced.")] = Path("trajectories.npy"),
+    out: Annotated[
+        Path,
+        typer.Option(help="File to write, .npz (with times and names) or .npy; an existing file is replaced."),
+    ] = Path("trajectories.npy"),
     times: Annotated[
         str | None,
         typer.Option(metavar="START:STOP:STEP", help="Recorded times, the stop included [default: the system's own]."),
     ] = None,
+    molecules_per_unit: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="For models in moles or concentrations: molecules in one unit of substance."),
+    ] = None,
+    max_reactions: Annotated[int, typer.Option(help="A trajectory with more reactions than this is an error.")] = (
+        MAX_REACTIONS
+    ),
 ) -> None:
     """Simulate a reaction network exactly, and write its trajectories.
 
@@ -64,18 +74,26 @@ def simulate(
 
     \b
     python -m weightflow simulate epidemic --trajectories 1000 --seed 0 --out trajectories.npy
-    python -m weightflow simulate my_model.ant --times 0:20:0.5 --out mine.npy
+    python -m weightflow simulate my_model.ant --times 0:20:0.5 --out mine.npz
+    python -m weightflow simulate in_moles.xml --molecules-per-unit 1000 --times 0:20:0.5 --out mine.npz
     """  # noqa: D301 (click reads the control character that the escape stands for)
     system = find_system(model)
     wanted = system.times if times is None else parse_times(times)
-    simulator = Simulator(system)
-    with npy_file(out) as file, _progress() as bar:
+    simulator = Simulator(system, molecules_per_unit)
+    named = out.suffix.lower() == ".npz"
+    with npy_file(out, ".npy", ".npz") as file, _progress() as bar:
         task = bar.add_task("trajectories", total=trajectories)
-        samples = simulator.run(trajectories, seed, wanted, lambda done: bar.update(task, completed=done))
-        np.save(file, samples)
+        samples = simulator.run(
+            trajectories, seed, wanted, lambda done: bar.update(task, completed=done), max_reactions
+        )
+        if named:
+            np.savez(file, times=wanted, samples=samples, species=np.array(simulator.species))
+        else:
+            np.save(file, samples)
     sys.stdout.write(
         f"{out}: {samples.shape[0]:,} trajectories, {samples.shape[1]:,} times from {wanted[0]:g} to {wanted[-1]:g}, "
-        f"species {', '.join(simulator.species)}\n{_how_to_read(out, wanted)}"
+        f"species {', '.join(simulator.species)}\n"
+        + (f"Use it with: --data {out}\n" if named else _how_to_read(out, wanted))
     )
 
 
@@ -206,16 +224,22 @@ def _read_config(path: Path | None) -> dict[str, Any]:
 
 
 @contextmanager
-def npy_file(path: Path) -> Generator[IO[bytes], None, None]:
+def npy_file(path: Path, *suffixes: str) -> Generator[IO[bytes], None, None]:
     """Open a file that takes the place of `path` only once it is whole; missing folders are made.
 
     Entered before the work starts, it says at once when the result could not be written.
 
+    Args:
+        path: of the file.
+        suffixes: in which its name may end; .npy by default.
+
     Raises:
-        InputError: `path` does not end in .npy, or cannot be written.
+        InputError: `path` ends in something else, or cannot be written.
     """
-    if path.suffix.lower() != ".npy":
-        raise InputError(f"`--out {path}` is written as an .npy array; give a name that ends in .npy.")
+    allowed = suffixes or (".npy",)
+    if path.suffix.lower() not in allowed:
+        kinds = " or ".join(allowed)
+        raise InputError(f"`--out {path}` is written as arrays; give a name that ends in {kinds}.")
     if path.is_dir():
         raise InputError(f"`--out {path}` is a folder; give the name of a file in it.")
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -263,5 +287,5 @@ def _how_to_read(out: Path, times: np.ndarray) -> str:
     """Say how the reader gets these times back, since an array does not hold them."""
     steps = np.diff(times)
     if times[0] != 0 or not len(steps) or not np.allclose(steps, steps[0]):
-        return "The array does not hold these times; an .npz with `times` beside it does.\n"
+        return "The array does not hold these times; write an .npz, which does.\n"
     return f"Use it with: --data {out} --step {steps[0]:g}\n"

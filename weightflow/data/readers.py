@@ -2,7 +2,8 @@
 
 - `.npy`: trajectories, shape (trajectory, time, species); times are 0, step, 2 step, ..
 - `.npz`: the array `times` with one array of shape (trajectory, time, species); or, in long form, one array of shape
-  (row, species) with one array of a time for each row (`times`, `time`, `t` or `samples`).
+  (row, species) with one array of a time for each row (`times`, `time`, `t` or `samples`). An array `species` may
+  name the species.
 - `.csv`: long form: a column of times (named time, times, t or samples; else the first), and one for each species.
 
 In long form the order of the rows means nothing: rows of one time are one cloud, and no row is paired with another.
@@ -97,6 +98,8 @@ def _read_npz(path: Path, _step: float, time_column: str | None) -> Content:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"`{path}` cannot be read as plain .npz arrays ({error}); save it with numpy.savez.") from None
+    named = "species" in arrays and arrays["species"].dtype.kind == "U" and arrays["species"].ndim == 1
+    species = tuple(arrays.pop("species").tolist()) if named else ()
     known = TIME_NAMES if time_column is None else (time_column,)
     time_name = next((name for name in known if name in arrays and arrays[name].ndim == 1), None)
     values = [name for name in arrays if name != time_name]
@@ -108,11 +111,11 @@ def _read_npz(path: Path, _step: float, time_column: str | None) -> Content:
         )
     times, array = arrays[time_name], arrays[values[0]]
     if array.ndim == 2:
-        return (*_group(path, times, array), (), False)
+        return (*_group(path, times, array), species, False)
     clouds = _trajectories(path, array)
     if len(times) != len(clouds):
         raise InputError(f"`{path}` has {len(times)} times for an array of shape {array.shape}; give one per column.")
-    return _numbers(path, times), clouds, (), True
+    return _numbers(path, times), clouds, species, True
 
 
 def _read_csv(path: Path, _step: float, time_column: str | None) -> Content:

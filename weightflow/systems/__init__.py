@@ -2,6 +2,6 @@
 
 from weightflow.systems.ensembles import load_dataset
 from weightflow.systems.library import BUILT_IN, System, find_system
-from weightflow.systems.simulate import Simulator, simulate
+from weightflow.systems.simulate import MAX_REACTIONS, Simulator, simulate
 
-__all__ = ["BUILT_IN", "Simulator", "System", "find_system", "load_dataset", "simulate"]
+__all__ = ["BUILT_IN", "MAX_REACTIONS", "Simulator", "System", "find_system", "load_dataset", "simulate"]

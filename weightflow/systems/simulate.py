@@ -13,15 +13,22 @@ from numpy.typing import ArrayLike
 from weightflow.errors import InputError
 from weightflow.rng import derive_seed
 from weightflow.systems.library import System, find_system
+from weightflow.systems.network import ARMED, COUNT, DUE, PAUSE, PAUSED, Network, build
 
 # The integrator looks at the rates again only after a reaction and at a recorded time. Where rates depend on time
 # they would stand still in between, so such models are also recorded, and looked at, this often within the time span.
 REFRESHES = 1000
-TIME_SYMBOL = "http://www.sbml.org/sbml/symbols/time"
+ROUNDING = 1e-9  # of a number of molecules: the integrator may hold a concentration in its place
+MAX_REACTIONS = 2_000_000  # in one trajectory: some seconds
 
 
 def simulate(
-    model: str | Path, trajectories: int, seed: int, times: ArrayLike | None = None
+    model: str | Path,
+    trajectories: int,
+    seed: int,
+    times: ArrayLike | None = None,
+    molecules_per_unit: float | None = None,
+    max_reactions: int = MAX_REACTIONS,
 ) -> tuple[Float[np.ndarray, "trajectory time species"], tuple[str, ...]]:
     """Simulate independent trajectories of a built-in system, or of the user's own Antimony or SBML file.
 
@@ -30,6 +37,8 @@ def simulate(
         trajectories: how many; each starts at time 0 in the model's initial state.
         seed: the same seed gives the same trajectories.
         times: when the state is recorded, from 0 on and increasing; None: the system's own times.
+        molecules_per_unit: for models in moles or concentrations: how many molecules are one unit of substance.
+        max_reactions: of one trajectory; one that has more is an error.
 
     Returns:
         numbers of molecules, and the names of the species.
@@ -37,31 +46,37 @@ def simulate(
     Raises:
         InputError: as for `Simulator` and its `run`, or the model cannot be found.
     """
-    simulator = Simulator(find_system(model))
-    return simulator.run(trajectories, seed, times), simulator.species
+    simulator = Simulator(find_system(model), molecules_per_unit)
+    return simulator.run(trajectories, seed, times, max_reactions=max_reactions), simulator.species
 
 
 class Simulator:
     """A compiled reaction network.
 
-    Every species must hold whole numbers of molecules, and rates must not be negative.
+    Every species must hold whole numbers of molecules, and rates must not be negative. A reaction happens only where
+    all its reactants are there; a reversible one at a net rate is simulated as its two directions.
+
+    Args:
+        system: the text of a model.
+        molecules_per_unit: for models in moles or concentrations: how many molecules are one unit of substance. A law
+            r(amounts) becomes X r(numbers / X), whatever its form.
 
     Attributes:
         species: names of the species, in the order of the model's text.
 
     Raises:
-        InputError: libRoadRunner is not installed, or the text is not a valid model of reactions.
+        InputError: libRoadRunner is not installed, the text is not a valid model of reactions, or it asks for what
+            cannot be followed exactly.
     """
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, molecules_per_unit: float | None = None) -> None:
         self.system = system
-        sbml = system.text if system.sbml else _sbml_of(system)
-        self._runner = _compile(sbml, system.name)
-        self._needs_refresh = TIME_SYMBOL in sbml
-        self.species = tuple(str(name) for name in self._runner.model.getFloatingSpeciesIds())
-        self._reactions = tuple(str(name) for name in self._runner.model.getReactionIds())
+        self._network = build(_sbml_of(system), system.name, molecules_per_unit)
+        self._runner = _compile(self._network, system.name)
+        self.species = self._network.species
+        self._reactions = self._network.reactions
         # The bare name of a species stands for its amount, and of a reaction for its rate.
-        self._runner.timeCourseSelections = [*self.species, *self._reactions]
+        self._runner.timeCourseSelections = [*self.species, *self._reactions, COUNT]
 
     def run(
         self,
@@ -69,6 +84,7 @@ class Simulator:
         seed: int,
         times: ArrayLike | None = None,
         watch: Callable[[int], None] = lambda _: None,
+        max_reactions: int = MAX_REACTIONS,
     ) -> Float[np.ndarray, "trajectory time species"]:
         """Simulate independent runs, recorded at `times`.
 
@@ -79,28 +95,77 @@ class Simulator:
             seed: the same seed gives the same trajectories.
             times: when the state is recorded; None: the system's own times.
             watch: told after each trajectory how many there are.
+            max_reactions: of one trajectory.
 
         Raises:
             InputError: no trajectory or no time is asked for, the times are negative or do not increase, a species
-                becomes negative or fractional, or a rate negative or not finite.
+                becomes negative or fractional, a rate negative or not finite, or there are too many reactions.
         """
         wanted = self._times(times)
         if trajectories < 1:
             raise InputError(f"{trajectories} trajectories were asked for; ask for at least one.")
-        grid = self._recorded(wanted)
-        kept = np.searchsorted(grid, wanted)
+        stop = float(wanted[-1]) or 1.0  # the integrator wants two times at least
+        switches = np.array(self._network.switches(stop))
+        grid = self._recorded(wanted, switches, stop)
+        # What happens at a time is seen right after it.
+        kept = np.searchsorted(grid, np.where(np.isin(wanted, switches), np.nextafter(wanted, np.inf), wanted))
+        stretches = np.split(grid, np.searchsorted(grid, switches))
         # One seed for the whole ensemble: a reset starts the next trajectory, not the generator, which takes 32 bits.
         self._runner.getIntegrator().setValue("seed", derive_seed(seed, "simulate") % 2**32)
         samples = np.empty((trajectories, len(wanted), len(self.species)))
         for number, sample in enumerate(samples, start=1):
-            self._runner.reset()
-            states, rates = np.split(
-                np.asarray(self._runner.simulate(times=grid.tolist())), [len(self.species)], axis=1
-            )
-            self._check(states, rates)
-            sample[:] = states[kept]
+            sample[:] = self._trajectory(stretches, max_reactions)[kept]
             watch(number)
         return samples
+
+    def _trajectory(
+        self, stretches: list[Float[np.ndarray, "_"]], max_reactions: int
+    ) -> Float[np.ndarray, "more species"]:
+        """Simulate one run from switch to switch; each stretch of times begins with one, where the last one ends."""
+        self._runner.resetAll()  # what events have set, too
+        left, rows = max_reactions, []
+        for number, (stretch, later) in enumerate(zip(stretches, [*stretches[1:], None], strict=True)):
+            self._set_marks(number, float(stretch[0]))
+            times = stretch if later is None else np.append(stretch, later[0])
+            found, left = self._stretch(times, left)
+            rows.append(found[: len(stretch)])
+        return np.concatenate(rows)[:, : len(self.species)]
+
+    def _set_marks(self, number: int, time: float) -> None:
+        marks = self._network.marks
+        if self._network.eventful:
+            self._runner[DUE] = ARMED + number
+        for name, holds in zip(marks.names, marks.values(time), strict=True):
+            self._runner[name] = holds
+
+    def _stretch(self, times: Float[np.ndarray, "some"], left: int) -> tuple[Float[np.ndarray, "some column"], int]:
+        """Simulate in as many calls as there are reactions for; between calls, Python answers Ctrl-C.
+
+        Returns:
+            the recorded rows, and how many reactions the trajectory has left.
+        """
+        found = rows = self._rows(times)
+        while found[-1, -1] >= PAUSE:
+            left -= PAUSE
+            now = float(self._runner[PAUSED])
+            if left <= 0:
+                raise InputError(
+                    f"a trajectory of model `{self.system.name}` has too many reactions, by time {now:g} already; "
+                    "where that is no explosion, allow more with `--max-reactions` (`max_reactions` in Python), or "
+                    "simulate a shorter time."
+                )
+            later = times > now
+            self._runner[COUNT] = 0
+            found = self._rows(np.concatenate([[now], times[later]]))
+            rows[later] = found[1:]
+        return rows, left
+
+    def _rows(self, times: Float[np.ndarray, "more"]) -> Float[np.ndarray, "more column"]:
+        rows = np.array(self._runner.simulate(times=times.tolist()))
+        states, rates, _ = np.split(rows, [len(self.species), -1], axis=1)
+        self._check(states, rates)
+        rows[:, : len(self.species)] = np.rint(states)
+        return rows
 
     def _times(self, times: ArrayLike | None) -> Float[np.ndarray, "time"]:
         wanted = np.asarray(self.system.times if times is None else times, dtype=np.float64)
@@ -117,19 +182,23 @@ class Simulator:
             )
         return wanted
 
-    def _recorded(self, wanted: Float[np.ndarray, "time"]) -> Float[np.ndarray, "more"]:
-        """Add time 0, where every run starts, and the times at which the rates are looked at again."""
-        stop = wanted[-1] or 1.0  # the integrator wants two times at least
-        return np.union1d(wanted, np.linspace(0.0, stop, REFRESHES + 1 if self._needs_refresh else 2))
+    def _recorded(
+        self, wanted: Float[np.ndarray, "time"], switches: Float[np.ndarray, "switch"], stop: float
+    ) -> Float[np.ndarray, "more"]:
+        """Add time 0, where every run starts, switches, and the times at which the rates are looked at again."""
+        looked = np.linspace(0.0, stop, REFRESHES + 1 if self._network.curved else 2)
+        return np.unique(np.concatenate([wanted, looked, switches, np.nextafter(switches, np.inf)]))
 
     def _check(self, states: Float[np.ndarray, "more species"], rates: Float[np.ndarray, "more reaction"]) -> None:
-        wrong = (states < 0) | (states != np.rint(states))
+        whole = np.rint(states)
+        wrong = (whole < 0) | (np.abs(states - whole) > ROUNDING * np.maximum(1, whole))
         if wrong.any():
             row, species = np.argwhere(wrong)[0]
             raise InputError(
                 f"species `{self.species[species]}` of model `{self.system.name}` reaches {states[row, species]:g}, "
-                "but a number of molecules is whole and not negative; start it at a whole amount, and let the rate of "
-                "each reaction vanish when what it consumes is used up."
+                "but a number of molecules is whole and not negative; start it at a whole amount. Where amounts are "
+                "concentrations or moles, scale them: `--molecules-per-unit X` (`molecules_per_unit=X` in Python) "
+                "takes X molecules for one unit of substance, so that 0.1 units at X = 1000 are 100 molecules."
             )
         if not np.isfinite(rates).all():
             row, reaction = np.argwhere(~np.isfinite(rates))[0]
@@ -144,52 +213,30 @@ class Simulator:
 
 
 def _sbml_of(system: System) -> str:
+    old = system.sbml and re.search(r"<(?:\w+:)?sbml\b[^>]*\blevel=[\"']1", system.text)
+    if system.sbml and not old:
+        return system.text
     antimony = _library("antimony")
     antimony.clearPreviousLoads()
-    if antimony.loadAntimonyString(system.text) < 0:
+    read = antimony.loadSBMLString if old else antimony.loadAntimonyString
+    if read(system.text) < 0:
         raise InputError(f"model `{system.name}` is not valid Antimony: {' '.join(antimony.getLastError().split())}")
     return str(antimony.getSBMLString(antimony.getMainModuleName()))
 
 
-def _compile(sbml: str, name: str) -> Any:
-    # Any other text would be taken for the address of a file.
-    if not re.search(r"<(?:\w+:)?sbml\b", sbml):
-        raise InputError(f"model `{name}` is not SBML, since it has no <sbml> element; give the file of a model.")
+def _compile(network: Network, name: str) -> Any:
     try:
-        runner = _library("roadrunner").RoadRunner(sbml)
+        runner = _library("roadrunner").RoadRunner(network.text)
         runner.setIntegrator("gillespie")
     except RuntimeError as error:
         reason = " ".join(str(error).split(", at ")[0].split())  # without the place in libRoadRunner's own code
         raise InputError(f"model `{name}` cannot be compiled: {reason}") from None
-    _check_reactions(runner.model, sbml, name)
-    runner.getIntegrator().setValue("variable_step_size", False)  # record at the times that are asked for
-    return runner
-
-
-def _check_reactions(model: Any, sbml: str, name: str) -> None:
-    """Refuse what the integrator would follow wrongly, or never come back from."""
-    if not model.getNumFloatingSpecies() or not model.getNumReactions():
-        raise InputError(
-            f"model `{name}` has no species that reactions change; write at least one species and reaction."
-        )
-    if len(re.findall(r"<(?:\w+:)?kineticLaw\b", sbml)) < model.getNumReactions():
-        raise InputError(
-            f"model `{name}` has a reaction without a rate; write the rate of each, as in `A -> B; k * A`."
-        )
-    if model.getNumRateRules():
-        raise InputError(
-            f"model `{name}` has rate rules, which the Gillespie algorithm cannot follow; write them as reactions "
-            "or as functions of `time`."
-        )
-    if model.getNumEvents() and (TIME_SYMBOL in sbml or re.search(r"<(?:\w+:)?delay\b", sbml)):
-        raise InputError(
-            f"model `{name}` has events beside `time` or delays, which the Gillespie algorithm would notice too late; "
-            "let events depend on species alone, and write what depends on `time` as a rate."
-        )
-    rates = model.getReactionRates()
+    rates = runner.model.getReactionRates()
     if not np.isfinite(rates).all():
         reaction = int(np.flatnonzero(~np.isfinite(rates))[0])
-        raise InputError(_not_finite(str(model.getReactionIds()[reaction]), name, rates[reaction]))
+        raise InputError(_not_finite(str(runner.model.getReactionIds()[reaction]), name, rates[reaction]))
+    runner.getIntegrator().setValue("variable_step_size", False)  # record at the times that are asked for
+    return runner
 
 
 def _not_finite(reaction: str, model: str, rate: float) -> str:
