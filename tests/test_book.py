@@ -271,7 +271,7 @@ def test_a_search_stops_at_the_floor_only_where_the_test_would_have_seen_an_erro
 ) -> None:
     plan = Plan(trials=3, stop_at_floor=True)
     book = open_book(tmp_path, plan)
-    best = run(book, 0.1, **measured)
+    best = run(book, 0.1, EPOCHS, **measured)
     assert Ending(book, plan, 1.0, 0.0).at_floor() is stops
     assert bool(Ending(book, plan, 1.0, 0.0).reason()) is stops
     assert says in floor_decision(best)

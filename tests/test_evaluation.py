@@ -37,6 +37,7 @@ from weightflow.evaluation.grouping import arranged
 from weightflow.evaluation.scores import Interval
 from weightflow.evaluation.verdict import figure, standing
 from weightflow.metrics import METRICS
+from weightflow.model import Numbers
 from weightflow.torch_rng import quasi_uniforms
 from weightflow.types import Kind
 
@@ -320,9 +321,9 @@ def test_any_part_of_a_models_draws_is_as_good_as_any_other():
     """Means of a quarter of 1,000 uniform numbers, in whatever way it is taken, vary by no more than chance allows."""
     parts = {"every fourth": slice(None, None, 4), "first": slice(250), "last": slice(750, None)}
     drawn = [quasi_uniforms(1000, 2, seed, "sample").numpy() for seed in range(200)]
+    expected = np.sqrt(1 / 12 / 250 * 3 / 4)  # of a quarter without replacement of points that are even as a whole
     for rows in parts.values():
         deviations = [np.std([x[rows, axis].mean() for x in drawn]) for axis in (0, 1)]
-        expected = np.sqrt(1 / 12 / 250 * 3 / 4)  # of a quarter without replacement of points that are even as a whole
         np.testing.assert_allclose(deviations, expected, rtol=0.2)
     assert np.std([x[:, 0].mean() for x in drawn]) < expected / 20
     residues = np.stack([[x[k::20].mean(axis=0) for k in range(20)] for x in drawn])
@@ -666,8 +667,8 @@ def test_the_held_out_score_of_a_sorted_file_is_that_of_all_its_cells():
         def __init__(self, *places: float) -> None:
             self.places = places
 
-        def log_prob(self, x: np.ndarray, t: float) -> torch.Tensor:
-            one = [Drifting().log_prob(x[None], np.array([place]))[0] for place in self.places]
+        def log_prob(self, x: Numbers, t: Numbers) -> torch.Tensor:
+            one = [Drifting().log_prob(np.asarray(x)[None], np.array([place]))[0] for place in self.places]
             return torch.logsumexp(torch.stack(one), 0) - np.log(len(one))
 
     first, both = (held_out_score(Types(*places), held_out, held_out) for places in ((0.0,), (0.0, 9.0)))
