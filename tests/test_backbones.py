@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from weightflow.backbones import Backbone, BackboneOptions, Layer, TokenLayout
 from weightflow.backbones.cores import Transformer
 from weightflow.backbones.heads import Constant, Gaussian, Logistic, Softmax
+from weightflow.backbones.heads.mixture import components
 from weightflow.backbones.heads.softmax import TAIL_LOGIT
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
@@ -152,6 +153,18 @@ def test_the_quantile_of_the_cumulative_probability_is_the_count_itself(counts: 
         assert (head.quantile(params, middle[:, None])[wide] == count).all()
 
 
+def test_the_quantile_of_a_mixture_inverts_its_cumulative_distribution_in_double_precision() -> None:
+    one = alone(np.random.default_rng(0).normal(1e6, 0.01, 400))
+    head = one.heads[0]
+    assert isinstance(head, Gaussian)
+    params = torch.randn(1, 1, head.rows, generator=torch_generator(0, "params"), dtype=torch.float64) * 3
+    u = torch.linspace(1e-6, 1 - 1e-6, 1001, dtype=torch.float64)[:, None]
+    y = head.encode(head.quantile(params.expand(1001, -1, -1), u))
+    parts = components(params, torch.tensor([[math.log(1e-3)]]))
+    cumulated = (parts.log_weights.exp() * stats.norm(parts.means, parts.log_scales.exp()).cdf(y.numpy())).sum(-1)
+    assert float((cumulated - u).abs().max()) < 1e-5  # y has an error of 1e-8 here, since x has sixteen digits
+
+
 def test_listed_probabilities_sum_to_one_with_the_tail_in_the_last(counts: Backbone) -> None:
     head = counts.heads[0]
     assert isinstance(head, Softmax | Logistic)
@@ -193,7 +206,7 @@ def test_a_whole_sequence_reads_as_its_parts_one_after_the_other(backbone: Backb
     for k in range(3):
         hidden, state = walk.step(x[:, k], state)
         stepped.append(hidden)
-    torch.testing.assert_close(walk.read(x), torch.stack(stepped, 1))
+    torch.testing.assert_close(walk.read(x), torch.stack(stepped, 2))
 
 
 def test_a_backbone_written_as_json_is_the_same_function(backbone: Backbone) -> None:
@@ -259,7 +272,7 @@ def test_attention_over_the_species_before_is_attention_with_a_causal_mask() -> 
     attended = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     y = y + linear(2, attended.transpose(-2, -3).flatten(-2))
     y = norm(y + linear(4, torch.nn.functional.gelu(linear(3, norm(y)))))
-    torch.testing.assert_close(walk.read(x), y.transpose(1, 2))
+    torch.testing.assert_close(walk.read(x), y)
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -276,7 +289,7 @@ def test_a_place_is_the_product_of_the_first_layer_with_a_unit_vector(core: str)
     hidden = walk.read(told @ first[:, None, :, :-1].mT + first[:, None, None, :, -1])
     expected = torch.zeros(2, 2)
     for place, (head, matrix) in enumerate(zip(one.heads, rest[-len(one.heads) :], strict=True)):
-        params = hidden[:, place] @ matrix[..., :-1].mT + matrix[:, None, :, -1]
+        params = hidden[:, :, place] @ matrix[..., :-1].mT + matrix[:, None, :, -1]
         expected = expected + head.log_prob(params[:, :, None], x[..., [place]])[..., 0]
     torch.testing.assert_close(one.log_prob(tokens, x), expected)
 

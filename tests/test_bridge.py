@@ -161,6 +161,16 @@ def test_from_a_point_start_counts_spread_as_a_brownian_bridge_does(spread: Spre
     np.testing.assert_allclose(drawn.var(), 0.5 * stop.var() + 1 / 6, rtol=0.03)  # the rounding adds at most 1/4
 
 
+def test_a_constant_species_stays_itself_and_a_small_one_is_not_drowned_by_a_large_one() -> None:
+    rng = np.random.default_rng(0)
+    sizes = np.array([1e9, 1e-3])
+    clouds = [np.insert(rng.normal(0.0, size, (N, 2)) * sizes, 2, 0.1, axis=1) for size in (1.0, 2.0)]
+    bridge = Bridge.between(Snapshots(np.array([0.0, 1.0]), tuple(clouds)), straight())
+    drawn = bridge.sample(np.array([0.5]), 40_000, rng)[0]
+    np.testing.assert_allclose(drawn[:, 2], 0.1, rtol=1e-14)
+    np.testing.assert_allclose(drawn[:, :2].var(0), sum(cloud[:, :2].var(0) for cloud in clouds) / 2, rtol=0.05)
+
+
 def test_a_cloud_that_does_not_grow_gains_no_spread() -> None:
     rng = np.random.default_rng(0)
     clouds = rng.normal(0, 2, (N, 3)), rng.normal(5, 1.5, (N, 3))

@@ -25,6 +25,7 @@ from weightflow.metrics import paper_jsd
 from weightflow.path import Clock
 from weightflow.systems import simulate
 from weightflow.training import Checkpoint
+from weightflow.types import Kind
 
 TIMES = np.array([0.0, 1.0, 2.0, 4.0, 6.0])
 QUICK = {
@@ -105,10 +106,10 @@ def _binomial(n: int, k: int, p: float) -> float:
 def test_marginals_are_normalised_and_agree_with_the_density(model: WeightFlow) -> None:
     times = np.array([0.5, 3.0])
     marginals = model.marginals(times)
-    torch.testing.assert_close(marginals.sum(-1), torch.ones(2, 2))
+    torch.testing.assert_close(marginals.sum(-1), torch.ones(2, 2, dtype=torch.float64))
     states = torch.cartesian_prod(torch.arange(40.0), torch.arange(40.0))
     joint = model.log_prob(states, times).exp().reshape(2, 40, 40)
-    torch.testing.assert_close(joint.sum((1, 2)), torch.ones(2))
+    torch.testing.assert_close(joint.sum((1, 2)), torch.ones(2, dtype=torch.float64))
     torch.testing.assert_close(marginals[:, 1, :12], joint.sum(1)[:, :12], atol=1e-5, rtol=1e-3)
 
 
@@ -272,6 +273,64 @@ def test_continuous_species_are_learned_in_their_own_units() -> None:
         drawn = learned.sample(t, 4000)[0].numpy()
         np.testing.assert_allclose(np.corrcoef(drawn, rowvar=False), np.corrcoef(fresh, rowvar=False), atol=0.05)
         np.testing.assert_allclose(drawn.mean(0), law(t)[0], atol=0.15 * np.sqrt(np.diag(law(t)[1])).max())
+
+
+@pytest.mark.parametrize(("start", "span", "unit"), [(1.6e9, 4.0, 0.01), (2020.0, 0.1, 1e-30), (-1e-30, 4e-30, 1e30)])
+def test_a_model_does_not_depend_on_units_and_offsets(start: float, span: float, unit: float, tmp_path: Path) -> None:
+    """A Gaussian that moves and widens far from zero, a count near a million, and a constant, at any times."""
+    rng = np.random.default_rng(0)
+    s = np.linspace(0.0, 1.0, 5)
+    offset = 1e6 * unit
+
+    def cloud(at: float, n: int) -> np.ndarray:
+        moved = offset + unit * rng.normal(at, 0.5 + at, n)
+        return np.stack([moved, np.full(n, 0.1), rng.poisson(1e6 + 2000 * at, n)], axis=1)
+
+    data = Snapshots(start + span * s, tuple(cloud(at, 300) for at in s))
+    short = config(
+        anchors={"base_steps": 100, "steps": 30},
+        teacher={"steps": 150},
+        training={"collocation_steps": 40, "rollout_steps": 4},
+    )
+    fitted = weightflow.fit(data, short)
+    fitted.save(tmp_path)
+    model, at = load(tmp_path), 0.6
+    time = start + span * at
+    drawn = model.sample(time, 2000)[0]
+    assert torch.equal(drawn, fitted.sample(time, 2000)[0])
+    assert drawn.dtype == torch.float64
+    assert len(drawn[:, 0].unique()) == 2000
+    assert (drawn[:, 1] == 0.1).all()
+    assert torch.equal(drawn[:, 2], drawn[:, 2].round())
+    assert float(drawn[:, 0].mean() - offset) / unit == pytest.approx(at, abs=0.3)
+    assert float(drawn[:, 2].mean()) == pytest.approx(1e6 + 2000 * at, abs=300)
+    fresh = cloud(at, 2000)
+    exact = stats.norm(offset + at * unit, (0.5 + at) * unit).logpdf(fresh[:, 0])
+    exact = exact + stats.poisson(1e6 + 2000 * at).logpmf(fresh[:, 2])
+    assert float(model.log_prob(fresh, time).mean()) == pytest.approx(exact.mean(), abs=0.3)
+
+
+def test_what_cannot_be_has_no_density_and_what_is_no_number_is_refused(model: WeightFlow) -> None:
+    x = np.array([[3.0, 9.0], [3.5, 9.0], [3.0, -1.0], [np.inf, 9.0], [3.0, -np.inf], [1e6, 9.0]])
+    found = model.log_prob(x, [0.0, 2.0])
+    assert found.dtype == torch.float64
+    assert torch.isfinite(found[:, [0, 5]]).all()
+    assert (found[:, 1:5] == -torch.inf).all()
+    with pytest.raises(InputError, match=r"not a number \(NaN\).*drop those rows"):
+        model.log_prob(np.array([[np.nan, 1.0]]), 1.0)
+
+
+def test_a_gene_that_is_switched_on_after_the_fitted_times_costs_a_finite_score() -> None:
+    rng = np.random.default_rng(0)
+    clouds = tuple(np.stack([rng.poisson(9.0, 200), np.zeros(200)], 1).astype(float) for _ in range(3))
+    data = Snapshots(np.arange(3.0), clouds, kinds=(Kind.COUNTS,) * 2)
+    fitted = direct_model(prepare(data, config(teacher={"steps": 60}), seed=0))
+    off = fitted.log_prob(clouds[0], 3.0)
+    on = fitted.log_prob(clouds[0] + [0.0, 4.0], 3.0)
+    torch.testing.assert_close(on - off, torch.full_like(on, np.log(1e-6 / 20) - np.log1p(-1e-6)))
+    marginals = fitted.marginals([1.0])
+    assert float(marginals[0, 1, 0]) == pytest.approx(1 - 1e-6)
+    torch.testing.assert_close(marginals.sum(-1), torch.ones(1, 2, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("alignment", list(Alignment))

@@ -83,6 +83,26 @@ def test_states_that_neither_cloud_reaches_change_nothing():
     assert METRICS["paper_jsd"](x, y) == pytest.approx(metrics.paper_jsd(x, y, 500))
 
 
+def test_counts_of_millions_cost_no_more_than_small_ones_and_are_no_other_states():
+    x, y = clouds()
+    for name in ("paper_w1", "paper_jsd"):
+        assert METRICS[name](1e7 + x, 1e7 + y) == pytest.approx(METRICS[name](x, y))
+        with pytest.raises(InputError, match="whole numbers, none negative"):
+            METRICS[name](x + 0.5, y)
+
+
+def test_an_offset_and_a_constant_species_change_no_metric_of_differences():
+    x, y = clouds()
+    offset = np.array([1e9, -1e9, 3e8])
+    for name in ("species_w1", "sliced_w1", "sliced_w2", "joint_w1", "energy_distance", "mmd_median"):
+        assert METRICS[name](x + offset, y + offset) == pytest.approx(METRICS[name](x, y), rel=1e-6)
+    tenth = [np.insert(cloud.astype(float), 3, 0.1, axis=1) for cloud in (x, y)]
+    for name in ("joint_w1", "energy_distance", "mmd_median"):
+        assert METRICS[name](*tenth) == pytest.approx(METRICS[name](x, y), rel=1e-6)
+    # six pairs of species in place of three, and the three new ones tell nothing
+    assert METRICS["correlation_error"](*tenth) == pytest.approx(METRICS["correlation_error"](x, y) / 2)
+
+
 @pytest.mark.parametrize("bad", [np.array([[0.5]]), np.array([[-1.0]]), np.array([[7.0]])])
 def test_values_that_are_no_states_are_refused(bad):
     with pytest.raises(InputError, match="whole numbers from 0 to 6"):

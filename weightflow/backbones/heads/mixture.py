@@ -10,6 +10,8 @@ from torch import Tensor
 
 from weightflow.types import Options
 
+HALVINGS = 32  # of a bracket: what is left is far narrower than any component but those within a single count
+
 
 class Components(NamedTuple):
     """Parameters of a mixture in standardised units, each of shape (*shape, component)."""
@@ -62,10 +64,15 @@ def components(params: Float[Tensor, "*shape row"], lowest: Float[Tensor, "#spec
 def invert(
     cdf: Callable[[Tensor], Tensor], quantiles: Float[Tensor, "*shape component"], u: Float[Tensor, "*shape"]
 ) -> Float[Tensor, "*shape"]:
-    """Solve cdf(y) = u by bisection: a mixture's quantile lies between the least and the greatest of its parts'."""
+    """Solve cdf(y) = u: a mixture's quantile lies between the least and the greatest of its parts'.
+
+    The bracket is halved until the distribution is straight in it, and the rest is the straight line's.
+    """
     low, high = quantiles.amin(-1), quantiles.amax(-1)
-    for _ in range(round(4 - math.log2(torch.finfo(u.dtype).eps))):  # what is left is below the resolution
+    for _ in range(HALVINGS):
         middle = (low + high) / 2
         above = cdf(middle) >= u
         low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-    return high
+    under = cdf(low)
+    share = (u - under) / (cdf(high) - under).clamp(min=torch.finfo(u.dtype).tiny)
+    return low + (high - low) * share.clamp(0, 1)
