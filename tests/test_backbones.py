@@ -206,7 +206,7 @@ def test_a_whole_sequence_reads_as_its_parts_one_after_the_other(backbone: Backb
     for k in range(3):
         hidden, state = walk.step(x[:, k], state)
         stepped.append(hidden)
-    torch.testing.assert_close(walk.read(x), torch.stack(stepped, 1))
+    torch.testing.assert_close(walk.read(x), torch.stack(stepped, 2))
 
 
 def test_a_backbone_written_as_json_is_the_same_function(backbone: Backbone) -> None:
@@ -272,7 +272,7 @@ def test_attention_over_the_species_before_is_attention_with_a_causal_mask() -> 
     attended = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     y = y + linear(2, attended.transpose(-2, -3).flatten(-2))
     y = norm(y + linear(4, torch.nn.functional.gelu(linear(3, norm(y)))))
-    torch.testing.assert_close(walk.read(x), y.transpose(1, 2))
+    torch.testing.assert_close(walk.read(x), y)
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -289,7 +289,7 @@ def test_a_place_is_the_product_of_the_first_layer_with_a_unit_vector(core: str)
     hidden = walk.read(told @ first[:, None, :, :-1].mT + first[:, None, None, :, -1])
     expected = torch.zeros(2, 2)
     for place, (head, matrix) in enumerate(zip(one.heads, rest[-len(one.heads) :], strict=True)):
-        params = hidden[:, place] @ matrix[..., :-1].mT + matrix[:, None, :, -1]
+        params = hidden[:, :, place] @ matrix[..., :-1].mT + matrix[:, None, :, -1]
         expected = expected + head.log_prob(params[:, :, None], x[..., [place]])[..., 0]
     torch.testing.assert_close(one.log_prob(tokens, x), expected)
 

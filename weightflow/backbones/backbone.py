@@ -14,6 +14,7 @@ from functools import cached_property
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from weightflow.backbones.cores import Core, Walk
 from weightflow.backbones.heads import Constant, Head, Logistic, Softmax
@@ -161,8 +162,8 @@ class Backbone(Options):
         inputs, walk, outputs = self._bind(tokens)
         hidden = walk.read(inputs.whole(self._values_before(samples, tokens.dtype)))
         for head, places, output in zip(self.heads, self._places, outputs, strict=True):
-            told = hidden if places == list(range(len(self.order))) else hidden[:, places]
-            yield head, _linear(output, told.flatten(1, 2)).unflatten(1, told.shape[1:3]).transpose(1, 2)
+            told = hidden if places == list(range(len(self.order))) else hidden[:, :, places]
+            yield head, _linear(output, told.flatten(1, 2)).unflatten(1, told.shape[1:3])
 
     def _bind(self, tokens: Tensor) -> tuple["_Inputs", Walk, list[Output]]:
         first, *rest = self.layout.unpack(tokens)
@@ -172,11 +173,13 @@ class Backbone(Options):
 
     def _values_before(self, samples: Tensor, dtype: torch.dtype) -> Float[Tensor, "stack species draw feature"]:
         """What the core is told before each species in order: the value before it, zeros before the first."""
-        values = samples.new_zeros(len(samples), len(self.order) + 1, samples.shape[1], self._features, dtype=dtype)
-        for head, places in zip(self.heads, self._places, strict=True):
-            encoded = head.encode(samples[..., list(head.species)])
-            values[:, [place + 1 for place in places], :, : head.features] = encoded.transpose(1, 2).to(dtype)
-        return values[:, :-1]
+        encoded = [
+            pad(head.encode(samples[..., list(head.species)]).to(dtype), (0, self._features - head.features))
+            for head in self.heads
+        ]
+        grouped = torch.cat(encoded, 2) if len(encoded) > 1 else encoded[0]
+        in_order = grouped if self._in_order == sorted(self._in_order) else grouped[:, :, self._in_order]
+        return pad(in_order[:, :, :-1].transpose(1, 2), (0, 0, 0, 0, 1, 0))
 
     def _value_before(self, k: int, samples: Tensor, dtype: torch.dtype) -> Float[Tensor, "stack draw feature"]:
         """The same before the k-th species alone."""
@@ -190,6 +193,12 @@ class Backbone(Options):
     def _features(self) -> int:
         """Length of an encoded value, the longest of all heads."""
         return max(head.features for head in self.heads)
+
+    @cached_property
+    def _in_order(self) -> list[int]:
+        """For each species in order, its place among those of all heads, one head after the other."""
+        grouped = [i for head in self.heads for i in head.species]
+        return [grouped.index(i) for i in self.order]
 
     @cached_property
     def _places(self) -> tuple[list[int], ...]:

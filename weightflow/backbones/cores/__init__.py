@@ -23,8 +23,11 @@ __all__ = ["GRU", "Core", "Transformer", "Walk"]
 class Walk(Protocol):
     """A core with its weights, ready to walk over the species."""
 
-    def read(self, inputs: Float[Tensor, "stack species draw row"]) -> Float[Tensor, "stack species draw hidden"]:
-        """Read whole sequences of what the first layer gave; the k-th answer depends on the first k alone."""
+    def read(self, inputs: Float[Tensor, "stack species draw row"]) -> Float[Tensor, "stack draw species hidden"]:
+        """Read whole sequences of what the first layer gave; the k-th answer depends on the first k alone.
+
+        The species come first on the way in, where they are walked over, and last on the way out, as in the samples.
+        """
         ...
 
     def start(self, draws: int) -> Any:

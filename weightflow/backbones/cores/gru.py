@@ -41,7 +41,7 @@ class GRUWalk:
         for one in inputs.unbind(1):
             state = self._next(one, state)
             states.append(state)
-        return torch.stack(states, 1)
+        return torch.stack(states, 2)
 
     def start(self, draws: int) -> Tensor:
         """Zeros."""

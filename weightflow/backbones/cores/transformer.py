@@ -62,7 +62,7 @@ class TransformerWalk:
     def read(self, inputs: Tensor) -> Tensor:
         """Read whole sequences of embeddings, (stack, species, draw, hidden), each under a causal mask."""
         shape = (inputs.shape[1], inputs.shape[2])
-        return self._walk(inputs.flatten(1, 2), shape, ())[0].unflatten(1, shape)
+        return self._walk(inputs.flatten(1, 2), shape, ())[0].unflatten(1, shape).transpose(1, 2)
 
     def start(self, draws: int) -> Memory:
         """Nothing to attend to."""
