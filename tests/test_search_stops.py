@@ -1,13 +1,11 @@
 """What a search withstands: Ctrl-C, after which it can go on, and the loss of a worker or its machine."""
 
-import fcntl
 import os
 import pty
 import re
 import shlex
 import signal
 import subprocess
-import termios
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -107,14 +105,9 @@ def test_a_terminal_that_is_closed_stops_a_search_as_ctrl_c_does(
 ) -> None:
     furnish(tmp_path)
     ours, its = pty.openpty()
-
-    def take_terminal() -> None:
-        os.setsid()
-        fcntl.ioctl(its, termios.TIOCSCTTY, 0)
-
     process = subprocess.Popen(
-        command("--trials", "50", "--name", "closed", space="slow.yaml"),
-        cwd=tmp_path, env=ray_environment, stdin=its, stdout=its, stderr=its, preexec_fn=take_terminal,
+        ["setsid", "--ctty", *command("--trials", "50", "--name", "closed", space="slow.yaml")],
+        cwd=tmp_path, env=ray_environment, stdin=its, stdout=its, stderr=its,
     )  # fmt: skip
     os.close(its)
     reader = Thread(
