@@ -18,9 +18,10 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is impor
 from weightflow.errors import InputError
 from weightflow.search.bundle import refuse_to_replace
 from weightflow.search.jobs import Cluster, RemoteSearch, exit_code, is_remote
+from weightflow.stopping import STOPPED, listen
+from weightflow.streams import outlive_readers
 
 LOCAL_RESULTS = Path("runs")
-INTERRUPTED = 130
 
 logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # its uploads and web sockets are not the user's concern
 
@@ -148,7 +149,7 @@ def _follow(cluster: Cluster, job: str, search: RemoteSearch) -> None:
     except KeyboardInterrupt:
         print(f"\nno longer following; {job} goes on")
         _say_commands(cluster, job)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(STOPPED) from None
     code = exit_code(details)
     print(f"{job} {str(details.status).lower()}, exit code {code}")
     if code != 0:
@@ -196,4 +197,6 @@ def _exit_codes() -> Generator[None, None, None]:
 
 
 if __name__ == "__main__":
+    listen()
+    outlive_readers()
     app()

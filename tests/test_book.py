@@ -414,3 +414,26 @@ def test_a_clock_that_jumps_neither_ends_nor_extends_a_search(tmp_path: Path, mo
         assert Ending(book, book.plan, 1.0, 0.0).left > 540
     book.close()
     assert open_book(tmp_path).seconds < 60
+
+
+def test_a_budget_that_is_used_up_ends_a_search_only_once_a_trial_has_finished(tmp_path: Path) -> None:
+    book = open_book(tmp_path, Plan(time_budget=1e-9))
+    ending = Ending(book, book.plan, 1.0, 0.0)
+    assert ending.overdue().startswith("the time budget of")
+    assert (ending.reason(), ending.stop_all()) == ("", False)  # one may begin
+    first = book.next_trial()
+    assert first is not None
+    assert ending.reason().startswith("the time budget of")  # but no second one beside it
+    assert not ending.stop_all()
+    report(book, first.number, 0.5, 1, EPOCHS)
+    assert (ending.overdue(), ending.stop_all()) == ("", True)
+
+
+def test_after_the_budget_no_trial_follows_one_that_failed(tmp_path: Path) -> None:
+    book = open_book(tmp_path, Plan(time_budget=1e-9))
+    ending = Ending(book, book.plan, 1.0, 0.0)
+    first = book.next_trial()
+    assert first is not None
+    book.end(first.number, TrialState.FAILED, "it diverged")
+    assert ending.reason()
+    assert ending.stop_all()

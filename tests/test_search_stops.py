@@ -1,22 +1,27 @@
 """What a search withstands: Ctrl-C, after which it can go on, and the loss of a worker or its machine."""
 
+import os
+import pty
 import re
+import shlex
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
-from searches import command, furnish, run_here, tracked, tune_here, wait_for
+from searches import Process, check_results, command, furnish, lines, run_here, tracked, tune_here, wait_for
 
 from weightflow import Snapshots
 from weightflow.anchors import ArrayCache
 from weightflow.experiment import ExperimentConfig
-from weightflow.search.book import read_book
+from weightflow.search.book import FILE, read_book
 from weightflow.search.pool import Crew
 from weightflow.search.resources import Resources
 from weightflow.trials import TrialRecord, TrialState
@@ -70,6 +75,79 @@ def test_ctrl_c_stops_cleanly_and_a_resumed_search_keeps_what_is_finished(
     assert {number: after[number] for number in before} == before
     assert (folder / "best" / "config.json").exists()
     assert tracked(tmp_path, "stopped")[0].info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("sign", "space", "kept"), [("half that of", "long.yaml", 0), ("fitting it again", "space.yaml", 1)]
+)
+def test_ctrl_c_outside_of_trials_is_answered_as_cleanly(
+    tmp_path: Path, ray_environment: dict[str, str], sign: str, space: str, kept: int
+) -> None:
+    furnish(tmp_path)
+    text = (tmp_path / "space.yaml").read_text()
+    (tmp_path / "long.yaml").write_text(text.replace("anchors.base_steps: 40", f"anchors.base_steps: {10**7}"))
+    process = Process(tmp_path, ray_environment, command("--trials", "1", "--name", "early", space=space))
+    assert process.popen.stdout is not None
+    before = next(line for line in process.popen.stdout if sign in line)
+    process.popen.send_signal(signal.SIGINT)
+    code, out, err = process.end()
+    assert code == 130, before + out + err
+    assert "\nstopping\n" in f"\n{out}"
+    assert f"Stopped. {kept} finished trial(s) are kept" in out
+    assert "Traceback" not in out + err
+    folder = tmp_path / "out" / "early"
+    assert not (folder / "conclusion.json").exists()
+    assert tracked(tmp_path, "early")[0].info.status == "KILLED"
+
+
+def test_a_terminal_that_is_closed_stops_a_search_as_ctrl_c_does(
+    tmp_path: Path, ray_environment: dict[str, str]
+) -> None:
+    furnish(tmp_path)
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", *command("--trials", "50", "--name", "closed", space="slow.yaml")],
+        cwd=tmp_path, env=ray_environment, stdin=its, stdout=its, stderr=its,
+    )  # fmt: skip
+    os.close(its)
+    reader = Thread(
+        target=drain, args=(ours,), daemon=True
+    )  # or else the terminal is full one day, and the search waits
+    reader.start()
+    folder = tmp_path / "out" / "closed"
+    try:
+        wait_for(lambda: (folder / FILE).exists() and any("epoch 1" in line for line in lines(folder)), 400)
+        os.close(ours)
+        assert process.wait(120) == 130
+    finally:
+        process.kill()
+    parent, children, _ = tracked(tmp_path, "closed")
+    assert parent.info.status == "KILLED"
+    assert "RUNNING" not in {run.info.status for run in children}
+    assert read_book(folder)[1]
+
+
+def drain(terminal: int) -> None:
+    with suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
+
+
+def test_a_search_in_a_pipe_that_closes_on_oddly_named_data_with_too_small_a_budget_comes_to_its_end(
+    tmp_path: Path, ray_environment: dict[str, str]
+) -> None:
+    furnish(tmp_path)
+    (tmp_path / "counts.npy").rename(tmp_path / "my cells (1).npy")
+    words = shlex.join(command("--trials", "9", "--time-budget", "1s", "--cpus", "2", data="my cells (1).npy"))
+    piped = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {words} | head -1"],
+        cwd=tmp_path, env=ray_environment, capture_output=True, text=True, check=False, timeout=400,
+    )  # fmt: skip
+    assert (piped.returncode, piped.stderr) == (0, "")
+    assert piped.stdout == "the search is named `my-cells-1` after `my cells (1)`; --name gives it another name\n"
+    (folder,) = (tmp_path / "out").glob("my-cells-1-*")
+    check_results(folder)
+    assert [trial.state for trial in read_book(folder)[1]] == [TrialState.FINISHED]
 
 
 def ended_trials(folder: Path) -> dict[int, TrialRecord]:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,20 +28,21 @@ TINY = {
 ENDLESS = 10**7
 
 
-def fitting(folder: Path, data: str = "counts.npy", **config: int) -> list[str]:
-    """Return the command of a fit, tiny but for what the configuration says."""
+def fitting(folder: Path, config: Mapping[str, float] = TINY, data: str = "counts.npy") -> list[str]:
+    """Return the command of a fit."""
     rng = np.random.default_rng(0)
     if not (folder / data).exists():
         np.save(folder / data, rng.poisson(5.0, (30, 4, 2)))
-    (folder / "config.yaml").write_text(yaml.safe_dump({**TINY, **config}))
+    (folder / "config.yaml").write_text(yaml.safe_dump(dict(config)))
     options = ["--data", data, "--every", "1", "--config", "config.yaml", "--out", "model"]
     return [sys.executable, "-m", "weightflow", "fit", *options]
 
 
 def start(words: list[str], folder: Path, root: Path) -> subprocess.Popen[str]:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    return subprocess.Popen(words, cwd=folder, env=environment, text=True, **pipes)
+    return subprocess.Popen(
+        words, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def start(words: list[str], folder: Path, root: Path) -> subprocess.Popen[str]:
 def test_a_fit_tells_its_phase_and_stops_in_it_at_once(
     root: Path, tmp_path: Path, phase: str, steps: str, number: signal.Signals, request: pytest.FixtureRequest
 ) -> None:
-    process = start(fitting(tmp_path, **{steps: ENDLESS}), tmp_path, root)
+    process = start(fitting(tmp_path, {**TINY, steps: ENDLESS}), tmp_path, root)
     request.addfinalizer(process.kill)
     assert process.stderr is not None
     told = itertools.takewhile(lambda line: not line.startswith(f"{phase}: "), process.stderr)

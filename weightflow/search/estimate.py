@@ -16,9 +16,9 @@ def rows_evaluated(config: ExperimentConfig, snapshots: int, workers: int) -> di
     anchors, teacher = config.anchors, config.teacher
     at_once = 1 if anchors.alignment is Alignment.CHAIN else min(workers, snapshots)
     return {
-        "base": anchors.base_steps * anchors.base_batch,
+        "base": float(anchors.base_steps * anchors.base_batch),
         "anchors": anchors.steps * anchors.batch * snapshots / at_once,
-        "teacher": teacher.steps * teacher.draws * (snapshots + teacher.random_times),
+        "teacher": float(teacher.steps * teacher.draws * (snapshots + teacher.random_times)),
     }
 
 

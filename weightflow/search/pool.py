@@ -180,8 +180,10 @@ class Crew:
                 self._free.append(worker)
                 if index is not None:
                     missing -= 1
-                    parts[index] = _done(parts.get(index))
-                    self._tell(parts)
+                    if index in parts:
+                        phase, _, total = parts[index]
+                        parts[index] = (phase, max(total, 1), max(total, 1))
+                        self._tell(parts)
                     yield index, result
 
     def _look(self, parts: dict[int, Stand]) -> None:
@@ -220,11 +222,6 @@ class Crew:
         yield
         how = f"on {min(calls, self.resources.workers)} worker(s)" if calls else "from the cache"
         self.say(f"{what} {how} in {time.perf_counter() - began:.1f} s")
-
-
-def _done(stand: Stand | None) -> Stand:
-    phase, _, total = stand or ("", 0, 0)
-    return phase, max(total, 1), max(total, 1)
 
 
 def _check_deaths(deaths: int, what: str, last: Exception) -> None:

@@ -1,0 +1,79 @@
+"""Progress that is shown to people, and how long a preparation will take by its first stretch."""
+
+import io
+import re
+import time
+
+import pytest
+from rich.console import Console
+
+from weightflow import progress
+from weightflow.experiment import ExperimentConfig
+from weightflow.progress import Phase, Shown, duration
+from weightflow.search.estimate import Estimate, rows_evaluated
+
+
+def test_what_is_left_of_a_phase_follows_from_what_is_done() -> None:
+    assert Phase("base", began=100.0, done=30, total=90).describe(130.0) == "base: 30 of 90, about 60 s left"
+    assert Phase("bridge", began=100.0).describe(112.0) == "bridge: 12 s so far"
+    assert [duration(s) for s in (0.2, 40.0, 600.0, 7200.0)] == ["1 s", "40 s", "10 minutes", "2.0 hours"]
+
+
+def test_elsewhere_than_on_a_terminal_a_long_phase_is_told_in_a_line_and_a_short_one_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "FIRST", 1.5)
+    out = io.StringIO()
+    with Shown(Console(file=out)) as shown:
+        shown("short", 1, 3)
+        shown("short", 3, 3)
+        shown("long", 1, 4)
+        time.sleep(2.5)
+    assert re.fullmatch(r"long: 1 of 4, about \d+ s left\n", out.getvalue())
+
+
+def test_on_a_terminal_there_is_a_bar_which_leaves_nothing_behind() -> None:
+    out = io.StringIO()
+    with Shown(Console(file=out, force_terminal=True, width=80)) as shown:
+        shown("teacher", 5, 10)
+    assert "teacher" in out.getvalue()
+    assert "5/10" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("left", "then"),
+    [
+        (10.0, ", but the time budget has only 9 s left: one trial is trained all the same; a longer `--time-budget` "),
+        (3600.0, ""),
+    ],
+)
+def test_the_time_of_a_preparation_is_said_early(left: float, then: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [50.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    said: list[str] = []
+    told = Estimate({"base": 100.0, "anchors": 200.0, "teacher": 100.0}, left, said.append)
+    for done in (1, 6, 11):
+        told("base", done, 50)
+        now[0] += 1.0
+    # 5 steps in a second; after 6 of 50 steps there are 44 to come, and 150 that cost as much
+    (line,) = said
+    assert line.startswith(f"preparing will take about 39 s more{then}")
+
+
+def test_a_short_preparation_is_not_worth_a_word() -> None:
+    said: list[str] = []
+    told = Estimate({"base": 1.0}, 3600.0, said.append)
+    for done in range(1, 4):
+        told("base", done, 4)
+        time.sleep(0.6)
+    assert said == []
+
+
+def test_anchors_that_workers_share_out_take_less_time_and_a_chain_does_not() -> None:
+    pooled, chained = (
+        ExperimentConfig.parse({"anchors": {"alignment": alignment}}) for alignment in ("pooled", "chain")
+    )
+    alone = rows_evaluated(pooled, 10, 1)["anchors"]
+    assert rows_evaluated(pooled, 10, 5)["anchors"] == alone / 5
+    assert rows_evaluated(pooled, 10, 50)["anchors"] == alone / 10
+    assert rows_evaluated(chained, 10, 5)["anchors"] == alone
