@@ -43,6 +43,9 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 SMALL: dict[str, Any] = {
+    "anchors.rounds": 1,
+    "teacher.rounds": 1,
+    "training.rounds": 1,
     "anchors.base_steps": 300,
     "anchors.steps": 150,
     "teacher.steps": 600,
@@ -63,6 +66,9 @@ SEARCHED: dict[str, Any] = {
     "training.pull_back": {"kind": "float", "low": 0.0, "high": 20.0},
 }
 TRIVIAL: dict[str, Any] = {
+    "anchors.rounds": 1,
+    "teacher.rounds": 1,
+    "training.rounds": 1,
     "anchors.base_steps": 20,
     "anchors.steps": 10,
     "teacher.steps": 20,

@@ -44,9 +44,9 @@ VARIANTS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
 }
 WHOLE = "default,direct,ode_time,cde,paper"
 QUICK: dict[str, dict[str, Any]] = {
-    "anchors": {"base_steps": 100, "steps": 50},
-    "teacher": {"steps": 150},
-    "training": {"epochs": 3, "collocation_steps": 40, "rollout_steps": 3},
+    "anchors": {"base_steps": 100, "steps": 50, "rounds": 1},
+    "teacher": {"steps": 150, "rounds": 1},
+    "training": {"epochs": 3, "collocation_steps": 40, "rollout_steps": 3, "rounds": 1},
 }
 # Table 1 of Li et al. 2026, W and JSD of each system in this order, there ten times as large
 PUBLISHED_SYSTEMS = ("epidemic", "toggle_switch", "cascade1", "cascade2", "ecological_evolution")

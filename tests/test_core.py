@@ -29,10 +29,10 @@ from weightflow.types import Kind
 
 TIMES = np.array([0.0, 1.0, 2.0, 4.0, 6.0])
 QUICK = {
-    "anchors": {"base_steps": 150, "steps": 100},
-    "teacher": {"steps": 300, "draws": 64},
+    "anchors": {"base_steps": 150, "steps": 100, "rounds": 1},
+    "teacher": {"steps": 300, "draws": 64, "rounds": 1},
     "dynamics": {"hidden": 16, "heads": 2, "steps": 10},
-    "training": {"epochs": 6, "collocation_steps": 100, "rollout_steps": 15},
+    "training": {"epochs": 6, "collocation_steps": 100, "rollout_steps": 15, "rounds": 1},
 }
 
 
@@ -56,7 +56,7 @@ def snapshots() -> Snapshots:
 
 @pytest.fixture(scope="module")
 def prepared(snapshots: Snapshots) -> Prepared:
-    return prepare(snapshots, config(), seed=0)
+    return prepare(snapshots, config(), seed=0, anchors=True)
 
 
 @pytest.fixture(scope="module")
@@ -338,7 +338,7 @@ def test_anchors_describe_their_snapshots(snapshots: Snapshots, alignment: Align
     backbone = BackboneOptions().build(snapshots)
     options = AnchorOptions(alignment=alignment, base_steps=200, steps=150)
     base = fit_base(backbone, snapshots, options, seed=0)
-    anchors = fit_anchors(backbone, snapshots, range(len(snapshots)), base, options, seed=0)
+    anchors = fit_anchors(backbone, snapshots, base, options, seed=0)
     data = torch.stack([torch.as_tensor(cloud, dtype=torch.float32) for cloud in snapshots.samples])
     fitted = -backbone.log_prob(torch.tensor(anchors.tokens), data).mean(1).numpy()
     survival = np.exp(-np.outer(TIMES, [0.3, 0.1]))
@@ -351,8 +351,8 @@ def test_anchors_describe_their_snapshots(snapshots: Snapshots, alignment: Align
 def test_anchors_that_are_shared_out_are_the_anchors_that_one_worker_fits(snapshots: Snapshots) -> None:
     backbone, options = BackboneOptions().build(snapshots), AnchorOptions(base_steps=20, steps=20)
     base = fit_base(backbone, snapshots, options, seed=0)
-    whole = fit_anchors(backbone, snapshots, range(5), base, options, seed=0)
-    part = fit_anchors(backbone, snapshots, [1, 3], base, options, seed=0)
+    whole = fit_anchors(backbone, snapshots, base, options, seed=0)
+    part = fit_anchors(backbone, snapshots.subset([1, 3]), base, options, seed=0)
     np.testing.assert_allclose(part.tokens, whole.tokens[[1, 3]], atol=2e-4)
 
 
@@ -362,7 +362,7 @@ def test_the_pooled_anchors_are_nearer_to_each_other_than_independent_ones(snaps
     def length(alignment: Alignment) -> float:
         options = AnchorOptions(alignment=alignment, base_steps=100, steps=60)
         base = fit_base(backbone, snapshots, options, seed=0)
-        tokens = fit_anchors(backbone, snapshots, range(5), base, options, seed=0).tokens
+        tokens = fit_anchors(backbone, snapshots, base, options, seed=0).tokens
         return float(np.sqrt((np.diff(tokens, axis=0) ** 2).sum((1, 2))).sum())
 
     assert length(Alignment.POOLED) < 0.7 * length(Alignment.NONE)

@@ -13,9 +13,9 @@ from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig
 
 TINY = {
-    "anchors": {"base_steps": 2, "steps": 2},
-    "teacher": {"steps": 2},
-    "training": {"epochs": 2, "collocation_steps": 2, "rollout_steps": 1},
+    "anchors": {"base_steps": 2, "steps": 2, "rounds": 1},
+    "teacher": {"steps": 2, "rounds": 1},
+    "training": {"epochs": 2, "collocation_steps": 2, "rollout_steps": 1, "rounds": 1},
 }
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 TIMES = np.array([0.0, 0.5, 2.0])

@@ -21,7 +21,8 @@ parameters:
   backbone.kind: {kind: choice, values: [gru, transformer]}
   bridge.width: {kind: choice, values: [0.0, 1.0]}
 fixed:
-  {anchors.base_steps: 20, anchors.steps: 20, teacher.steps: 20, dynamics.hidden: 4, dynamics.heads: 1,
+  {anchors.base_steps: 20, anchors.steps: 20, anchors.rounds: 1, teacher.steps: 20, teacher.rounds: 1,
+   dynamics.hidden: 4, dynamics.heads: 1, training.rounds: 1,
    dynamics.steps: 4, training.epochs: 2, training.collocation_steps: 2, training.rollout_steps: 1}
 first_trials:
   - {backbone.kind: gru, bridge.width: 0.0}

@@ -161,7 +161,9 @@ def test_snapshots_whose_anchor_worker_or_machine_is_lost_are_fitted_again(
     rng = np.random.default_rng(0)
     times = np.arange(4.0)
     snapshots = Snapshots(times, tuple(rng.poisson(3 + t, (200, 2)).astype(float) for t in times))
-    config = ExperimentConfig.parse({"anchors": {"base_steps": 400, "steps": 1500}, "teacher": {"steps": 20}})
+    config = ExperimentConfig.parse(
+        {"anchors": {"base_steps": 400, "steps": 1500, "rounds": 1}, "teacher": {"steps": 20, "rounds": 1}}
+    )
     quiet = {"include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **quiet})
     try:

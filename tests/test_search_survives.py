@@ -49,7 +49,8 @@ parameters:
   training.collocation_steps: {kind: choice, values: [1, 5]}
   training.draws: {kind: choice, values: [128, 200000000, 1000000000000000]}
 fixed:
-  {anchors.base_steps: 40, anchors.steps: 30, teacher.steps: 40, dynamics.hidden: 8, dynamics.heads: 1,
+  {anchors.base_steps: 40, anchors.steps: 30, anchors.rounds: 1, teacher.steps: 40, teacher.rounds: 1,
+   dynamics.hidden: 8, dynamics.heads: 1, training.rounds: 1,
    dynamics.steps: 6, training.epochs: 3, training.rollout_steps: 2}
 first_trials:
 %s

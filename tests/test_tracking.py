@@ -92,9 +92,9 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     snapshots = Snapshots(np.array([0.0, 1.0, 2.0]), tuple(counts), ("prey", "predator"), (Kind.COUNTS, Kind.COUNTS))
     options = ExperimentConfig.parse(
         {
-            "anchors": {"base_steps": 3, "steps": 3},
-            "teacher": {"steps": 3, "draws": 8},
-            "training": {"epochs": 2, "collocation_steps": 2, "rollout_steps": 1, "draws": 8},
+            "anchors": {"base_steps": 3, "steps": 3, "rounds": 1},
+            "teacher": {"steps": 3, "draws": 8, "rounds": 1},
+            "training": {"epochs": 2, "collocation_steps": 2, "rollout_steps": 1, "draws": 8, "rounds": 1},
         }
     )
     trial = Trial(prepare(snapshots, options, seed=0), options, seed=0)

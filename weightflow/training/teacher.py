@@ -64,7 +64,7 @@ class Teacher:
         """Build a teacher from what `arrays` has returned."""
         state = {name.removeprefix(STATE): array for name, array in arrays.items() if name.startswith(STATE)}
         first, last = arrays["span"].tolist()
-        found = int(arrays["rounds"]), arrays["ratio"].item(), tuple(arrays["missed"].tolist())
+        found = int(arrays["rounds"].item()), arrays["ratio"].item(), tuple(arrays["missed"].tolist())
         return cls(state, (first, last), arrays["loss"].item(), *found)
 
     def path(self, backbone: Backbone) -> Direct:
