@@ -36,7 +36,8 @@ parameters:
   training.learning_rate: {kind: choice, values: [%s]}
   dynamics.z_dim: {kind: int, low: 1, high: 2, when: {dynamics.kind: cde}}
 fixed:
-  {anchors.base_steps: 40, anchors.steps: 30, anchors.rounds: 1, teacher.steps: 40, teacher.rounds: 1, dynamics.hidden: 8, dynamics.heads: 1,
+  {anchors.base_steps: 40, anchors.steps: 30, anchors.rounds: 1, teacher.steps: 40, teacher.rounds: 1,
+   dynamics.hidden: 8, dynamics.heads: 1,
    dynamics.steps: 6, training.epochs: 3, training.collocation_steps: %d, training.rollout_steps: 2,
    training.rounds: 1}
 first_trials:
