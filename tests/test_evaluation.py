@@ -573,7 +573,8 @@ def test_in_many_dimensions_proper_scores_lead_and_a_shrunk_truth_shows_what_tra
     assert result.mean("narrow", "joint_w1") == pytest.approx(result.mean("shrunk_truth", "joint_w1"), rel=0.05)
     assert result.leading == "energy_distance"
     assert "beats every alternative" in summary(result)
-    assert "narrow by joint_w1" in summary(result)
+    assert "narrow by joint_w1 (which rewards too little spread here)" in summary(result)
+    assert not result.rewards_shrinking("energy_distance")
     assert Scores.from_json(result.to_json()).metrics == result.metrics
     assert "shrunk_truth" not in json.loads(result.to_json())["alternatives"]
 

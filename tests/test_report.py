@@ -290,6 +290,8 @@ def test_retries_are_told_and_repeats_are_never_the_best():
     rows = trial_rows((first, second, third))
     assert [row.marks for row in rows] == [(), ("1 retry",), ("repeat of 1", "2 retries")]
     assert [row.best for row in rows] == [False, True, False]
+    by_fresh_seeds = trial_rows((first, second, third), (Repeated(1, 2.0, (4.0,)), Repeated(0, 3.0, (3.1,))))
+    assert [row.best for row in by_fresh_seeds] == [True, False, False]
     assert [row.reason for row in rows] == ["", "tried again after: it died", "tried again after: it died"]
 
 

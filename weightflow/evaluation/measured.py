@@ -7,7 +7,8 @@ its scores at one time differ between these *repetitions* is the error of its dr
 which randomised quasi-Monte Carlo knows its error (Owen 1997). A score is the mean over repetitions.
 
 Where the model is all but the truth, a distance depends on the data to second order, and the first order overstates
-that part: intervals near the floor are too wide, by a factor of up to the root of two, and never too narrow.
+that part: intervals of such means are too wide, by a factor of up to the root of two. Of two methods both so near, the
+interval of the difference in a transport distance may be too narrow: 95 % were measured to be 89 %.
 """
 
 from collections.abc import Sequence

@@ -107,6 +107,11 @@ class Scores:
         """Whether there are so many species that transport between clouds rewards too little spread."""
         return SHRUNK in self.methods
 
+    def rewards_shrinking(self, metric: str) -> bool:
+        """Whether the truth at half its spread scores better by the metric than the truth itself."""
+        measured = self.has(SHRUNK, metric) and self.has(FLOOR, metric)
+        return measured and self.mean(SHRUNK, metric) < self.mean(FLOOR, metric)
+
     @property
     def leading(self) -> str:
         """The metric that a headline goes by: the energy distance, or else the first one that the model has."""

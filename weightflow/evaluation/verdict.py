@@ -89,7 +89,8 @@ def _elsewhere(scores: Scores, leading: str) -> str:
 
 def _winner(scores: Scores, metric: str) -> str:
     rival = best_alternative(scores, metric) or ""
-    return f"{NAMES.get(rival, rival)} by {metric}"
+    misled = " (which rewards too little spread here)" if scores.rewards_shrinking(metric) else ""
+    return f"{NAMES.get(rival, rival)} by {metric}{misled}"
 
 
 def _listed(names: Sequence[str]) -> str:

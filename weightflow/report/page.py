@@ -117,7 +117,7 @@ def _page(report: Report, drawn: tuple[Picture, ...], light: dict[str, bytes], d
         repeats=repeat_rows(report.repeats),
         compared=compared(report.repeats),
         floor_decision=report.floor_decision,
-        trials=trial_rows(report.trials),
+        trials=trial_rows(report.trials, report.repeats),
         config={key: plain(value) for key, value in report.best_config.items()},
         commands=report.next_commands,
     )

@@ -158,13 +158,15 @@ def _decimals(value: float) -> int:
     return min(6, max(0, 1 - int(np.floor(np.log10(float(f"{value:.1e}"))))))
 
 
-def trial_rows(trials: Sequence[TrialRecord]) -> tuple[TrialRow, ...]:
+def trial_rows(trials: Sequence[TrialRecord], repeats: Sequence[Repeated] = ()) -> tuple[TrialRow, ...]:
     """Return a row for each trial; parameters that are the same everywhere are left out.
 
-    Repeats never count as best: the luck of a seed is no merit of a configuration.
+    Repeats never count as best: the luck of a seed is no merit of a configuration. Where there are some, fresh seeds
+    decide which trial is.
     """
     finished = [trial for trial in trials if trial.state is TrialState.FINISHED and trial.repeat_of is None]
-    best = min(finished, key=lambda trial: np.inf if trial.score is None else trial.score, default=None)
+    lowest = min(finished, key=lambda trial: np.inf if trial.score is None else trial.score, default=None)
+    best = _ranked(repeats)[0].number if repeats else None if lowest is None else lowest.number
     varied = _varied(trials)
     return tuple(
         TrialRow(
@@ -176,7 +178,7 @@ def trial_rows(trials: Sequence[TrialRecord]) -> tuple[TrialRow, ...]:
             f"{trial.seconds:.1f}",
             _params(trial, varied),
             _reason(trial),
-            trial is best,
+            trial.number == best,
         )
         for trial in trials
     )
