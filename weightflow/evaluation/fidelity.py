@@ -3,11 +3,13 @@
 At each fitted time as many independent draws of the model as there are samples, `POINTS` at most, meet these by the
 sliced W2, species in units of their deviation over all times. Two samples of one law, of n points each, are apart as
 well: by about 1 / sqrt(2) of what halves of the data are apart, since in one dimension W2 falls with the root of n. The
-ratio of the two is near 1 where the model is right, whatever the data; a shift of a fifth of a deviation makes it 1.5
-with 200 points, and so does one draw in a hundred that lies ten deviations off, which no test of the bulk would see.
+ratio of the two is near 1 where the model is right, whatever the data. A shift of a fifth of a deviation makes it 1.5
+with 300 points; one draw in a hundred that lies five deviations off makes it 4, which no test of the bulk would see.
 
-Nothing finer than `RESOLUTION` of a species' deviation counts: a continuous model spreads where all samples are one
-point, however little. With fewer than `FEWEST` samples, halves tell too little, and such a time is not looked at.
+A fit misses its snapshots where the median ratio over times is above `MISSED`, or that of one time above `FAR`: a few
+stray draws at single times are no reason to fit again, and cost nothing by any score. Nothing finer than `RESOLUTION`
+of a species' deviation counts: a continuous model spreads where all samples are one point, however little. With fewer
+than `FEWEST` samples, halves tell too little, and such a time is not looked at.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,10 +27,9 @@ from weightflow.rng import derive_seed, generator
 
 POINTS = 300
 FEWEST = 20
-RESOLUTION = 0.01
+RESOLUTION = 0.02
 HALVINGS = 8
-MISSED_ONE = 2.5  # ratio at one time; chance takes it to 2 in about one of a thousand
-MISSED_MEAN = 1.5  # mean ratio over times
+MISSED, FAR = 1.5, 10.0
 MOST_TIMES = 25  # of more snapshots so many are looked at, evenly spread, the first and the last among them
 
 
@@ -47,13 +48,13 @@ class Fidelity:
     @property
     def missed(self) -> tuple[float, ...]:
         """Times at which draws and data can be told apart."""
-        limit = MISSED_MEAN if self.mean > MISSED_MEAN else MISSED_ONE
+        limit = MISSED if self.ratio > MISSED else FAR
         return tuple(map(float, self.times[self.ratios > limit]))
 
     @property
-    def mean(self) -> float:
-        """Mean ratio; 1 where no time could be looked at."""
-        return float(self.ratios.mean()) if len(self.ratios) else 1.0
+    def ratio(self) -> float:
+        """Median ratio; 1 where no time could be looked at."""
+        return float(np.median(self.ratios)) if len(self.ratios) else 1.0
 
 
 def in_words(fidelity: Mapping[str, Any]) -> str:
@@ -67,7 +68,7 @@ def in_words(fidelity: Mapping[str, Any]) -> str:
         return f"its draws cannot be told from the fitted snapshots{took}."
     times = ", ".join(f"{time:g}" for time in fidelity["missed"])
     return (
-        f"its draws can be told from the fitted snapshots at t = {times}{took}: on average they are "
+        f"its draws can be told from the fitted snapshots at t = {times}{took}: they are typically "
         f"{fidelity['ratio']:.1f} times as far from the data as chance takes them. More rounds (`teacher.rounds`, "
         "`training.rounds`) or a larger backbone (`backbone.hidden`, `backbone.components`) may reach them."
     )

@@ -164,7 +164,7 @@ class Preparation:
         snapshots, clock = self.snapshots, Clock.uniform(*teacher.span)
         model = WeightFlow(self.backbone, teacher.path(self.backbone), clock, snapshots.species, snapshots.kinds)
         found = fidelity(model, snapshots, self.seed)
-        return replace(teacher, rounds=rounds, ratio=found.mean, missed=found.missed)
+        return replace(teacher, rounds=rounds, ratio=found.ratio, missed=found.missed)
 
     def _misses(self, tokens: Float[np.ndarray, "token width"], snapshot: Snapshots) -> bool:
         """Whether draws of one anchor can be told from its snapshot."""

@@ -84,7 +84,7 @@ class Trial:
         found = fidelity(self.model(), self.prepared.snapshots, self.seed)
         teacher = self.prepared.teacher
         rounds = {"teacher": 0 if teacher is None else teacher.rounds, "fit": self.round + 1}
-        facts = {"missed": list(found.missed), "ratio": found.mean, "rounds": rounds}
+        facts = {"missed": list(found.missed), "ratio": found.ratio, "rounds": rounds}
         self.record = {**self.record, "fidelity": facts}
         return self.model()
 

@@ -22,7 +22,7 @@ from weightflow.rng import generator
 from weightflow.torch_rng import seeded
 from weightflow.training.options import TeacherOptions
 
-TABLE_SIZE = 2049
+TABLE_SIZE = 1025
 STATE = "state."
 LAST_SHARE = 0.05  # of the steps, over which the reported loss is averaged
 
@@ -36,7 +36,7 @@ class Teacher:
         span: first and last fitted time.
         loss: mean negative log-likelihood at the end, in nats per sample, the price on length included.
         rounds: of fitting that it took.
-        ratio: how far its draws are from the fitted snapshots, in units of what chance makes it.
+        ratio: how far its draws typically are from the fitted snapshots, in units of what chance makes it.
         missed: fitted times at which they can be told apart all the same.
     """
 
