@@ -1,7 +1,7 @@
 """How memory and time grow: fits of large data, and what doubling the times, species or samples costs.
 
 python benchmarks/scale.py                                     # whole fits: minutes each on a quiet core
-python benchmarks/scale.py --share 0.02                        # a fiftieth of the steps: memory is the same
+python benchmarks/scale.py --share 0.02                        # a fiftieth of the steps
 python benchmarks/scale.py --counts dex_upregulated_counts.csv # also this file, its first column aside
 
 Each case runs in a process of its own, one after the other; what is done already is not run again.
@@ -144,9 +144,9 @@ def _text(rows: list[dict[str, str]]) -> str:
     text = common.head("How memory and time grow")
     text += (
         "\nPeak memory is that of the whole process after each part, imports included. CPU seconds depend on the "
-        "machine, and on what else runs there: read them as ratios. A fit of a share of the default's steps holds as "
-        "much as the whole; its seconds are those of the share. `sample` and `log_prob`: 10,000 samples at one time; "
-        f"`marginals`: 1,000 draws where they cannot be exact. Each case must stay below {LIMIT_GIB} GiB.\n\n"
+        "machine, and on what else runs there: read them as ratios. A fit of a share of the default's steps takes "
+        "the same steps, only fewer; its seconds are those of the share. `sample` and `log_prob`: 10,000 samples at "
+        f"one time; `marginals`: 1,000 draws where they cannot be exact. Each case must stay below {LIMIT_GIB} GiB.\n\n"
     )
     large = [by[name] for name in (*LARGE, REAL) if name in by]
     columns = ["", "data MiB", "imports MiB", "peak MiB", "share of steps", *(f"{part} s" for part in PARTS)]
