@@ -34,7 +34,10 @@ def excess_of(key: str, n: int, seed: int) -> list[common.Row]:
         lost["model"].append(float((truth - model.log_prob(x, time).numpy()).mean()))
         fitted = multivariate_normal(cloud.mean(0), np.cov(cloud, rowvar=False))
         lost["gaussian"].append(float((truth - fitted.logpdf(x)).mean()))
-    return [{"n": n, "seed": seed, "method": name, "excess": float(np.mean(values))} for name, values in lost.items()]
+    return [
+        {"key": key, "n": n, "seed": seed, "method": name, "excess": float(np.mean(values))}
+        for name, values in lost.items()
+    ]
 
 
 def main(
@@ -61,8 +64,8 @@ def main(
     ]
     text = common.head("Few samples") + (
         "\nN(t, 1) in two independent species at t = 0, 1, 2, 3, 4. Nats per sample by which the negative "
-        f"log-likelihood of {FRESH:,} fresh samples a time exceeds the entropy, mean over data sets ± standard deviation "
-        "between them.\n\n"
+        f"log-likelihood of {FRESH:,} fresh samples a time exceeds the entropy, mean over data sets ± standard "
+        "deviation between them.\n\n"
     )
     (out / "few.md").write_text(
         text + common.table(["samples a time", "default fit", "a Gaussian for each time"], table)
