@@ -30,14 +30,25 @@ def log_densities(
     Raises:
         WeightFlowError: a log-density is not finite; the message says whose and where.
     """
-    sizes = [len(cloud) for cloud in clouds]
-    step = max(1, AT_ONCE // sizes[0]) if len(set(sizes)) == 1 else 1
-    values: list[np.ndarray] = []
-    for start in range(0, len(times), step):
-        some = slice(start, start + step)
-        found = model.log_prob(np.stack(clouds[some]), times[some])
-        values.extend(np.asarray(found, dtype=np.float64))
+    values = evaluated(model, times, clouds)
     for time, value in zip(times, values, strict=True):
         if not np.isfinite(value).all():
             raise WeightFlowError(f"`{name}` returned a log-density that is not finite at t={time:g}.")
-    return tuple(values)
+    return values
+
+
+def evaluated(
+    model: Density, times: Float[np.ndarray, "time"], clouds: Sequence[Float[np.ndarray, "_ dim"]]
+) -> tuple[Float[np.ndarray, "_"], ...]:
+    """Evaluate log-densities, whatever they are: many times in one call, which is one solution of the dynamics.
+
+    Smaller clouds are filled up with their own samples, whose values are left out again.
+    """
+    sizes = [len(cloud) for cloud in clouds]
+    filled = [np.resize(cloud, (max(sizes), cloud.shape[1])) for cloud in clouds]
+    step = max(1, AT_ONCE // max(sizes))
+    values: list[np.ndarray] = []
+    for start in range(0, len(times), step):
+        some = slice(start, start + step)
+        values.extend(np.asarray(model.log_prob(np.stack(filled[some]), times[some]), dtype=np.float64))
+    return tuple(value[:size] for value, size in zip(values, sizes, strict=True))

@@ -5,12 +5,14 @@ interpolate and forecast. A proper score of the joint distribution, without samp
 are scored by a part of them, chosen at random once and for all: a file may be sorted by what its samples are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from weightflow.data import Snapshots
-from weightflow.evaluation.density import Density
+from weightflow.evaluation.density import Density, evaluated
 from weightflow.metrics.subsample import subsample
 
 MAX_SAMPLES = 2000  # of each held-out snapshot
@@ -35,13 +37,13 @@ class HeldOut:
 
 def held_out_score(model: Density, interior: Snapshots, last: Snapshots) -> HeldOut:
     """Score a model on the two held-out parts, with equal weight."""
-    (between, one), (beyond, other) = (_negative_log_likelihood(model, part) for part in (interior, last))
+    clouds = [cloud[subsample(len(cloud), MAX_SAMPLES)] for part in (interior, last) for cloud in part.samples]
+    lost = [-value for value in evaluated(model, np.concatenate([interior.times, last.times]), clouds)]
+    (between, one), (beyond, other) = _mean(lost[: len(interior)]), _mean(lost[len(interior) :])
     return HeldOut((between + beyond) / 2, between, beyond, float(np.hypot(one, other)) / 2)
 
 
-def _negative_log_likelihood(model: Density, part: Snapshots) -> tuple[float, float]:
+def _mean(values: Sequence[Float[np.ndarray, "_"]]) -> tuple[float, float]:
     """Return the mean over times, and its standard error."""
-    clouds = [cloud[subsample(len(cloud), MAX_SAMPLES)] for cloud in part.samples]
-    values = [-model.log_prob(cloud, time).numpy() for time, cloud in zip(part.times, clouds, strict=True)]
     errors = [value.std() / np.sqrt(len(value)) for value in values]
     return float(np.mean([value.mean() for value in values])), float(np.linalg.norm(errors)) / len(values)
