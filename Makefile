@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.ready-run
 DEV_STAMP := $(VENV)/.ready-dev
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help tune ui test lint format lock clean
+.PHONY: help tune ui test test-all lint format lock clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 tune: $(RUN_STAMP) ## Search, train, score and report; options in ARGS, as in: make tune ARGS="--trials 20"
 	@$(BIN)/python launch/tune.py $(ARGS)
@@ -20,8 +21,11 @@ ui: $(RUN_STAMP) ## Open the MLflow UI on the store that mlflow.yml names
 		MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		$(BIN)/mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$$uri" $(ARGS)
 
-test: lint ## Run every check: lint, then the tests; options for pytest in ARGS
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+test: lint ## Run lint, then all tests but the slow ones; options for pytest in ARGS
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: lint ## Run every check: lint, then all tests; before a piece of work is called done
+	$(PYTEST) $(ARGS)
 
 lint: $(DEV_STAMP) ## Check style, formatting, types and layers
 	$(BIN)/ruff check .

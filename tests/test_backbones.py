@@ -76,7 +76,7 @@ def test_the_size_of_a_logistic_backbone_does_not_depend_on_the_counts() -> None
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 5)), min_size=1, max_size=4), st.integers(0, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_packing_undoes_unpacking_and_pads_with_zeros(shapes: list[tuple[int, int]], stack: int) -> None:
     layout = TokenLayout(tuple(Layer(f"layer{i}", rows, fan_in) for i, (rows, fan_in) in enumerate(shapes)))
     tokens = torch.randn(stack, layout.n_tokens, layout.width) * layout.mask
