@@ -63,8 +63,8 @@ def simulate(
         float | None,
         typer.Option(
             metavar="X",
-            help="For models in moles or concentrations: molecules in one unit of substance. Amounts and laws are scaled, "
-            "volumes, parameters and time are not; k A A stays k A A, without the correction A (A - 1) for few molecules.",
+            help="For models in moles or concentrations: molecules in one unit of substance. Amounts and laws are "
+            "scaled, volumes, parameters and time are not; a law k A A is not made k A (A - 1) for few molecules.",
         ),
     ] = None,
     max_reactions: Annotated[int, typer.Option(help="A trajectory with more reactions than this is an error.")] = (
