@@ -13,7 +13,7 @@ from scipy.stats import binom, chisquare, poisson
 
 from weightflow.data import read
 from weightflow.errors import InputError
-from weightflow.systems import Simulator, find_system, network, simulate, switches
+from weightflow.systems import Simulator, find_system, network, simulate
 from weightflow.systems.bounds import bounds, value
 from weightflow.systems.mathml import apply, ci, cn, piecewise
 
@@ -104,6 +104,7 @@ def test_a_dimer_that_forms_and_falls_apart_settles_at_detailed_balance(run):
         "A => B; 0.2*A - 0.2*B",  # one direction, says the arrow
         "A -> ; 0.2*A - 1",
         "-> B; 5 - 0.2*B",  # made and lost, or made until there are 25?
+        "A -> B; 0.1*A*(1 + B) - 0.05*B*(1 + A)",  # the net rate does not tell how much of A B goes each way
         "A -> B; 0.2*A*(1 - B/50)",  # stops where B is full, or goes back?
         "A -> B; 0.2*A - 0.2*B*A",
         "A -> B; 0.2*A - 1",
@@ -187,6 +188,30 @@ def test_several_events_set_species_and_parameters_and_happen_again_in_the_next_
     assert (samples == [3, 13, 13, 15, 15]).all()
 
 
+def test_events_of_one_time_happen_in_the_order_of_the_text_whatever_the_trajectory(run):
+    text = "species X=1; => X; 0*X; at (time > 1): X = 5; at (time > 1): X = 3; at (X == 3): X = 4;"
+    assert (run(text, [2.0], 50) == 4).all()
+
+
+@pytest.mark.parametrize(("priority", "last"), [((2, 1), 300), ((1, 2), 500), ((1, 1), None)])
+def test_priorities_order_events_and_equal_ones_are_refused(run, priority, last):
+    maths = f'<math xmlns="{MATHML}">'
+    clock = '<csymbol encoding="text" definitionURL="http://www.sbml.org/sbml/symbols/time">t</csymbol>'
+    events = "".join(
+        f'<event id="E{value}" useValuesFromTriggerTime="true"><trigger initialValue="true" persistent="true">{maths}'
+        f"<apply><gt/>{clock}<cn>1</cn></apply></math></trigger><priority>{maths}<cn>{rank}</cn></math></priority>"
+        f'<listOfEventAssignments><eventAssignment variable="B">{maths}<cn>{value}</cn></math></eventAssignment>'
+        "</listOfEventAssignments></event>"
+        for rank, value in zip(priority, (500, 300), strict=True)
+    )
+    text = sbml(events=f"<listOfEvents>{events}</listOfEvents>")
+    if last is None:
+        with pytest.raises(InputError, match=r"events `E500` and `E300`.*priority of its own"):
+            run(text, name="own.xml")
+    else:
+        assert (run(text, [1.0, 1.0000001], 50, "own.xml")[:, 1, 1] == last).all()
+
+
 def test_an_event_at_the_start_and_one_that_waits_for_species_after_a_time(run):
     assert (run("species X=3; => X; 0; at (time > 0): X = 8;", [0.0, 1.0], 3)[..., 0] == [3, 8]).all()
     samples = run("species X=9; X => ; X; at (time > 3 && X < 5): X = 50;", [2.9, 3.001, 30.0], 400)[..., 0]
@@ -209,12 +234,22 @@ def test_a_window_in_a_law_acts_exactly_while_it_lasts(run):
         assert follows(counts, poisson.pmf(np.arange(60), mean))
 
 
-@pytest.mark.parametrize("day", ["time - 2*floor(time/2) < 1"])
-def test_days_and_nights_switch_at_their_times(run, day, monkeypatch):
-    monkeypatch.setattr(switches, "SCANNED", 22)  # type checks of tests make each look slow
-    samples = run(f"species X=0; => X; piecewise(4, {day}, 0);", [0.5, 1.0, 2.0, 5.5], 500)[..., 0]
-    for counts, mean in zip(samples.T, [2, 4, 4, 12], strict=True):
-        assert follows(counts, poisson.pmf(np.arange(60), mean))
+def test_days_and_nights_switch_at_their_times(tmp_path):
+    # In a process of its own, since type checks of tests make each look for a switch slow.
+    days = {"floor": "time - 2*floor(time/2) < 1", "rest": "time % 2 < 1", "wave": "sin(pi*time) > 0"}
+    for name, day in days.items():
+        text = f"species X=0; => X; piecewise(4, {day}, 0);"
+        (tmp_path / f"{name}.ant").write_text(f"model m()\n {text}\nend")
+    code = (
+        "import sys, numpy\nfrom weightflow.systems import simulate\n"
+        "for name in sys.argv[1:]:\n    numpy.save(name, simulate(f'{name}.ant', 500, 1, [0.5, 1, 2, 5.5])[0])"
+    )
+    subprocess.run([sys.executable, "-c", code, *days], cwd=tmp_path, check=True)
+    for name in days:
+        samples = np.load(tmp_path / f"{name}.npy", allow_pickle=False)[..., 0]
+        assert np.array_equal(samples[:, 1], samples[:, 2]), name  # nothing is made at night
+        for counts, mean in zip(samples.T, [2, 4, 4, 12], strict=True):
+            assert follows(counts, poisson.pmf(np.arange(60), mean)), name
 
 
 @pytest.mark.parametrize("trigger", ["X > 3*time", "time^2 > 4", "sin(time) > 0.5"])
@@ -259,6 +294,63 @@ def test_moles_are_refused_and_scaled_exactly_where_it_is_said_how(run):
         run(moles, name="own.xml", molecules_per_unit=0.0)
 
 
+def sbml(model: str = "", species: str = "", product: str = "", law: str = "", root: str = "", events: str = "") -> str:
+    """Return a model A => B at 0.5 A, from 100 molecules, with attributes of its parts."""
+    core = "http://www.sbml.org/sbml/level3/version1/core"
+    flags = 'compartment="c" hasOnlySubstanceUnits="true" boundaryCondition="false" constant="false"'
+    turned = 'stoichiometry="1" constant="true"'
+    return (
+        f'<sbml xmlns="{core}" level="3" version="1" {root}><model id="m" {model}>'
+        '<listOfUnitDefinitions><unitDefinition id="nmol"><listOfUnits>'
+        '<unit kind="mole" exponent="1" scale="-9" multiplier="1"/></listOfUnits></unitDefinition>'
+        '<unitDefinition id="nanomole"><listOfUnits><unit kind="mole" exponent="1" scale="0" multiplier="1e-9"/>'
+        "</listOfUnits></unitDefinition></listOfUnitDefinitions>"
+        '<listOfCompartments><compartment id="c" size="1" constant="true"/></listOfCompartments><listOfSpecies>'
+        f'<species id="A" initialAmount="100" {flags} {species}/><species id="B" initialAmount="0" {flags} {product}/>'
+        '</listOfSpecies><listOfParameters><parameter id="f" value="2" constant="true"/></listOfParameters>'
+        '<listOfReactions><reaction id="r" reversible="false" fast="false"><listOfReactants>'
+        f'<speciesReference species="A" {turned}/></listOfReactants><listOfProducts>'
+        f'<speciesReference species="B" {turned}/></listOfProducts><kineticLaw {law}><math xmlns="{MATHML}"><apply>'
+        f"<times/><cn>0.5</cn><ci>A</ci></apply></math></kineticLaw></reaction></listOfReactions>{events}</model></sbml>"
+    )
+
+
+MATHML = "http://www.w3.org/1998/Math/MathML"
+COMP = "http://www.sbml.org/sbml/level3/version1/comp/version1"
+
+
+@pytest.mark.parametrize(
+    ("parts", "refused"),
+    [
+        ({"model": 'conversionFactor="f"'}, "conversion factor `f`"),
+        ({"product": 'conversionFactor="f"'}, "conversion factor `f`"),
+        ({"root": f'xmlns:comp="{COMP}" comp:required="true"'}, "package `comp`"),
+        ({"law": 'timeUnits="minute"'}, "reaction `r`.*`minute`"),
+        ({"model": 'extentUnits="nmol"'}, "rate of reaction `r`.*--molecules-per-unit"),
+        ({"law": 'substanceUnits="mole"'}, "rate of reaction `r`.*--molecules-per-unit"),
+        ({"product": 'substanceUnits="nmol"'}, "species `B`.*--molecules-per-unit"),
+    ],
+)
+def test_what_would_change_a_model_unseen_is_refused_by_name(run, parts, refused):
+    with pytest.raises(InputError, match=refused):
+        run(sbml(**parts), name="own.xml")
+
+
+def test_one_number_of_molecules_for_a_unit_needs_one_unit(run):
+    mixed = {"species": 'substanceUnits="item"', "product": 'substanceUnits="nmol"'}
+    with pytest.raises(InputError, match=r"species `A`.*`item`, but species `B` in `nmol`.*alike"):
+        run(sbml(**mixed), name="own.xml", molecules_per_unit=10.0)
+    alike = {"model": 'extentUnits="nanomole"', "species": 'substanceUnits="nmol"', "product": 'substanceUnits="nmol"'}
+    samples = run(sbml(**alike), name="own.xml", molecules_per_unit=10.0)
+    assert follows(samples[:, 1, 0], binom.pmf(np.arange(1001), 1000, math.exp(-1)))
+
+
+def test_a_scaled_law_of_two_equal_molecules_keeps_its_form(run):
+    # At the start (k / X) n n happen a time, where molecules would have (k / X) n (n - 1): 4 and not 3 for n = 4.
+    samples = run("species A = 2, B = 0; A + A => B; 0.5*A*A;", [0.02], 4000, molecules_per_unit=2.0)[:, 0, 1]
+    assert abs((samples == 0).mean() - math.exp(-0.02 * 4)) < 4.5 * math.sqrt(0.077 * 0.923 / 4000)
+
+
 def test_concentrations_are_scaled_to_molecules(run):
     text = "compartment C = 1e-3; species A in C = 0.1, B in C = 0; A => B; 0.1*A*C; at (time > 5): B = 0.5;"
     with pytest.raises(InputError, match=r"reaches 0.0001.*--molecules-per-unit X"):
@@ -267,6 +359,11 @@ def test_concentrations_are_scaled_to_molecules(run):
     assert (samples[:, 0] == [100, 0]).all()
     assert follows(samples[:, 1, 0], binom.pmf(np.arange(101), 100, math.exp(-0.4)))
     assert np.median(samples[:, 3, 1]) == 500
+
+
+def test_a_start_without_a_value_is_refused(run):
+    with pytest.raises(InputError, match=r"species `B` .*reaches nan"):
+        run("species A = 5, B; B = 0/0; A => B; A;")
 
 
 def test_a_start_that_is_whole_but_for_rounding_is_whole(run):

@@ -61,7 +61,11 @@ def simulate(
     ] = None,
     molecules_per_unit: Annotated[
         float | None,
-        typer.Option(metavar="X", help="For models in moles or concentrations: molecules in one unit of substance."),
+        typer.Option(
+            metavar="X",
+            help="For models in moles or concentrations: molecules in one unit of substance. Amounts and laws are "
+            "scaled, volumes, parameters and time are not; a law k A A is not made k A (A - 1) for few molecules.",
+        ),
     ] = None,
     max_reactions: Annotated[int, typer.Option(help="A trajectory with more reactions than this is an error.")] = (
         MAX_REACTIONS

@@ -3,7 +3,8 @@
 A law that is a difference is the net rate of two directions, each of which happens by chance on its own: `A -> B` at
 0.2 A - 0.2 B is `A => B` at 0.2 A and `B => A` at 0.2 B. One reaction at the net rate would come to rest where both are
 equal. The split P - N is exact where it is the only one: N is what remains of the law when the reactants are used up,
-P vanishes then, N vanishes when the products are used up, and neither is ever negative.
+P vanishes then, N vanishes when the products are used up, neither is ever negative, and no terms of the two, as they
+are written, have cancelled each other.
 """
 
 import xml.etree.ElementTree as ET
@@ -70,6 +71,8 @@ class Law:
             InputError: the law can be negative, and no two directions say the same.
         """
         before, after = self.sides
+        if bounds(self.text, before.available(self.known))[0] >= 0:
+            return self.text
         forward, back = self._parts(_unfolded(self.text, before.available(self.known)), self.known)
         return forward if is_zero(back, after.available(self.known)) else (forward, back)
 
@@ -97,20 +100,25 @@ class Law:
 
     def _difference(self, law: ET.Element, known: Known) -> tuple[ET.Element, ET.Element]:
         before, after = self.sides
-        if not before.lost or not after.lost:
+        if not self.reversible or not before.lost or not after.lost:
             raise self._two_ways()
-        forward, back = _Algebra(known).without(law, before.lost)
-        exact = (
-            self.reversible
-            and bounds(forward, before.available(known))[0] >= 0
+        algebra = _Algebra(known)
+        split, written = algebra.without(law, before.lost), algebra.written(law)
+        # Terms of both directions may cancel each other: A (1 + B) - B (1 + A) is A - B, with another noise.
+        if not self._exact(*split, known) or (self._exact(*written, known) and not algebra.same(written, split)):
+            raise self._two_ways()
+        return split
+
+    def _exact(self, forward: ET.Element, back: ET.Element, known: Known) -> bool:
+        """Tell whether these can be the rates of the two directions."""
+        before, after = self.sides
+        return (
+            bounds(forward, before.available(known))[0] >= 0
             and bounds(back, after.available(known))[0] >= 0
             and not is_zero(back, known)
             and all(is_zero(forward, {**known, name: (0.0, 0.0)}) for name in before.lost)
             and all(is_zero(back, {**known, name: (0.0, 0.0)}) for name in after.lost)
         )
-        if not exact:
-            raise self._two_ways()
-        return forward, back
 
     @property
     def _subject(self) -> str:
@@ -164,6 +172,36 @@ class _Algebra:
         back = self._sympy.expand(-top.subs(emptied, simultaneous=True))
         forward = self._sympy.factor(self._sympy.expand(top + back))
         return self.write(forward / bottom), self.write(self._sympy.factor(back) / bottom)
+
+    def written(self, law: ET.Element) -> tuple[ET.Element, ET.Element]:
+        """Return what a law adds and what it subtracts, where nothing cancels."""
+        added, taken = self._signed(law)
+        return self.write(self._sympy.factor(added)), self.write(self._sympy.factor(taken))
+
+    def same(self, one: tuple[ET.Element, ET.Element], other: tuple[ET.Element, ET.Element]) -> bool:
+        """Tell whether two splits say the same."""
+        return self._sympy.simplify(self.read(one[1]) - self.read(other[1])) == 0
+
+    def _signed(self, node: ET.Element) -> tuple[Any, Any]:
+        name, zero = operator(node), self._sympy.Integer(0)
+        if name in {"plus", "minus", "times"} and value(node, self._known) is None:
+            parts = [self._signed(part) for part in node[1:]]
+            if name == "minus":
+                parts = (
+                    [parts[0], *((taken, added) for added, taken in parts[1:])] if len(parts) > 1 else [parts[0][::-1]]
+                )
+            if name != "times":
+                return sum((added for added, _ in parts), zero), sum((taken for _, taken in parts), zero)
+            added, taken = self._sympy.Integer(1), zero
+            for more, less in parts:
+                added, taken = added * more + taken * less, added * less + taken * more
+            return added, taken
+        if name == "divide" and bounds(node[2], self._known)[0] >= 0:
+            added, taken = self._signed(node[1])
+            bottom = self.read(node[2])
+            return added / bottom, taken / bottom
+        found = self.read(node)
+        return (zero, -found) if found.is_negative else (found, zero)
 
     def read(self, node: ET.Element) -> Any:
         constant = value(node, self._known)

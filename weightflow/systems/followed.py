@@ -36,6 +36,8 @@ def check(document: Document) -> None:
                 'not for chance; give it a large rate, without `fast="true"`.'
             )
     _check_randomness(document)
+    _check_packages(document)
+    _check_factors(document)
     _check_delays(document)
     _check_values(document)
 
@@ -55,6 +57,35 @@ def _check_randomness(document: Document) -> None:
             f"model `{document.name}` draws random numbers itself (`{drawn[0]}`), which the seed would not decide; "
             "write chance as reactions, and give each start and parameter one value."
         )
+
+
+def _check_packages(document: Document) -> None:
+    """Refuse extensions of SBML that change what a model says; those of `distrib` that do are found by name."""
+    needed = [key for key, value in document.root.items() if key.endswith("}required") and value == "true"]
+    packages = [match[1] for key in needed if (match := re.search(r"/level3/version\d+/(\w+)/", key))]
+    unknown = [package for package in packages if package != "distrib"]
+    if unknown:
+        raise InputError(
+            f"model `{document.name}` needs the package `{unknown[0]}` of SBML, which is not followed; export it as "
+            "plain SBML, without packages (for `comp`: flatten it)."
+        )
+
+
+def _check_factors(document: Document) -> None:
+    """Refuse factors between a reaction and its species, and rates in a time of their own, which nobody multiplies."""
+    factors = [item for item in (document.model, *document.species().values()) if item.get("conversionFactor")]
+    if factors:
+        raise InputError(
+            f"model `{document.name}` has the conversion factor `{factors[0].get('conversionFactor')}` between rates "
+            "and species, but a reaction turns whole molecules; write rates and species in one unit, without factors."
+        )
+    for reaction in document.listed("listOfReactions"):
+        unit = kinetic_law(reaction).get("timeUnits", "time")
+        if unit not in {"time", "second"}:
+            raise InputError(
+                f"the rate of reaction `{reaction.get('id')}` of model `{document.name}` is in units of time of its "
+                f"own (`{unit}`); write all rates in the model's time, without `timeUnits`."
+            )
 
 
 def _check_delays(document: Document) -> None:

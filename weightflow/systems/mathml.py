@@ -87,7 +87,7 @@ def is_time(node: ET.Element) -> bool:
 
 def has_time(node: ET.Element) -> bool:
     """Tell whether time occurs in a formula."""
-    return any(is_time(part) for part in node.iter())
+    return any(is_time(part) for part in node.iter(MATH + "csymbol"))
 
 
 def names(node: ET.Element) -> set[str]:

@@ -1,10 +1,17 @@
 """From a model's units of substance to numbers of molecules.
 
 With X molecules to a unit, a species' amount a becomes the number n = X a. A law r(a) in units of substance a time is
-X r(n / X) in molecules a time, whatever its form.
+X r(n / X) in molecules a time, whatever its form. All formulas get numbers for amounts so: laws, rules, starts, events
+and their triggers. Sizes of compartments, parameters and time stay as they are.
+
+A law is scaled as it stands. One of two equal molecules, k A A, becomes (k / X) n n and not (k / X) n (n - 1): the pair
+of a molecule with itself, of relative weight 1 / n, is not taken out, for the text does not say that it was meant to
+be. Where few molecules react with their own kind, write the model in molecules.
 """
 
+import math
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 from weightflow.errors import InputError
 from weightflow.systems.bounds import AVOGADRO
@@ -12,6 +19,8 @@ from weightflow.systems.document import Document, formula, law_of, set_formula
 from weightflow.systems.mathml import MATH, apply, ci, cn, local, replaced
 
 HOW = "give `--molecules-per-unit X` (`molecules_per_unit=X` in Python), so that X molecules are one unit of substance"
+
+UNSTATED = (1.0, "`substance`")  # what nobody says is taken for molecules, or for the unit that the others have
 
 
 def count_molecules(document: Document, per_unit: float | None) -> Document:
@@ -29,21 +38,46 @@ def count_molecules(document: Document, per_unit: float | None) -> Document:
     elif not 0 < per_unit < float("inf"):
         raise InputError(f"`--molecules-per-unit {per_unit:g}` was given; it must be a number above 0.")
     else:
+        _refuse_mixed_units(document)
         _scale(document, per_unit)
     return Document(document.text(), document.name)
 
 
 def _refuse_other_units(document: Document) -> None:
-    default = document.model.get("substanceUnits") or "substance"
-    for name, item in document.species().items():
-        unit = item.get("substanceUnits") or item.get("units") or default
+    for what, unit in _measured(document):
         size, words = _molecules(document, unit)
         if size != 1:
             about = f" (a unit is {size:g})" if size else ""
             raise InputError(
-                f"species `{name}` of model `{document.name}` is measured in {words}, but a simulation counts "
-                f"molecules; {HOW}{about}."
+                f"{what} of model `{document.name}` is measured in {words}, but a simulation counts molecules; "
+                f"{HOW}{about}."
             )
+
+
+def _refuse_mixed_units(document: Document) -> None:
+    """One number of molecules for a unit is enough only where all have the same unit."""
+    stated = [(what, unit) for what, unit in _measured(document) if _molecules(document, unit) != UNSTATED]
+    for (first, unit), (what, other) in pairwise(stated):
+        size, words = _molecules(document, unit)
+        its_size, its_words = _molecules(document, other)
+        if not (math.isclose(size, its_size) if size and its_size else words == its_words):
+            raise InputError(
+                f"{first} of model `{document.name}` is measured in {words}, but {what} in {its_words}, and "
+                "`--molecules-per-unit` scales all alike; write the model in one unit of substance."
+            )
+
+
+def _measured(document: Document) -> list[tuple[str, str]]:
+    """Return what is measured in units of substance, in words, and in which: species, and rates of reactions."""
+    default = document.model.get("substanceUnits") or "substance"
+    extent = document.model.get("extentUnits") or default
+    species = [
+        (f"species `{name}`", item.get("substanceUnits") or item.get("units") or default)
+        for name, item in document.species().items()
+    ]
+    reactions = document.listed("listOfReactions")
+    laws = [(f"the rate of reaction `{item.get('id')}`", law_of(item)) for item in reactions]
+    return species + [(what, extent if law is None else law.get("substanceUnits") or extent) for what, law in laws]
 
 
 def _molecules(document: Document, unit: str) -> tuple[float | None, str]:

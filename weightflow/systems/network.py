@@ -213,6 +213,7 @@ def _arm(document: Document) -> None:
     switches at the start; at the second, those events happen whose trigger holds at the start, and change something
     only where the model says that they happen then.
     """
+    _rank(document)
     for event in document.listed("listOfEvents"):
         trigger = next(part for part in event if local(part) == "trigger")
         set_formula(trigger, apply("and", apply("gt", ci(SWITCHED), cn(1.5)), formula(trigger)))
@@ -220,6 +221,34 @@ def _arm(document: Document) -> None:
             for item in document.listed("listOfEventAssignments", event):
                 started = apply("gt", ci(SWITCHED), cn(2.5))
                 set_formula(item, piecewise([(formula(item), started)], ci(item.get("variable", ""))))
+
+
+def _rank(document: Document) -> None:
+    """Let events of one time happen in the order of the text, unless the model ranks them.
+
+    The integrator would draw the order by lot, from a generator of its own, which knows nothing of the user's seed.
+
+    Raises:
+        InputError: two events of one trigger have no order, and cannot be given one.
+    """
+    events = document.listed("listOfEvents")
+    if document.level > 2 and not any(local(part) == "priority" for event in events for part in event):
+        for rank, event in enumerate(reversed(events)):
+            priority = document.element("priority")
+            ET.SubElement(priority, MATH + "math").append(cn(float(rank)))
+            place = next(i for i, part in enumerate(event) if local(part) == "trigger")
+            event.insert(place + 1, priority)
+        return
+    met: dict[bytes, str] = {}
+    for event in events:
+        rank = [formula(part) for part in event if local(part) in {"trigger", "priority"}]
+        key = b"".join(b"".join(ET.tostring(part).split()) for part in rank)
+        if key in met:
+            raise InputError(
+                f"events `{met[key]}` and `{event.get('id')}` of model `{document.name}` happen at the same time, and "
+                "nothing says which comes first; make them one event, or give each a priority of its own."
+            )
+        met[key] = event.get("id", "")
 
 
 def _add_counters(document: Document, marks: Marks, eventful: bool) -> None:

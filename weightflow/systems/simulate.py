@@ -59,7 +59,8 @@ class Simulator:
     Args:
         system: the text of a model.
         molecules_per_unit: for models in moles or concentrations: how many molecules are one unit of substance. A law
-            r(amounts) becomes X r(numbers / X), whatever its form.
+            r(amounts) becomes X r(numbers / X), whatever its form; volumes, parameters and time stay as they are, and
+            k A A does not become k A (A - 1), see `molecules`.
 
     Attributes:
         species: names of the species, in the order of the model's text.
@@ -163,8 +164,7 @@ class Simulator:
     def _rows(self, times: Float[np.ndarray, "more"]) -> Float[np.ndarray, "more column"]:
         rows = np.array(self._runner.simulate(times=times.tolist()))
         states, rates, _ = np.split(rows, [len(self.species), -1], axis=1)
-        self._check(states, rates)
-        rows[:, : len(self.species)] = np.rint(states)
+        rows[:, : len(self.species)] = self._whole(states, rates)
         return rows
 
     def _times(self, times: ArrayLike | None) -> Float[np.ndarray, "time"]:
@@ -189,9 +189,12 @@ class Simulator:
         looked = np.linspace(0.0, stop, REFRESHES + 1 if self._network.curved else 2)
         return np.unique(np.concatenate([wanted, looked, switches, np.nextafter(switches, np.inf)]))
 
-    def _check(self, states: Float[np.ndarray, "more species"], rates: Float[np.ndarray, "more reaction"]) -> None:
+    def _whole(
+        self, states: Float[np.ndarray, "more species"], rates: Float[np.ndarray, "more reaction"]
+    ) -> Float[np.ndarray, "more species"]:
+        """Return the states without rounding errors, if they and the rates are possible."""
         whole = np.rint(states)
-        wrong = (whole < 0) | (np.abs(states - whole) > ROUNDING * np.maximum(1, whole))
+        wrong = ~((whole >= 0) & (np.abs(states - whole) <= ROUNDING * np.maximum(1, whole)))  # nan is wrong, too
         if wrong.any():
             row, species = np.argwhere(wrong)[0]
             raise InputError(
@@ -210,6 +213,7 @@ class Simulator:
                 f"{rates[row, reaction]:g}, but a rate is not negative; write each direction as a reaction of its own, "
                 "since a net rate has another law."
             )
+        return whole
 
 
 def _sbml_of(system: System) -> str:
@@ -220,7 +224,9 @@ def _sbml_of(system: System) -> str:
     antimony.clearPreviousLoads()
     read = antimony.loadSBMLString if old else antimony.loadAntimonyString
     if read(system.text) < 0:
-        raise InputError(f"model `{system.name}` is not valid Antimony: {' '.join(antimony.getLastError().split())}")
+        reason = " ".join(antimony.getLastError().split()).split(" Reference: ")[0]  # the first error is enough
+        language = "SBML" if old else "Antimony"
+        raise InputError(f"model `{system.name}` is not valid {language}: {reason}")
     return str(antimony.getSBMLString(antimony.getMainModuleName()))
 
 

@@ -73,8 +73,8 @@ class Marks:
 
 def is_curved(node: ET.Element, known: Known) -> bool:
     """Tell whether time changes a formula between its switches too."""
-    if is_time(node):
-        return True
+    if is_time(node) or not has_time(node):
+        return is_time(node)
     if operator(node) in {*RELATIONS, *JUMPS} and is_of_time_alone(node, known):
         return False
     return any(is_curved(part, known) for part in node)
@@ -124,9 +124,9 @@ def _threshold(relation: ET.Element, known: Known) -> float | None:
 
 def _steps(formula: ET.Element) -> Iterable[ET.Element]:
     for node in formula.iter(MATH + "apply"):
-        if has_time(node) and operator(node) in JUMPS:
+        if operator(node) in JUMPS and has_time(node):
             yield node
-        if has_time(node) and operator(node) in {"rem", "quotient"}:
+        if operator(node) in {"rem", "quotient"} and has_time(node):
             yield apply("floor", apply("divide", *node[1:]))
 
 
