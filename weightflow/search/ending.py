@@ -9,7 +9,7 @@ from weightflow.search.book import Book
 from weightflow.search.not_pickled import NotPickled
 from weightflow.search.plan import Plan
 from weightflow.stopping import asked_to_stop
-from weightflow.trials import TrialState
+from weightflow.trials import TrialRecord, TrialState
 
 
 class Ending(NotPickled, tune.Stopper):
