@@ -197,6 +197,6 @@ def _exit_codes() -> Generator[None, None, None]:
 
 
 if __name__ == "__main__":
-    listen()
+    listen("interrupted")  # which stops no job: see `_follow`
     outlive_readers()
     app()

@@ -97,6 +97,7 @@ def tune(
     from weightflow.search.book import best_points
     from weightflow.search.cluster import connected
     from weightflow.search.plan import Plan
+    from weightflow.search.say import saying
     from weightflow.search.space import Space
     from weightflow.search.study import Search, run_search
     from weightflow.search.summary import print_outcome
@@ -107,6 +108,7 @@ def tune(
             f"`--name {name}` starts a search and `--resume {resume}` goes on with one; give one of the two."
         )
     console = Console(emoji=False, markup=False)  # times such as 0:100:1 are no emoji
+    say = saying(console)
     tracking = TrackingConfig.read(mlflow)
     folder = out.expanduser().resolve()
     searched = Space.read(space, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat)))
@@ -115,7 +117,7 @@ def tune(
         protocol=protocol,
         space=searched if head is None else searched.fixing(HEAD, head.value),
         tracking=tracking,
-        name=resume or _name(name, data, console.print),
+        name=resume or _name(name, data, say),
         out=folder,
         seed=seed,
         plan=Plan(
@@ -135,7 +137,7 @@ def tune(
         resume=resume is not None,
     )
     search.check()
-    with connected(address, cpus, gpus, console.print) as resources:
+    with connected(address, cpus, gpus, say) as resources:
         outcome = run_search(search, resources, console)
     print_outcome(console, outcome, mlflow)
     if outcome.scores is None:

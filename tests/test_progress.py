@@ -10,7 +10,7 @@ from rich.console import Console
 from weightflow import progress
 from weightflow.experiment import ExperimentConfig
 from weightflow.progress import Phase, Shown, duration
-from weightflow.search.estimate import Estimate, rows_evaluated
+from weightflow.search.estimate import Estimate, Rows, rows_evaluated
 
 
 def test_what_is_left_of_a_phase_follows_from_what_is_done() -> None:
@@ -43,7 +43,8 @@ def test_on_a_terminal_there_is_a_bar_which_leaves_nothing_behind() -> None:
 @pytest.mark.parametrize(
     ("left", "then"),
     [
-        (10.0, ", but the time budget has only 9 s left: one trial is trained all the same; a longer `--time-budget` "),
+        (10.0, "; the time budget has only 9 s left: one trial is trained all the same, and a longer `--time-budget` "),
+        (100.0, "; the time budget has only 2 minutes left: one trial is trained all the same"),
         (3600.0, ""),
     ],
 )
@@ -51,18 +52,21 @@ def test_the_time_of_a_preparation_is_said_early(left: float, then: str, monkeyp
     now = [50.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     said: list[str] = []
-    told = Estimate({"base": 100.0, "anchors": 200.0, "teacher": 100.0}, left, said.append)
+    work = {"base": Rows(100.0, 100.0), "anchors": Rows(200.0, 600.0), "teacher": Rows(100.0, 700.0)}
+    told = Estimate(work, left, said.append)
     for done in (1, 6, 11):
         told("base", done, 50)
         now[0] += 1.0
-    # 5 steps in a second; after 6 of 50 steps there are 44 to come, and 150 that cost as much
+    # 5 steps in a second; after 6 of 50 steps there are 44 to come, and 150 that cost as much, or 650 with all rounds
     (line,) = said
-    assert line.startswith(f"preparing will take about 39 s more{then}")
+    most = "2 minutes where fits miss their snapshots and go on"
+    assert line.startswith(f"preparing will take about 39 s more, and up to {most}{then}")
+    assert line.endswith(then) or left < 139
 
 
 def test_a_short_preparation_is_not_worth_a_word() -> None:
     said: list[str] = []
-    told = Estimate({"base": 1.0}, 3600.0, said.append)
+    told = Estimate({"base": Rows(1.0, 1.0)}, 3600.0, said.append)
     for done in range(1, 4):
         told("base", done, 4)
         time.sleep(0.6)
@@ -73,7 +77,13 @@ def test_anchors_that_workers_share_out_take_less_time_and_a_chain_does_not() ->
     pooled, chained = (
         ExperimentConfig.parse({"anchors": {"alignment": alignment}}) for alignment in ("pooled", "chain")
     )
-    alone = rows_evaluated(pooled, 10, 1)["anchors"]
-    assert rows_evaluated(pooled, 10, 5)["anchors"] == alone / 5
-    assert rows_evaluated(pooled, 10, 50)["anchors"] == alone / 10
-    assert rows_evaluated(chained, 10, 5)["anchors"] == alone
+    alone = rows_evaluated(pooled, 10, 1)["anchors"].first
+    assert rows_evaluated(pooled, 10, 5)["anchors"].first == alone / 5
+    assert rows_evaluated(pooled, 10, 50)["anchors"].first == alone / 10
+    assert rows_evaluated(chained, 10, 5)["anchors"].first == alone
+
+
+def test_rounds_cost_twice_the_steps_of_those_before() -> None:
+    config = ExperimentConfig.parse({"anchors": {"rounds": 2}, "teacher": {"rounds": 3}})
+    work = rows_evaluated(config, 10, 1)
+    assert [rows.most / rows.first for rows in work.values()] == [1, 1 + 2, 1 + 2 + 4]

@@ -92,7 +92,7 @@ def test_ctrl_c_outside_of_trials_is_answered_as_cleanly(
     process.popen.send_signal(signal.SIGINT)
     code, out, err = process.end()
     assert code == 130, before + out + err
-    assert "\nstopping\n" in f"\n{out}"
+    assert err.startswith("stopping\n")
     assert f"Stopped. {kept} finished trial(s) are kept" in out
     assert "Traceback" not in out + err
     folder = tmp_path / "out" / "early"

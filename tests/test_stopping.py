@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from weightflow.stopping import asked_to_stop, listen, noting
+from weightflow.stopping import listen, noting, stop_if_asked
 
 TINY = {
     "anchors.base_steps": 2,
@@ -68,7 +68,7 @@ def test_a_fit_tells_its_phase_and_stops_in_it_at_once(
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert (out, err.splitlines()[-1]) == ("", "stopped")
+    assert (out, err.splitlines()[-1]) == ("", "stopping")
     assert "Traceback" not in err
     assert time.monotonic() - asked < 20  # on a busy machine; a second or two on an idle one
     assert not (tmp_path / "model").exists()
@@ -80,7 +80,7 @@ def test_what_is_stopped_before_any_command_runs_says_so_in_one_line(root: Path,
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60)[1] == "stopped\n"
+    assert process.communicate(timeout=60)[1] == "stopping\n"
     assert process.returncode == -signal.SIGINT  # which a shell shows as 130
 
 
@@ -92,7 +92,7 @@ def test_what_the_process_was_told_to_ignore_stays_ignored(monkeypatch: pytest.M
         listen()
         with noting():
             signal.raise_signal(signal.SIGHUP)
-            assert not asked_to_stop()
+            stop_if_asked()
         signal.raise_signal(signal.SIGHUP)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
@@ -101,14 +101,18 @@ def test_what_the_process_was_told_to_ignore_stays_ignored(monkeypatch: pytest.M
             signal.signal(number, handler)
 
 
-def test_where_requests_are_noted_the_first_one_is_and_the_second_one_is_answered() -> None:
+def test_where_requests_are_noted_the_first_one_is_heard_and_the_second_one_ends_what_is_done(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     with noting():
         signal.raise_signal(signal.SIGINT)
-        assert asked_to_stop()
+        assert capfd.readouterr().err == "stopping\n"
+        with pytest.raises(KeyboardInterrupt):
+            stop_if_asked()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     with noting():
-        assert not asked_to_stop()
+        stop_if_asked()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

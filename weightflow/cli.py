@@ -20,7 +20,7 @@ from weightflow.data import advice, parse_times
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.presets import PRESETS
 from weightflow.progress import Shown
-from weightflow.stopping import listen
+from weightflow.stopping import STOPPED, end_now, listen
 from weightflow.streams import outlive_readers
 from weightflow.systems import BUILT_IN, MAX_REACTIONS, Simulator, find_system, load_dataset
 from weightflow.types import HeadKind, Kind
@@ -264,7 +264,7 @@ def run(application: typer.Typer) -> NoReturn:
     """Run a command line; what the user did wrong is printed alone on stderr, with exit code 2.
 
     Foreseen errors that are not the user's are printed likewise, with exit code 1; all others keep their traceback. Who
-    asks it to stop is answered by one line and exit code 130.
+    asks it to stop is answered by a word and exit code 130.
     """
     listen()
     outlive_readers()
@@ -274,17 +274,10 @@ def run(application: typer.Typer) -> NoReturn:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2 if isinstance(error, InputError) else 1)
     except SystemExit as end:
-        if _was_stopped(end):
-            sys.stderr.write("stopped\n")
+        if end.code == STOPPED:
+            end_now()
         raise
     sys.exit(0)
-
-
-def _was_stopped(end: BaseException | None) -> bool:
-    """Whether a `KeyboardInterrupt`, for which typer ends the process without a word, is why it ends."""
-    while end is not None and not isinstance(end, KeyboardInterrupt):
-        end = end.__cause__ or end.__context__
-    return end is not None
 
 
 def _how_to_read(out: Path, times: np.ndarray) -> str:

@@ -1,15 +1,17 @@
 """Being asked to end: by Ctrl-C, by SIGTERM, or by a terminal that is closed (SIGHUP). All three mean the same.
 
-The answer comes at once: a `KeyboardInterrupt` wherever the process is. Only where trials run, whose ends are to be
-written down first, is the request noted and looked at; asking a second time is answered at once there too.
+The answer comes at once: a word, and a `KeyboardInterrupt` wherever the process is. Only where something is written
+that must be whole is the request noted and looked at between two writes; asking a second time is answered there too.
 """
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
+from typing import NoReturn
 
 STOPPED = 130  # exit code, by which shells know a process that Ctrl-C ended
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
@@ -17,26 +19,47 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, 
 _asked = threading.Event()  # of the process, as signals are
 
 
-def listen() -> None:
-    """Answer each request with a `KeyboardInterrupt`, and where nothing catches it, with one line.
+def listen(word: str = "stopping") -> None:
+    """Answer each request with a word on stderr and a `KeyboardInterrupt`, which needs no traceback.
 
     What the process was told to ignore stays ignored: Ctrl-C by a shell that starts it in the background, a closed
     terminal by nohup.
     """
+
+    def answer(_number: int, _frame: FrameType | None) -> NoReturn:
+        _say(word)
+        raise KeyboardInterrupt
+
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
-    sys.excepthook = _in_one_line
+            signal.signal(number, answer)
+    sys.excepthook = _without_trace
 
 
-def asked_to_stop() -> bool:
-    """Whether it was asked inside `noting`."""
-    return _asked.is_set()
+def stop_if_asked() -> None:
+    """End here if a request was noted.
+
+    Raises:
+        KeyboardInterrupt: there was one.
+    """
+    if _asked.is_set():
+        raise KeyboardInterrupt
+
+
+def end_now() -> NoReturn:
+    """End a process that was asked to: unloading torch, Ray and MLflow first would take seconds."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads any more
+            stream.flush()
+    os._exit(STOPPED)
 
 
 @contextmanager
 def noting() -> Generator[None, None, None]:
-    """Only note the first request, so that `asked_to_stop` tells it; a second one has its former effect."""
+    """Only say that the first request was heard, and note it for `stop_if_asked`; a second one has its former effect.
+
+    What is noted is forgotten when the next `noting` begins.
+    """
     _asked.clear()
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -45,8 +68,9 @@ def noting() -> Generator[None, None, None]:
     heard = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
 
     def note(_number: int, _frame: FrameType | None) -> None:
-        _asked.set()
         give_back()
+        _asked.set()
+        _say("stopping")
 
     def give_back() -> None:
         for number in heard:
@@ -80,8 +104,12 @@ def unheard_by_children() -> Generator[None, None, None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _in_one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if issubclass(kind, KeyboardInterrupt):
-        sys.stderr.write("stopped\n")
-    else:
+def _say(word: str) -> None:
+    """Write to the descriptor: the stream may be in the middle of a write, which a signal handler must not enter."""
+    with suppress(OSError):  # a terminal that is closed
+        os.write(2, f"{word}\n".encode())
+
+
+def _without_trace(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)

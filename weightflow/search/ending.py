@@ -8,7 +8,7 @@ from weightflow.evaluation import FLOOR_LEVEL, FLOOR_POWER, SHIFT
 from weightflow.search.book import Book
 from weightflow.search.not_pickled import NotPickled
 from weightflow.search.plan import Plan
-from weightflow.stopping import asked_to_stop
+from weightflow.stopping import stop_if_asked
 from weightflow.trials import TrialRecord, TrialState
 
 
@@ -39,9 +39,14 @@ class Ending(NotPickled, tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
-        """Whether everything ends now."""
+        """Whether everything ends now.
+
+        Raises:
+            KeyboardInterrupt: somebody asked for it. Ray would let each trial finish its epoch first.
+        """
+        stop_if_asked()
         goes_on = self.plan.drain or (self._owes_a_trial() and self.book.running)
-        return asked_to_stop() or (not goes_on and bool(self.reason()))
+        return not goes_on and bool(self.reason())
 
     @property
     def left(self) -> float:
@@ -54,8 +59,6 @@ class Ending(NotPickled, tune.Stopper):
         Whatever the budgets say, one trial is finished: without any, all that was spent would be for nothing. Where one
         has failed for good, the next one need not be better, and no other begins.
         """
-        if asked_to_stop():
-            return "it was interrupted"
         reason = "" if self.repeating else self._used_up()
         failed = any(record.state is TrialState.FAILED for record in self.book.records.values())
         return "" if reason and self._owes_a_trial() and not self.book.running and not failed else reason

@@ -1,6 +1,7 @@
 """How long the preparation of a search will take: told from its first stretch, before the time is gone."""
 
 import time
+from dataclasses import dataclass
 
 from weightflow.anchors import Alignment
 from weightflow.experiment import ExperimentConfig
@@ -11,14 +12,31 @@ STRETCH = 1.0  # seconds that are measured at least
 WORTH = 10.0  # seconds of which it is worth to speak, where the budget allows them
 
 
-def rows_evaluated(config: ExperimentConfig, snapshots: int, workers: int) -> dict[str, float]:
-    """Return how many samples each piece evaluates one after the other, which is what its time goes into."""
+@dataclass(frozen=True)
+class Rows:
+    """How many samples a piece evaluates one after the other, which is what its time goes into.
+
+    Attributes:
+        first: in its first fit.
+        most: in all rounds that it may take to reach its snapshots.
+    """
+
+    first: float
+    most: float
+
+
+def rows_evaluated(config: ExperimentConfig, snapshots: int, workers: int) -> dict[str, Rows]:
+    """Return the work of each piece, in the order in which they are made."""
     anchors, teacher = config.anchors, config.teacher
     at_once = 1 if anchors.alignment is Alignment.CHAIN else min(workers, snapshots)
+    base = float(anchors.base_steps * anchors.base_batch)
+    each = anchors.steps * anchors.batch * snapshots / at_once
+    step = teacher.draws * (snapshots + teacher.random_times)
+    rounds = [step * teacher.of_round(number).steps for number in range(teacher.rounds)]
     return {
-        "base": float(anchors.base_steps * anchors.base_batch),
-        "anchors": anchors.steps * anchors.batch * snapshots / at_once,
-        "teacher": float(teacher.steps * teacher.draws * (snapshots + teacher.random_times)),
+        "base": Rows(base, base),
+        "anchors": Rows(each, each * (1 + 2 * (anchors.rounds - 1))),  # those that go on do so with twice the steps
+        "teacher": Rows(float(rounds[0]), float(sum(rounds))),
     }
 
 
@@ -26,12 +44,12 @@ class Estimate:
     """Listens to the progress of a preparation, and says once how long all that remains will take.
 
     Args:
-        work: as `rows_evaluated` says, in the order in which the pieces are made.
+        work: as `rows_evaluated` says.
         left: seconds of the time budget that are left.
         say: told what a user should know.
     """
 
-    def __init__(self, work: dict[str, float], left: float, say: Say) -> None:
+    def __init__(self, work: dict[str, Rows], left: float, say: Say) -> None:
         self.work = work
         self.until = time.monotonic() + left
         self.say = say
@@ -48,17 +66,26 @@ class Estimate:
             self._said = True
             self._tell(self._remaining(phase, (now - began) / (done - before), done, total), self.until - now)
 
-    def _remaining(self, phase: str, seconds_a_step: float, done: int, total: int) -> float:
+    def _remaining(self, phase: str, seconds_a_step: float, done: int, total: int) -> Rows:
+        """Return the seconds that remain, if each first fit reaches its snapshots and if none does."""
         pieces = list(self.work)
-        later = sum(self.work[piece] for piece in pieces[pieces.index(phase) + 1 :])
-        return seconds_a_step * (total - done + total * later / self.work[phase])
+        later = [self.work[piece] for piece in pieces[pieces.index(phase) + 1 :]]
+        seconds_a_row = seconds_a_step * total / self.work[phase].first
+        here, again = seconds_a_step * (total - done), self.work[phase].most - self.work[phase].first
+        return Rows(
+            here + seconds_a_row * sum(rows.first for rows in later),
+            here + seconds_a_row * (again + sum(rows.most for rows in later)),
+        )
 
-    def _tell(self, remaining: float, left: float) -> None:
-        if remaining > left:
-            self.say(
-                f"preparing will take about {duration(remaining)} more, but the time budget has only "
-                f"{duration(max(left, 0.0))} left: one trial is trained all the same; a longer `--time-budget` gives "
-                "more"
+    def _tell(self, remaining: Rows, left: float) -> None:
+        if remaining.most <= min(left, WORTH):
+            return
+        said = f"preparing will take about {duration(remaining.first)} more"
+        if duration(remaining.most) != duration(remaining.first):
+            said += f", and up to {duration(remaining.most)} where fits miss their snapshots and go on"
+        if remaining.most > left:
+            said += (
+                f"; the time budget has only {duration(max(left, 0.0))} left: one trial is trained all the same, and a "
+                "longer `--time-budget` gives more"
             )
-        elif remaining > WORTH:
-            self.say(f"preparing will take about {duration(remaining)} more")
+        self.say(said)

@@ -26,12 +26,12 @@ from weightflow.search.plan import Plan
 from weightflow.search.pool import Crew
 from weightflow.search.resources import Resources
 from weightflow.search.samplers import check_sampler
-from weightflow.search.say import Say
+from weightflow.search.say import Say, saying
 from weightflow.search.space import Space
 from weightflow.search.table import LiveTable
 from weightflow.search.trainable import Task
 from weightflow.search.tuning import run_trials
-from weightflow.stopping import asked_to_stop, noting
+from weightflow.stopping import noting, stop_if_asked
 from weightflow.tracking import Results, RunFacts, SearchRun, TrackingConfig, environment_facts
 from weightflow.trials import Front, Repeated, TrialRecord, TrialState
 
@@ -237,26 +237,24 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
 
 
 def _run(search: Search, book: Book, resources: Resources, console: Console, began: float) -> Outcome:
-    def say(text: str) -> None:
-        console.print(text, style="dim", highlight=False, soft_wrap=True)
-
+    say = saying(console)
     say(f"{search.name}: {search.describe()}; {resources}; {search.folder}")
     for warning in advice(search.parts.fit):
         say(f"warning: {warning}")
     reserved = resources.per_trial
     ending = Ending(book, search.plan, reserved["cpu"], reserved.get("gpu", 0.0))
-    run = SearchRun.open(search.tracking, book.search_id, search.facts)
-    run.replay(book.all())
-    book.watchers.append(run)
+    with noting():  # a run that was made but is not known here would never be closed
+        run = SearchRun.open(search.tracking, book.search_id, search.facts)
     try:
+        stop_if_asked()
+        run.replay(book.all())
+        book.watchers.append(run)
         prepared = _prepare(search, ending, resources, console, say)
-        with noting():
+        with noting():  # while the book is written
             _run_trials(search, book, ending, resources, prepared, console, say)
-        if asked_to_stop():
-            raise KeyboardInterrupt
+        stop_if_asked()
         return _finish(search, book, resources, run, console, say, began)
     except KeyboardInterrupt:
-        say("stopping")  # at once: MLflow and Ray take seconds to be left in order
         run.finish(Results("KILLED"))
         return Outcome(search.folder, next(iter(book.finished()), None), book.all())
     except BaseException:
@@ -300,9 +298,10 @@ def _run_trials(
     with LiveTable(console, book.limit, book.epochs, ending, book.all()) as table:
         book.watchers.append(table)
         run_trials(book, ending, resources, prepared, task, notes, say)
+        stop_if_asked()
         if reason := ending.reason():
             say(f"no further trial, because {reason}")
-        if search.plan.repeats > 1 and not search.plan.several and not asked_to_stop():
+        if search.plan.repeats > 1 and not search.plan.several:
             book.repeat(_best_configurations(book), search.plan.repeats)
             again = notes.with_name(f"{notes.name}-repeats")
             run_trials(book, ending.of_repeats(), resources, prepared, task, again, say)

@@ -73,6 +73,9 @@ def run_trials(
         task: the rest of what they share.
         folder: for Ray's own notes.
         warn: told once of what is wrong without ending the search.
+
+    Raises:
+        KeyboardInterrupt: somebody asked the search to stop.
     """
     reporting = Reporting(book, ending, task.checkpoints, warn)
     tuner = tune.Tuner(
@@ -93,8 +96,10 @@ def run_trials(
             verbose=0,
         ),
     )
-    tuner.fit()
-    book.stop_running()
+    try:
+        tuner.fit()
+    finally:
+        book.stop_running()
 
 
 class Asking(NotPickled, Searcher):

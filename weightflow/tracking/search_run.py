@@ -62,6 +62,7 @@ class SearchRun:
         self._lock = threading.Lock()  # of `_trials`, which both threads use
         self._link = Link(config.shown_uri, facts.name, aloud=live)
         self._closing = threading.Event()
+        self._closed = False
         self._writer = threading.Thread(target=self._write_on, name="weightflow-mlflow", daemon=True)
         if live:
             self._writer.start()
@@ -127,14 +128,16 @@ class SearchRun:
         self._trial(record).change(record)
 
     def finish(self, results: Results) -> dict[str, str]:
-        """Write what is not written yet, attach the results, and close all runs; only the first call counts.
+        """Write what is not written yet, attach the results, and close all runs.
+
+        Only the first call counts that comes to its end: one that Ctrl-C cuts off leaves the closing to the next one.
 
         Returns:
             what a user may look up: `tracking_uri`, `experiment`, `page` of the UI with all runs, `run_id` of the
             search, `best_run_id`, `model`, `model_version` and `model_uri`; on a server `url` and `best_url`; `problem`
             where something is missing, which `sync` can send later.
         """
-        if self._closing.is_set():
+        if self._closed:
             return {}
         self._closing.set()
         if self._writer.is_alive():
@@ -150,6 +153,7 @@ class SearchRun:
                 found.setdefault("problem", self._link.problem)
             if self._link.silent and not self._answers():  # what is silent may be the store of files alone
                 break
+        self._closed = True
         return found
 
     def _trial(self, record: TrialRecord) -> TrialRun:
