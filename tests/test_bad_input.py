@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from click.testing import Result
+from searches import run_here
+from typer.testing import CliRunner
 
-from weightflow.cli import npy_file, run
+from weightflow.cli import app, npy_file, run
 from weightflow.data import Dataset, Protocol, Snapshots, every_nth, parse_times, read, split
 from weightflow.errors import InputError, TrainingError
 from weightflow.types import Kind
@@ -278,6 +281,11 @@ def command(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[s
     )
 
 
+def fit_here(*arguments: str | Path) -> Result:
+    """Fit by the command line in this process, which has imported torch already."""
+    return CliRunner().invoke(app, ["fit", *map(str, arguments)])
+
+
 def test_the_command_line_simulates_into_an_array_that_can_be_read(root: Path, tmp_path: Path):
     out = tmp_path / "deep" / "trajectories.npy"
     times = ("--times", "0:20:0.5")
@@ -308,37 +316,38 @@ def test_the_command_line_says_what_is_wrong_alone_and_exits_with_2(root: Path, 
         (["--config", "CONFIG"], "holds `dynamics.hiden`, which is not known"),
     ],
 )
-def test_a_fit_that_cannot_be_meant_is_refused_before_the_data_is_read(root: Path, tmp_path: Path, options, says):
+def test_a_fit_that_cannot_be_meant_is_refused_before_the_data_is_read(tmp_path: Path, options, says):
     (tmp_path / "mine.yaml").write_text("dynamics.hiden: 8\n")
     options = [tmp_path / "mine.yaml" if option == "CONFIG" else option for option in options]
-    result = command(root, "fit", "--data", "nowhere.npy", "--out", tmp_path / "model", *options)
-    assert result.returncode == 2
-    assert says in " ".join(result.stderr.replace("│", " ").split())
+    result = fit_here("--data", "nowhere.npy", "--out", tmp_path / "model", *options)
+    error = f"error: {result.exception}" if isinstance(result.exception, InputError) else result.stderr
+    assert result.exit_code
+    assert says in " ".join(error.replace("│", " ").split())
     assert not (tmp_path / "model").exists()
 
 
-def test_a_configuration_replaces_values_of_the_preset_and_the_head_replaces_both(root: Path, tmp_path: Path):
+def test_a_configuration_replaces_values_of_the_preset_and_the_head_replaces_both(tmp_path: Path):
     np.save(tmp_path / "counts.npy", GOOD[:, ::10])
     tiny = "anchors.base_steps: 2\nanchors.steps: 2\ntraining.epochs: 2\ntraining.rollout_steps: 1\n"
     (tmp_path / "mine.yaml").write_text(tiny + "dynamics.hidden: 8\nbackbone.head: softmax\n")
     given = ["--data", tmp_path / "counts.npy", "--every", "1", "--out", tmp_path / "model"]
     options = ["--preset", "paper", "--config", tmp_path / "mine.yaml", "--head", "logistic"]
-    result = command(root, "fit", *given, *options)
-    assert result.returncode == 0, result.stderr
+    result = fit_here(*given, *options)
+    assert result.exit_code == 0, result.output
     config = json.loads((tmp_path / "model" / "config.json").read_text())["record"]["config"]
     assert (config["anchors"]["alignment"], config["dynamics"]["dropout"]) == ("chain", 0.1)  # the preset
     assert config["dynamics"]["hidden"] == 8
     assert config["backbone"]["head"] == "logistic"
 
 
-def test_a_head_that_the_space_searches_cannot_be_asked_for(root: Path, tmp_path: Path):
+def test_a_head_that_the_space_searches_cannot_be_asked_for(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     (tmp_path / "space.yaml").write_text("parameters: {backbone.head: {kind: choice, values: [softmax, logistic]}}")
-    result = subprocess.run(
-        [sys.executable, "launch/tune.py", "--head", "softmax", "--space", str(tmp_path / "space.yaml")],
-        cwd=root, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    assert result.returncode == 2
-    assert result.stderr == (
+    tune = [sys.executable, str(root / "launch" / "tune.py")]
+    asked = ["--head", "softmax", "--space", str(tmp_path / "space.yaml")]
+    assert run_here(monkeypatch, tmp_path, [*tune, *asked]) == 2
+    assert capsys.readouterr().err == (
         "error: `backbone.head`=softmax was asked for, but the space searches it (one of softmax, logistic); leave "
         "the option out, or take the key out of the space's `parameters`.\n"
     )

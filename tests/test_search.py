@@ -55,7 +55,9 @@ def test_a_search_survives_a_diverging_trial_and_says_what_it_does(said: str, wo
     assert re.search(r"trial 02 failed after 0/3 epochs.*the loss is .* in epoch 1", said)
     assert said.count("trial 02 failed after 0/3 epochs and is tried again: the loss is") == 1
     assert "anchors of 3 snapshots on 1 worker(s)" in said
-    assert re.search(r"trial \d is best: score \d+\.\d+, by which it was chosen; fitting it again on all 5 snapshots", said)
+    assert re.search(
+        r"trial \d is best: score \d+\.\d+, by which it was chosen; fitting it again on all 5 snapshots", said
+    )
     assert "python -m weightflow forecast --model out/first/best --times 0:12:1" in said
     assert (workplace / "out" / "first" / "tune").is_dir()
     assert "<html" in (workplace / "out" / "first" / "report.html").read_text()

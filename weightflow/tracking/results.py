@@ -31,6 +31,7 @@ SERVED_WITH = (
     "pandas",
     "POT",
     "pydantic",
+    "rich",
     "safetensors",
     "scikit-learn",
     "scipy",
