@@ -70,14 +70,14 @@ def model(prepared: Prepared) -> WeightFlow:
 
 def mean_jsd(model: WeightFlow, times: np.ndarray) -> float:
     truth, drawn = death_process(times, 2000, 9), model.sample(times, 2000, seed=1).numpy()
-    return float(np.mean([paper_jsd(x, y, 30) for x, y in zip(drawn, truth.samples, strict=True)]))
+    return float(np.mean([paper_jsd(x, y, 100) for x, y in zip(drawn, truth.samples, strict=True)]))
 
 
 def test_a_trained_model_finds_the_law_between_the_snapshots(model: WeightFlow, prepared: Prepared) -> None:
     between = np.array([0.5, 1.5, 3.0, 5.0])
     floor = np.mean(
         [
-            paper_jsd(x, y, 30)
+            paper_jsd(x, y, 100)
             for x, y in zip(
                 death_process(between, 2000, 3).samples, death_process(between, 2000, 4).samples, strict=True
             )
@@ -163,25 +163,34 @@ def test_the_wrong_number_of_species_is_refused(model: WeightFlow) -> None:
         model.log_prob(np.zeros((4, 3)), 1.0)
 
 
+@pytest.fixture(scope="module")
+def timeless(snapshots: Snapshots) -> float:
+    """How far a law that does not know the time is from the truth: all snapshots together, at each time."""
+    drawn = np.random.default_rng(1).choice(snapshots.pooled(), 2000)
+    return float(np.mean([paper_jsd(drawn, y, 30) for y in death_process(TIMES, 2000, 9).samples]))
+
+
 @pytest.mark.parametrize(
-    "overrides",
+    ("overrides", "share"),  # measured: 0.02 to 0.03, 0.31 and 0.06
     [
-        {"dynamics": {"kind": "cde", "z_dim": 1, "projection": "autoencoder"}},
-        {"dynamics": {"time": True, "solver": "dopri5"}},
-        {"dynamics": {"solver": "euler", "dropout": 0.1}},
-        {"training": {"objective": "anchor"}},
-        {"training": {"objective": "anchor"}, "dynamics": {"kind": "cde", "z_dim": 2, "solver": "midpoint"}},
+        ({"dynamics": {"kind": "cde", "z_dim": 1, "projection": "autoencoder"}}, 0.1),
+        ({"dynamics": {"time": True, "solver": "dopri5"}}, 0.1),
+        ({"dynamics": {"solver": "euler", "dropout": 0.1}}, 0.1),
+        ({"training": {"objective": "anchor"}}, 0.5),
+        ({"training": {"objective": "anchor"}, "dynamics": {"kind": "cde", "z_dim": 2, "solver": "midpoint"}}, 0.2),
     ],
 )
-def test_every_variant_learns(prepared: Prepared, overrides: dict[str, dict[str, object]]) -> None:
-    short = {"collocation_steps": 40, "rollout_steps": 4, **overrides.get("training", {})}
+def test_every_variant_learns_how_the_law_depends_on_time(
+    prepared: Prepared, timeless: float, overrides: dict[str, dict[str, object]], share: float
+) -> None:
+    short = {"collocation_steps": 80, "rollout_steps": 4, **overrides.get("training", {})}
     trial = Trial(prepared, config(**{**overrides, "training": short}), seed=0)
     losses: dict[str, list[float]] = {}
     for report in trial.epochs():
         losses.setdefault(report.phase, []).append(report.loss)
-    assert losses["collocation"][-1] < 0.7 * losses["collocation"][0]
+    assert losses["collocation"][-1] < 0.4 * losses["collocation"][0]
     assert np.isfinite(losses["rollout"]).all()
-    assert mean_jsd(trial.model(), TIMES) < 0.25
+    assert mean_jsd(trial.model(), TIMES) < share * timeless
 
 
 def test_the_clock_is_a_channel_of_the_control_path(prepared: Prepared) -> None:

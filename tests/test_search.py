@@ -10,7 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
-from searches import Process, command, furnish, run_here, tracked, trials_of, tune_here, write_long_space
+from searches import (
+    ENDED,
+    Process,
+    check_results,
+    check_runs,
+    check_trials,
+    command,
+    furnish,
+    lines,
+    run_here,
+    tracked,
+    trials_of,
+    tune_here,
+    write_long_space,
+)
 
 from weightflow import load
 from weightflow.trials import TrialState
@@ -129,6 +143,7 @@ def test_the_best_are_repeated_to_their_ends_though_the_budget_is_used_up(
     assert len(re.findall(r"Trial \d: \S+, 1 fresh seed\.", done.stdout)) == len(after[4:])
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_where_its_data_could_not_tell_a_wrong_model_from_a_perfect_one(
     workplace: Path, ray_environment: dict[str, str]
 ) -> None:
@@ -147,6 +162,23 @@ def test_a_search_goes_on_where_its_data_could_not_tell_a_wrong_model_from_a_per
         rf"p = {p:.3f}, level 0\.1\), but that says little: with these data, {n:.0f} samples .* power {power:.2f}"
     )
     assert re.search(decision, html.unescape((workplace / "out" / "floor" / "report.html").read_text()))
+
+
+def test_a_search_that_is_killed_goes_on_with_what_it_had(workplace: Path, ray_environment: dict[str, str]) -> None:
+    out = workplace / "out" / "killed"
+    process = Process(workplace, ray_environment, command("--trials", "3", "--name", "killed"))
+    process.until(lambda: any(json.loads(line).get("state") == 1 for line in lines(out)[:-1]))
+    process.kill()
+    kept = {trial.number: trial for trial in trials_of(workplace, "killed") if trial.state in ENDED}
+    assert kept
+    assert not (out / "best").exists()
+    done = tune_here(workplace, ray_environment, "--trials", "3", "--resume", "killed")
+    assert done.returncode == 0, done.stderr
+    trials = trials_of(workplace, "killed")
+    check_trials(trials, 3)
+    assert {number: trials[number] for number in kept} == kept
+    check_runs(trials, tracked(workplace, "killed")[2], "tests", "killed")
+    check_results(out)
 
 
 def test_a_search_whose_every_trial_fails_ends_with_the_reason(

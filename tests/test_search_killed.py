@@ -26,7 +26,7 @@ from searches import (
 from weightflow.search.book import FILE
 from weightflow.trials import TrialState
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
 TRIALS = 7
 GROWTH = 12  # lines of the book in one life: a trial writes at least as many, so that not all end in the first 7 lives
 LIVES = ("folder", "cache", *["book"] * 7, "conclusion")

@@ -78,7 +78,8 @@ def test_ctrl_c_stops_cleanly_and_a_resumed_search_keeps_what_is_finished(
 
 
 @pytest.mark.parametrize(
-    ("sign", "space", "kept"), [("half that of", "long.yaml", 0), ("fitting it again", "space.yaml", 1)]
+    ("sign", "space", "kept"),
+    [("half that of", "long.yaml", 0), pytest.param("fitting it again", "space.yaml", 1, marks=pytest.mark.slow)],
 )
 def test_ctrl_c_outside_of_trials_is_answered_as_cleanly(
     tmp_path: Path, ray_environment: dict[str, str], sign: str, space: str, kept: int
@@ -100,6 +101,7 @@ def test_ctrl_c_outside_of_trials_is_answered_as_cleanly(
     assert tracked(tmp_path, "early")[0].info.status == "KILLED"
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_stops_a_search_as_ctrl_c_does(
     tmp_path: Path, ray_environment: dict[str, str]
 ) -> None:
@@ -133,6 +135,7 @@ def drain(terminal: int) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_a_search_in_a_pipe_that_closes_on_oddly_named_data_with_too_small_a_budget_comes_to_its_end(
     tmp_path: Path, ray_environment: dict[str, str]
 ) -> None:
@@ -154,7 +157,7 @@ def ended_trials(folder: Path) -> dict[int, TrialRecord]:
     return {trial.number: trial for trial in read_book(folder)[1] if trial.state is not TrialState.STOPPED}
 
 
-@pytest.mark.parametrize("what", ["worker", "machine"])
+@pytest.mark.parametrize("what", ["worker", pytest.param("machine", marks=pytest.mark.slow)])
 def test_snapshots_whose_anchor_worker_or_machine_is_lost_are_fitted_again(
     what: str, ray_home: Path, tmp_path: Path
 ) -> None:

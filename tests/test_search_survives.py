@@ -69,6 +69,7 @@ GOES_WRONG = "".join(
 GIB = 2**30
 
 
+@pytest.mark.slow
 def test_trials_that_go_wrong_are_tried_again_and_told_with_their_reasons(
     tmp_path: Path, ray_environment: dict[str, str]
 ) -> None:
@@ -140,6 +141,7 @@ def fill(disk: Path) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_a_search_that_goes_on_once_there_is_room(
     tmp_path: Path, ray_environment: dict[str, str], mount: Callable[[Path, str], Path]
 ) -> None:
@@ -223,6 +225,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
+@pytest.mark.slow
 def test_a_search_outlives_its_mlflow_server_and_goes_on_with_more_trials(
     tmp_path: Path,
     ray_environment: dict[str, str],
@@ -294,6 +297,7 @@ def test_a_search_outlives_its_mlflow_server_and_goes_on_with_more_trials(
 # A machine that leaves the cluster
 
 
+@pytest.mark.slow
 def test_a_trial_whose_node_leaves_goes_on_elsewhere(
     tmp_path: Path, ray_home: Path, ray_environment: dict[str, str]
 ) -> None:

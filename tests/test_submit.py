@@ -367,6 +367,7 @@ class TestCluster:
         with pytest.raises(InputError, match=r"nothing to bring back: .*/none holds none of best"):
             Cluster(address).fetch(root, RemoteSearch("none", "~"), tmp_path / "none")
 
+    @pytest.mark.slow
     @pytest.mark.timeout(450)
     def test_a_search_submitted_from_another_folder_leaves_results_here_and_runs_there(
         self, address: str, ray_environment: dict[str, str], root: Path, tmp_path: Path
