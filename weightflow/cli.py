@@ -14,12 +14,11 @@ import numpy as np
 import typer
 import yaml
 from rich.console import Console
-from rich.progress import Progress
 
 from weightflow.data import advice, parse_times
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.presets import PRESETS
-from weightflow.progress import Shown
+from weightflow.progress import Shown, within
 from weightflow.stopping import STOPPED, end_now, listen
 from weightflow.streams import outlive_readers
 from weightflow.systems import BUILT_IN, MAX_REACTIONS, Simulator, find_system, load_dataset
@@ -85,11 +84,9 @@ def simulate(
     wanted = system.times if times is None else parse_times(times)
     simulator = Simulator(system, molecules_per_unit)
     named = out.suffix.lower() == ".npz"
-    with npy_file(out, ".npy", ".npz") as file, _progress() as bar:
-        task = bar.add_task("trajectories", total=trajectories)
-        samples = simulator.run(
-            trajectories, seed, wanted, lambda done: bar.update(task, completed=done), max_reactions
-        )
+    with npy_file(out, ".npy", ".npz") as file, Shown(Console(stderr=True)) as shown:
+        told = within(shown, "trajectories")
+        samples = simulator.run(trajectories, seed, wanted, lambda done: told(done, trajectories), max_reactions)
         if named:
             np.savez(file, times=wanted, samples=samples, species=np.array(simulator.species))
         else:
@@ -200,11 +197,6 @@ def sync(
 
     found = send(out.expanduser().resolve() / name, TrackingConfig.read(mlflow))
     sys.stdout.write(f"{name} is complete in MLflow at {found['tracking_uri']}, experiment {found['experiment']}\n")
-
-
-def _progress() -> Progress:
-    """Return a bar for people; where the output goes elsewhere, rich would leave an empty line."""
-    return Progress(transient=True, disable=not sys.stdout.isatty())
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:

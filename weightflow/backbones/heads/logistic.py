@@ -86,7 +86,7 @@ class Logistic(Mixture):
             u,
         )
         root = u.new_tensor(self.locations) + u.new_tensor(self.scales) * y
-        return (root.clamp(min=0).square() - 0.5).ceil().clamp(min=0)
+        return (root.clamp(min=0).square() - 0.5).ceil().clamp(min=0) + 0.0  # no negative zero
 
     def _components(self, params: Float[Tensor, "*shape species row"]) -> Components:
         narrowest_bin = 0.5 / (params.new_tensor(self.scales) * math.sqrt(self.states))
