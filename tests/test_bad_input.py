@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from click.testing import Result
 from searches import run_here
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from weightflow.cli import app, npy_file, run
 from weightflow.data import Dataset, Protocol, Snapshots, every_nth, parse_times, read, split
