@@ -303,7 +303,7 @@ def test_a_model_does_not_depend_on_units_and_offsets(start: float, span: float,
     )
     fitted = weightflow.fit(data, short)
     fitted.save(tmp_path)
-    model, at = load(tmp_path), 0.6
+    model, at = load(tmp_path), 0.9  # where a law that does not know the time is 0.4 and 800 off
     time = start + span * at
     drawn = model.sample(time, 2000)[0]
     assert torch.equal(drawn, fitted.sample(time, 2000)[0])
@@ -354,7 +354,7 @@ def test_anchors_describe_their_snapshots(snapshots: Snapshots, alignment: Align
     for k in range(1, len(TIMES)):
         mass = [np.array([_binomial(12, c, p) for c in range(13)]) for p in survival[k]]
         entropy = -sum(float((m * np.log(m)).sum()) for m in mass)
-        assert fitted[k] < entropy + 0.2
+        assert entropy - 0.1 < fitted[k] < entropy + 0.2  # all snapshots together would cost 0.8 to 1.1
 
 
 def test_anchors_that_are_shared_out_are_the_anchors_that_one_worker_fits(snapshots: Snapshots) -> None:
