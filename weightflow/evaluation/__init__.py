@@ -10,7 +10,7 @@ from weightflow.evaluation.baselines import (
     baselines,
 )
 from weightflow.evaluation.density import Density
-from weightflow.evaluation.fidelity import POINTS, Fidelity, fidelity, held_against, in_words
+from weightflow.evaluation.fidelity import POINTS, REPEATS, Fidelity, fidelity, held_against, in_words
 from weightflow.evaluation.floor import Floor, check_scorable
 from weightflow.evaluation.held_out import HeldOut, held_out_score
 from weightflow.evaluation.indistinct import FLOOR_LEVEL, FLOOR_POWER, SHIFT, floor_p_value, floor_power
@@ -23,6 +23,7 @@ __all__ = [
     "FLOOR_LEVEL",
     "FLOOR_POWER",
     "POINTS",
+    "REPEATS",
     "SHIFT",
     "BridgeSamples",
     "ChosenBridge",

@@ -28,7 +28,7 @@ from weightflow.rng import derive_seed, generator
 POINTS = 300
 FEWEST = 20
 RESOLUTION = 0.02
-HALVINGS = 8
+REPEATS, HALVINGS = 4, 3
 MISSED, FAR = 1.5, 10.0
 MOST_TIMES = 25  # of more snapshots so many are looked at, evenly spread, the first and the last among them
 
@@ -86,7 +86,7 @@ def fidelity(model: Sampler, snapshots: Snapshots, seed: int) -> Fidelity:
         WeightFlowError: the model returned samples of another shape, or not finite.
     """
     some = snapshots.subset(_evenly(len(snapshots), MOST_TIMES))
-    n = min(POINTS, max(map(len, some.samples)))
+    n = REPEATS * min(POINTS, max(map(len, some.samples)))
     drawn = draw("model", model, some.times, n, some.dim, derive_seed(seed, "fidelity", "model"), independent=True)
     return held_against(drawn, some, deviation(snapshots.pooled()), seed)
 
@@ -94,7 +94,10 @@ def fidelity(model: Sampler, snapshots: Snapshots, seed: int) -> Fidelity:
 def held_against(
     draws: Float[np.ndarray, "time n dim"], snapshots: Snapshots, unit: Float[np.ndarray, "dim"], seed: int
 ) -> Fidelity:
-    """Hold independent draws, one cloud for each snapshot, against these; `unit` is a deviation of each species."""
+    """Hold independent draws, `REPEATS` clouds for each snapshot, against these; `unit` is a deviation of each species.
+
+    A model's draws and the part of the data that they meet are others each time: one pair alone may differ by chance.
+    """
     clouds = zip(draws, snapshots.samples, snapshots.times, strict=True)
     looked = [(x / unit, y / unit, float(time)) for x, y, time in clouds if len(y) >= FEWEST]
     ratios = [_ratio(x, y, generator(seed, "fidelity", time.hex())) for x, y, time in looked]
@@ -102,11 +105,19 @@ def held_against(
 
 
 def _ratio(draws: Float[np.ndarray, "n dim"], cloud: Float[np.ndarray, "m dim"], rng: np.random.Generator) -> float:
-    data = rng.permutation(cloud)[: min(POINTS, len(draws))]
-    apart = sliced_w2(draws[: len(data)], data) ** 2
-    half = len(data) // 2
-    halves = [sliced_w2(*np.split(rng.permutation(data)[: 2 * half], 2)) ** 2 for _ in range(HALVINGS)]
-    return float(np.sqrt((apart + RESOLUTION**2) / (np.mean(halves) / 2 + RESOLUTION**2)))
+    n = min(len(draws) // REPEATS, len(cloud))
+    apart: list[float] = []
+    halves: list[float] = []
+    for part in np.array_split(draws, REPEATS):
+        data = rng.permutation(cloud)[:n]
+        apart.append(sliced_w2(part[:n], data) ** 2)
+        halves += [sliced_w2(*_halved(rng.permutation(data))) ** 2 for _ in range(HALVINGS)]
+    return float(np.sqrt((np.mean(apart) + RESOLUTION**2) / (np.mean(halves) / 2 + RESOLUTION**2)))
+
+
+def _halved(cloud: Float[np.ndarray, "n dim"]) -> tuple[np.ndarray, np.ndarray]:
+    half = len(cloud) // 2
+    return cloud[:half], cloud[half : 2 * half]
 
 
 def _evenly(n: int, most: int) -> Sequence[int]:

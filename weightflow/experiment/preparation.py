@@ -15,7 +15,7 @@ from weightflow.bridge import Bridge, Smoothed, build_bridge
 from weightflow.data import Snapshots
 from weightflow.data.spread import deviation
 from weightflow.dynamics import Direct, Rollout, Table
-from weightflow.evaluation import POINTS, fidelity, held_against
+from weightflow.evaluation import POINTS, REPEATS, fidelity, held_against
 from weightflow.experiment.config import ExperimentConfig
 from weightflow.files import Arrays
 from weightflow.model import WeightFlow
@@ -78,6 +78,7 @@ class Prepared:
         return WeightFlow(self.backbone, path, clock, snapshots.species, snapshots.kinds, {**record, **bridge})
 
 
+GAIN = 0.8  # share of a teacher's ratio that a round must come below for another one to follow
 # The pieces of a preparation, and the groups of the configuration that each depends on, beside data and seed.
 PIECES = {
     "base": ("backbone", "anchors"),
@@ -137,7 +138,8 @@ class Preparation:
     ) -> Arrays:
         """Fit the direct path, in rounds until its draws cannot be told from the snapshots; the best one is kept.
 
-        Each round goes on from the one before, with a tenth of its price on length and twice its steps.
+        Each round goes on from the one before, with a tenth of its price on length and twice its steps. One that gained
+        little is the last: what it misses is not for want of steps.
         """
         samples = Smoothed.of(Bridge.of_arrays(bridge, self.snapshots, self.config.bridge), self.snapshots)
         options, told = self.config.teacher, within(progress, "teacher")
@@ -145,8 +147,10 @@ class Preparation:
         while last.missed and last.rounds < options.rounds:
             told = within(progress, f"teacher, round {last.rounds + 1}")
             again = fit_teacher(self.backbone, samples, last, options.of_round(last.rounds), self.seed, device, told)
-            last = self._held(again, last.rounds + 1)
+            before, last = last, self._held(again, last.rounds + 1)
             kept = min(kept, last, key=lambda teacher: teacher.ratio)
+            if last.ratio > GAIN * before.ratio:
+                break
         return kept.arrays()
 
     def assemble(self, anchors: Arrays | None, bridge: Arrays, teacher: Arrays | None) -> Prepared:
@@ -168,7 +172,7 @@ class Preparation:
 
     def _misses(self, tokens: Float[np.ndarray, "token width"], snapshot: Snapshots) -> bool:
         """Whether draws of one anchor can be told from its snapshot."""
-        n = min(POINTS, len(snapshot.samples[0]))
+        n = REPEATS * min(POINTS, len(snapshot.samples[0]))
         numbers = uniforms(n, snapshot.dim, self.seed, "anchor draws", float(snapshot.times[0]).hex())
         with torch.no_grad():
             draws = self.backbone.sample(torch.as_tensor(tokens)[None], numbers[None]).numpy()
