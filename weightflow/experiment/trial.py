@@ -1,5 +1,6 @@
 """A trial: the training of one phi, and what follows where it falls behind its teacher."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -8,15 +9,18 @@ import numpy as np
 import torch
 
 from weightflow.data import Snapshots
+from weightflow.errors import WeightFlowError
 from weightflow.evaluation import fidelity
 from weightflow.experiment.attempt import Attempt
 from weightflow.experiment.config import ExperimentConfig
 from weightflow.experiment.preparation import Prepared, direct_model, prepare
+from weightflow.metrics.subsample import subsample
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress, unseen
 from weightflow.training import Checkpoint, EpochReport
 
 LAG = 0.05  # nats per sample by which a solution may be worse than its teacher at a snapshot that it misses
+LAG_SAMPLES = 2000  # of a snapshot, by which that is measured
 ROUND = "round"
 
 
@@ -43,7 +47,7 @@ class Trial:
         self.device = device
         self.record = {"config": config.model_dump(mode="json"), "seed": seed, **(record or {})}
         self.progress = progress
-        self.round = 0
+        self.round = self.tried = 0
         self.attempt = self._attempt(0)
 
     def epochs(self) -> Iterator[EpochReport]:
@@ -70,7 +74,7 @@ class Trial:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from where a trial of the same preparation, configuration and seed stood."""
-        self.round = checkpoint.facts.get(ROUND, 0)
+        self.round = self.tried = checkpoint.facts.get(ROUND, 0)
         self.attempt = self._attempt(self.round)
         if self.attempt.training is not None:
             self.attempt.training.restore(checkpoint)
@@ -83,7 +87,7 @@ class Trial:
         """Return the model after the last epoch; its record says how it stands to the fitted snapshots."""
         found = fidelity(self.model(), self.prepared.snapshots, self.seed)
         teacher = self.prepared.teacher
-        rounds = {"teacher": 0 if teacher is None else teacher.rounds, "fit": self.round + 1}
+        rounds = {"teacher": 0 if teacher is None else teacher.rounds, "fit": self.tried + 1}
         facts = {"missed": list(found.missed), "ratio": found.ratio, "rounds": rounds}
         self.record = {**self.record, "fidelity": facts}
         return self.model()
@@ -98,7 +102,8 @@ class Trial:
             if lag <= LAG:
                 break
             before = self.round, self.attempt
-            self.round, self.attempt = number, self._attempt(number)
+            self.round = self.tried = number
+            self.attempt = self._attempt(number)
             for again in self.attempt.training or ():
                 report = replace(again, epoch=report.epoch, seconds=report.seconds + again.seconds)
                 self.progress(f"fit, round {number + 1}", again.epoch, self.config.training.epochs)
@@ -109,15 +114,22 @@ class Trial:
         return report
 
     def _lag(self) -> float:
-        """Return by how many nats per sample the teacher is better at the missed snapshot where it is so the most."""
+        """Return by how many nats per sample the teacher is better at the missed snapshot where it is so the most.
+
+        Infinity where draws are no numbers any more: worse cannot be.
+        """
         snapshots = self.prepared.snapshots
         model = self.model()
-        missed = fidelity(model, snapshots, self.seed).missed
+        try:
+            missed = fidelity(model, snapshots, self.seed).missed
+        except WeightFlowError:
+            return math.inf
         if not missed or self.prepared.teacher is None:
             return 0.0
         part = snapshots.subset(np.flatnonzero(np.isin(snapshots.times, missed)).tolist())
         teacher = direct_model(self.prepared)
-        pairs = zip(part.times, part.samples, strict=True)
+        clouds = (x[subsample(len(x), LAG_SAMPLES)] for x in part.samples)
+        pairs = zip(part.times, clouds, strict=True)
         return max(float((teacher.log_prob(x, t) - model.log_prob(x, t)).mean()) for t, x in pairs)
 
 
