@@ -15,7 +15,7 @@ from weightflow.search.front import pareto_front
 from weightflow.trials import Criterion, TrialState
 from weightflow.types import Kind
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(450)]
 SPACE = """
 parameters:
   backbone.kind: {kind: choice, values: [gru, transformer]}

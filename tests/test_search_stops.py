@@ -160,7 +160,8 @@ def ended_trials(folder: Path) -> dict[int, TrialRecord]:
     return {trial.number: trial for trial in read_book(folder)[1] if trial.state is not TrialState.STOPPED}
 
 
-@pytest.mark.parametrize("what", ["worker", pytest.param("machine", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["worker", "machine"])
 def test_snapshots_whose_anchor_worker_or_machine_is_lost_are_fitted_again(
     what: str, ray_home: Path, tmp_path: Path
 ) -> None:

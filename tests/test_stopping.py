@@ -104,6 +104,8 @@ def test_what_the_process_was_told_to_ignore_stays_ignored(monkeypatch: pytest.M
 def test_where_requests_are_noted_the_first_one_is_heard_and_the_second_one_ends_what_is_done(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    # a test before this one may have run a command in this process, which answers signals in its own way
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with noting():
         signal.raise_signal(signal.SIGINT)
         assert capfd.readouterr().err == "stopping\n"
