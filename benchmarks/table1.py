@@ -17,7 +17,7 @@ import common
 import torch
 import typer
 
-from weightflow.cli import run
+from weightflow.cli.running import run
 from weightflow.data import Protocol, Snapshots, read, split
 from weightflow.errors import InputError
 from weightflow.evaluation import Scores, baselines, evaluate

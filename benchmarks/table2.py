@@ -13,7 +13,7 @@ import torch
 import typer
 from table1 import chosen_variants, configuration, fit_variants
 
-from weightflow.cli import run
+from weightflow.cli.running import run
 from weightflow.data import Dataset, Snapshots, leave_one_out, read
 from weightflow.errors import InputError
 from weightflow.evaluation import Scores, baselines, evaluate

@@ -18,7 +18,8 @@ if __name__ == "__main__":
 import typer
 from rich.console import Console
 
-from weightflow.cli import HEAD, Every, HeadOfCounts, Step, ValueKind, run
+from weightflow.cli.options import HEAD, Every, HeadOfCounts, Step, ValueKind
+from weightflow.cli.running import run
 from weightflow.data import Protocol
 from weightflow.errors import InputError
 from weightflow.systems import load_dataset

@@ -12,7 +12,9 @@ import typer
 from searches import run_here
 from typer.testing import CliRunner, Result
 
-from weightflow.cli import app, npy_file, run
+from weightflow.cli import app
+from weightflow.cli.output import npy_file
+from weightflow.cli.running import run
 from weightflow.data import Dataset, Protocol, Snapshots, every_nth, parse_times, read, split
 from weightflow.errors import InputError, TrainingError
 from weightflow.types import Kind

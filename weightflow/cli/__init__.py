@@ -1,0 +1,23 @@
+"""The command line: arguments in, one call out; each command is a function in a file of its own.
+
+A command imports what it alone needs where it runs: importing torch takes longer than many a simulation, and --help
+needs nothing.
+"""
+
+import typer
+
+from weightflow.cli.fit import fit
+from weightflow.cli.forecast import forecast
+from weightflow.cli.simulate import simulate
+from weightflow.cli.sync import sync
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+@app.callback()
+def main() -> None:
+    """Predict the distribution of a stochastic system between and beyond the times at which it was observed."""
+
+
+for command in (simulate, fit, forecast, sync):
+    app.command()(command)

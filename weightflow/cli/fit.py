@@ -1,0 +1,82 @@
+"""`weightflow fit`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from weightflow.cli.options import HEAD, Device, Every, HeadOfCounts, Step, ValueKind
+from weightflow.data import advice
+from weightflow.errors import InputError
+from weightflow.presets import PRESETS
+from weightflow.progress import Shown
+from weightflow.systems import load_dataset
+
+
+def fit(
+    data: Annotated[str, typer.Option(help="A built-in system, or a .npy, .npz or .csv file.")],
+    out: Annotated[Path, typer.Option(help="Model directory to write.")],
+    config: Annotated[
+        Path | None, typer.Option(help="YAML of configuration values, such as dynamics.hidden: 64.")
+    ] = None,
+    start: Annotated[
+        str, typer.Option("--preset", metavar="NAME", help=f"What --config starts from: {' or '.join(PRESETS)}.")
+    ] = "default",
+    head: HeadOfCounts = None,
+    seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
+    step: Step = None,
+    every: Every = None,
+    kind: ValueKind = None,
+    device: Device = "cpu",
+) -> None:
+    """Fit one model to all seen snapshots, without a search and without Ray.
+
+    A key in --config replaces that of --preset, and --head replaces both.
+
+    \b
+    python -m weightflow fit --data epidemic --out model
+    python -m weightflow fit --data counts.csv --every 1 --config mine.yaml --out model
+    python -m weightflow fit --data epidemic --preset paper --out published
+    """  # noqa: D301 (click reads the control character that the escape stands for)
+    from weightflow.device import find_device
+    from weightflow.evaluation import in_words
+    from weightflow.experiment import fit_model, nest, preset
+
+    asked = {} if head is None else {HEAD: head.value}
+    options = preset(start, **nest({**_read_config(config), **asked}))
+    place = find_device(device)
+    dataset = load_dataset(data, seed, step, every, kind)
+    snapshots = dataset.snapshots.subset(dataset.seen)
+    for warning in advice(snapshots):
+        sys.stderr.write(f"warning: {warning}\n")
+    with Shown(Console(stderr=True)) as shown:
+        model = fit_model(snapshots, options, seed, place, progress=shown)
+    model.save(out)
+    sys.stdout.write(
+        f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "
+        f"{snapshots.times[-1]:g}; {in_words(model.record['fidelity'])}\n"
+        f"Use it with: python -m weightflow forecast --model {out}\n"
+    )
+
+
+def _read_config(path: Path | None) -> dict[str, Any]:
+    """Read dotted keys from YAML; an unknown key is refused later, by the options themselves."""
+    from weightflow.experiment import flat_keys
+
+    if path is None:
+        return {}
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"`--config {path}` cannot be read as YAML ({' '.join(str(error).split())}); mend it."
+        ) from None
+    if not isinstance(values, dict):
+        raise InputError(f"`--config {path}` must hold keys such as `dynamics.hidden: 64`, not {values!r}.")
+    for key in values:
+        if key not in flat_keys():
+            raise InputError(f"`--config {path}` holds `{key}`, which is not known; known: {', '.join(flat_keys())}.")
+    return values

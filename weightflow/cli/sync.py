@@ -1,0 +1,24 @@
+"""`weightflow sync`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sync(
+    name: Annotated[str, typer.Argument(help="Of the search, as in runs/NAME.")],
+    out: Annotated[Path, typer.Option(help="Folder of the searches.")] = Path("runs"),
+    mlflow: Annotated[Path, typer.Option(help="Where runs are tracked.")] = Path("mlflow.yml"),
+) -> None:
+    """Send to MLflow what it missed of a search, because it could not be reached; twice does no harm.
+
+    \b
+    python -m weightflow sync my-search
+    """  # noqa: D301 (click reads the control character that the escape stands for)
+    from weightflow.search.sync import sync as send
+    from weightflow.tracking import TrackingConfig
+
+    found = send(out.expanduser().resolve() / name, TrackingConfig.read(mlflow))
+    sys.stdout.write(f"{name} is complete in MLflow at {found['tracking_uri']}, experiment {found['experiment']}\n")
