@@ -41,6 +41,7 @@ class WeightFlow:
         species: names of the dimensions.
         kinds: kinds of the dimensions.
         record: how the model was made (configuration, seed, versions, data), as plain values.
+        unit: of the times, as in `Snapshots`.
     """
 
     backbone: Backbone
@@ -49,6 +50,7 @@ class WeightFlow:
     species: tuple[str, ...]
     kinds: tuple[Kind, ...]
     record: dict[str, Any] = field(default_factory=dict)
+    unit: str = ""
 
     @property
     def span(self) -> tuple[float, float]:
@@ -175,6 +177,7 @@ class WeightFlow:
             "path": type(self.path).__name__.lower(),
             "dynamics": self.path.options.model_dump(mode="json") if isinstance(self.path, Rollout) else None,
             "record": self.record,
+            "unit": self.unit,
         }
         save_file(tensors, target / "model.safetensors.tmp")
         (target / "config.json.tmp").write_text(json.dumps(config, indent=2) + "\n")
@@ -201,7 +204,7 @@ class WeightFlow:
         state = {name.removeprefix("path."): tensor for name, tensor in tensors.items()}
         path = _build_path(backbone, config, state)
         kinds = tuple(Kind(kind) for kind in config["kinds"])
-        return cls(backbone, path, clock, tuple(config["species"]), kinds, config["record"])
+        return cls(backbone, path, clock, tuple(config["species"]), kinds, config["record"], config.get("unit", ""))
 
     def _clock(self, times: Numbers) -> Float[Tensor, "time"]:
         wanted = np.atleast_1d(np.asarray(times, dtype=np.float64))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -23,6 +23,7 @@ class Snapshots:
         species: one name per dimension.
         kinds: one kind per dimension, or one for all, as `Kind` or by name; counts are whole and not negative. By
             default a species of whole numbers, none negative, is of counts.
+        unit: of the times, as people write it (day, h); empty where none is known.
 
     Raises:
         InputError: on wrong shapes, non-finite values, times that do not increase, empty clouds, unknown kinds,
@@ -33,6 +34,7 @@ class Snapshots:
     samples: tuple[Float[np.ndarray, "_ dim"], ...]
     species: tuple[str, ...] = field(default=())
     kinds: tuple[Kind, ...] = field(default=())
+    unit: str = ""
 
     def __post_init__(self) -> None:
         times = np.asarray(self.times, dtype=np.float64)
@@ -58,7 +60,7 @@ class Snapshots:
     def subset(self, indices: Sequence[int]) -> "Snapshots":
         """Keep the snapshots at `indices`, in increasing order of time."""
         keep = sorted(int(i) for i in indices)
-        return Snapshots(self.times[keep], tuple(self.samples[i] for i in keep), self.species, self.kinds)
+        return replace(self, times=self.times[keep], samples=tuple(self.samples[i] for i in keep))
 
     def pooled(self) -> Float[np.ndarray, "all dim"]:
         """Return all samples of all times as one cloud."""

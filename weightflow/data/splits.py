@@ -1,7 +1,7 @@
 """What is fitted, what is held out while searching, and what is scored once at the end."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -187,5 +187,4 @@ def _ensembles(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Snapsho
 
 
 def _rows(snapshots: Snapshots, rows: Sequence[int] | np.ndarray) -> Snapshots:
-    clouds = tuple(cloud[rows] for cloud in snapshots.samples)
-    return Snapshots(snapshots.times, clouds, snapshots.species, snapshots.kinds)
+    return replace(snapshots, samples=tuple(cloud[rows] for cloud in snapshots.samples))

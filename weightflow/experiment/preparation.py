@@ -75,7 +75,8 @@ class Prepared:
         """Return the model whose weights follow a path."""
         bridge = {"bridge": self.bridge.options.model_dump(mode="json")}
         snapshots = self.snapshots
-        return WeightFlow(self.backbone, path, clock, snapshots.species, snapshots.kinds, {**record, **bridge})
+        record = {**record, **bridge}
+        return WeightFlow(self.backbone, path, clock, snapshots.species, snapshots.kinds, record, snapshots.unit)
 
 
 GAIN = 0.8  # share of a teacher's ratio that a round must come below for another one to follow
