@@ -10,6 +10,7 @@ from weightflow.cli.fit import fit
 from weightflow.cli.forecast import forecast
 from weightflow.cli.simulate import simulate
 from weightflow.cli.sync import sync
+from weightflow.cli.tune import tune
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -19,5 +20,5 @@ def main() -> None:
     """Predict the distribution of a stochastic system between and beyond the times at which it was observed."""
 
 
-for command in (simulate, fit, forecast, sync):
+for command in (simulate, fit, tune, forecast, sync):
     app.command()(command)

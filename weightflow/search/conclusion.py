@@ -17,6 +17,7 @@ from weightflow.files import write_text
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress
 from weightflow.report import Report, write_report
+from weightflow.search.bundle import CONCLUSION, MODEL, REPORT, SCORES
 from weightflow.search.pool import Crew
 from weightflow.search.say import Say
 from weightflow.tracking import environment_facts
@@ -24,7 +25,6 @@ from weightflow.training import Objective
 from weightflow.trials import Front, Repeated, TrialRecord
 
 DRAWS = 1000
-MODEL, SCORES, REPORT, CONCLUSION = "best", "scores.json", "report.html", "conclusion.json"
 
 
 @dataclass(frozen=True, eq=False)
