@@ -6,6 +6,7 @@ from weightflow.data.grid import parse_times
 from weightflow.data.readers import read
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.splits import Fold, Protocol, Split, leave_one_out, split
+from weightflow.data.words import listed
 
 __all__ = [
     "Dataset",
@@ -16,6 +17,7 @@ __all__ = [
     "advice",
     "every_nth",
     "leave_one_out",
+    "listed",
     "parse_times",
     "read",
     "split",

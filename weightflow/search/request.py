@@ -41,7 +41,7 @@ def tune(
     cpu_hours: float | None = None,
     gpu_hours: float | None = None,
     drain: bool = False,
-    protocol: Protocol | str = Protocol.INTERPOLATION,
+    protocol: Protocol | str = Protocol.AUTO,
     name: str | None = None,
     resume: str | None = None,
     sampler: SamplerName | str = SamplerName.TPE,
