@@ -18,9 +18,10 @@ if __name__ == "__main__":
 import typer
 from rich.console import Console
 
-from weightflow.cli.options import HEAD, Every, HeadOfCounts, Step, ValueKind
+from weightflow.cli.options import HEAD, HeadOfCounts
+from weightflow.cli.reading import reads_data
 from weightflow.cli.running import run
-from weightflow.data import Protocol
+from weightflow.data import Protocol, ReadOptions
 from weightflow.errors import InputError
 from weightflow.systems import load_dataset
 from weightflow.trials import Criterion, SamplerName, SchedulerName
@@ -32,8 +33,9 @@ LONGEST_NAME = 60
 
 
 @app.command()
+@reads_data
 def tune(
-    data: Annotated[str, typer.Option(help="A built-in system (epidemic), or a .npy, .npz or .csv file.")] = "epidemic",
+    data: Annotated[str, typer.Option(help="A built-in system (epidemic), or a file.")] = "epidemic",
     space: Annotated[Path, typer.Option(help="Search space, a YAML file.")] = ROOT / "search_spaces" / "default.yaml",
     gpus: Annotated[int | None, typer.Option(help="GPUs to use; all that there are by default.")] = None,
     cpus: Annotated[int | None, typer.Option(help="CPUs to use; all that this process may use by default.")] = None,
@@ -78,10 +80,9 @@ def tune(
     ] = None,
     out: Annotated[Path, typer.Option(help="Results go to OUT/NAME.")] = Path("runs"),
     mlflow: Annotated[Path, typer.Option(help="Where runs are tracked.")] = ROOT / "mlflow.yml",
-    step: Step = None,
-    every: Every = None,
-    kind: ValueKind = None,
     head: HeadOfCounts = None,
+    *,
+    reading: ReadOptions,
 ) -> None:
     """Search for the best model of your snapshots, fit it, score it beside baselines, and report.
 
@@ -113,8 +114,11 @@ def tune(
     tracking = TrackingConfig.read(mlflow)
     folder = out.expanduser().resolve()
     searched = Space.read(space, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat)))
+    dataset = load_dataset(data, seed, reading)
+    for sentence in dataset.reading:
+        say(f"{dataset.name}: {sentence}")
     search = Search(
-        dataset=load_dataset(data, seed, step, every, kind),
+        dataset=dataset,
         protocol=protocol,
         space=searched if head is None else searched.fixing(HEAD, head.value),
         tracking=tracking,

@@ -35,7 +35,7 @@ def labelled(n: int, n_times: int, offset: int = 0, name: str = "x") -> Snapshot
     return Snapshots(0.5 * np.arange(n_times), clouds, (f"{name}1", f"{name}2"), (Kind.COUNTS,) * 2)
 
 
-def dataset(n_times: int, every: int | None = None, paired: bool = True, **others: Snapshots) -> Dataset:
+def dataset(n_times: int, every: int | None = None, paired: bool = True, **others: Any) -> Dataset:
     return Dataset("data", labelled(20, n_times), every_nth(n_times, every), paired, **others)
 
 
