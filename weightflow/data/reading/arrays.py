@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from weightflow.data.reading.clouds import Clouds, grouped
-from weightflow.data.reading.columns import Rows
+from weightflow.data.reading.columns import Rows, times_of
 from weightflow.data.reading.missing import settle
 from weightflow.data.reading.options import Missing, ReadOptions, listed
-from weightflow.data.reading.times import Times, is_time_name, read_times
+from weightflow.data.reading.times import Times, is_time_name
 from weightflow.data.snapshots import exact
 from weightflow.errors import InputError
 
@@ -92,7 +92,7 @@ def _times(path: Path, array: np.ndarray, name: str) -> Times:
         raise InputError(f"`{path}` has a time that is no finite number in row {row} of `{name}`; fix it.")
     if array.dtype.kind not in "iufUM":
         raise InputError(f"`{path}` holds times of type {array.dtype}; all must be real numbers, text or dates.")
-    read = read_times(pd.Series(array), name)
+    read = times_of(path, pd.Series(array), name)
     return Times(read.values, read.unit, (*read.said, f"the times are `{name}`"))
 
 
@@ -135,7 +135,7 @@ def _trajectories(
         said.append(f"{int(gaps.sum()):,} missing values are read as zero")
         values = np.where(gaps, 0.0, values)
     elif gaps.any() and options.missing is Missing.DROP:
-        keep = ~gaps.reshape(len(gaps), -1).any(axis=1)
+        keep = np.array([not some.any() for some in gaps])
         _check_some(path, keep)
         said.append(f"{int((~keep).sum()):,} of {len(keep):,} trajectories left out, since values are missing")
         values = values[keep]

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from weightflow.data.reading.clouds import MANY, Clouds, grouped
-from weightflow.data.reading.columns import Rows, check_names, chosen_rows, confounded, time_column
+from weightflow.data.reading.columns import Rows, check_names, chosen_rows, confounded, time_column, times_of
 from weightflow.data.reading.missing import settle
 from weightflow.data.reading.options import Missing, ReadOptions, listed
-from weightflow.data.reading.times import read_times
 from weightflow.errors import InputError
 
 CHUNK = 20_000_000  # numbers of a dense matrix that are in memory at once
@@ -86,20 +85,19 @@ def clouds_of(cells: Cells, options: ReadOptions) -> Clouds:
         InputError: nothing says which genes or components are meant, a name does not exist, or the time is in doubt.
     """
     said: list[str] = []
+    path = Path(cells.name.strip("`"))
     obs = cells.obs.rename(columns=str)
     obs = obs.set_axis(np.arange(len(obs)))  # cells are counted as they stand; their names tell nothing
-    named = ReadOptions(time=options.time, unit=options.unit, where=options.where, drop=options.drop)
-    check_names(Path(f"obs of {cells.name.strip('`')}"), obs, named)
+    of_obs = replace(options, species=(), drop=tuple(name for name in options.drop if name in obs.columns))
     if obs.empty:
         raise InputError(
             f"{cells.name} has {len(obs)} cells and {len(obs.columns)} columns in `obs`; add the times there."
         )
-    obs = chosen_rows(Path(cells.name.strip("`")), obs, options, said)
-    time = time_column(
-        Path(cells.name.strip("`")), obs, ReadOptions(time=options.time, unit=options.unit, drop=options.drop), said
-    )
+    check_names(Path(f"obs of {path}"), obs, of_obs)
+    obs = chosen_rows(path, obs, options, said)
+    time = time_column(path, obs, of_obs, said)
     said += confounded(obs, time, [c for c in obs.columns if c not in {time, options.unit}])
-    times = read_times(obs[time], time)
+    times = times_of(path, obs[time], time)
     bad = ~np.isfinite(times.values)
     if bad.any() and options.missing is not Missing.DROP:
         raise InputError(

@@ -17,10 +17,10 @@ from weightflow.errors import InputError
 
 FEW_VALUES = 12  # a condition has no more values
 NUMBERED = 10  # rows from which 0, 1, 2, .. is no chance
-IDENTIFIERS = frozenset(
-    ["id", "ids", "index", "idx", "row", "name", "barcode", "barcodes", "cell", "cellid", "cell_id", "cell_name"]
-    + ["sample_id", "sampleid", "sample_name", "rownames", "unnamed_0"]
-)
+IDENTIFIERS = {
+    *("id", "ids", "index", "idx", "row", "name", "barcode", "barcodes", "cell", "cellid", "cell_id", "cell_name"),
+    *("sample_id", "sampleid", "sample_name", "rownames", "unnamed_0"),
+}
 CONDITIONS = re.compile(
     r"(^|_)(rep|repl|replica|replicate|batch|plate|donor|patient|subject|mouse|animal|cage|well|site|plot|group|treat|"
     r"treatment|condition|cond|dose|arm|cohort|genotype|strain|clone|run|lane|experiment|exp|cluster|label|salt|temp|"
@@ -34,14 +34,14 @@ class Rows:
 
     Attributes:
         times: of the rows.
-        values: shape (row, species), none missing.
+        values: a matrix (row, species), none missing; dense, or sparse where it is to be reduced.
         species: one name for each column.
         units: the unit of each row, as text; None where nothing says.
         said: what was understood, in sentences.
     """
 
     times: Times
-    values: Float[np.ndarray, "row species"]
+    values: Any
     species: tuple[str, ...]
     units: np.ndarray | None
     said: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ def rows_of(path: Path, frame: Any, options: ReadOptions) -> Rows:
     species = _species(path, frame, time, options, said)
     said += confounded(frame, time, [c for c in frame.columns if c not in {time, *species, options.unit, ""}])
     numbers = _numbers(path, frame, species)
-    times = read_times(frame[time], time)
+    times = times_of(path, frame[time], time)
     units = None if options.unit is None else _units(frame[options.unit])
     labels = ~np.isfinite(times.values) if units is None else ~np.isfinite(times.values) | (units == "")
     if labels.any() and options.missing is not Missing.DROP:
@@ -85,6 +85,14 @@ def rows_of(path: Path, frame: Any, options: ReadOptions) -> Rows:
     if not keep.any():
         raise InputError(f"no row of `{path}` is left; every one has a missing value: choose `--species` or `--drop`.")
     return Rows(times, numbers, species, None if units is None else units[keep], tuple(said))
+
+
+def times_of(path: Path, column: Any, name: str) -> Times:
+    """Understand a column of times, and name the file where it cannot be."""
+    try:
+        return read_times(column, name)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def check_names(path: Path, frame: Any, options: ReadOptions) -> None:
@@ -169,6 +177,8 @@ def confounded(frame: Any, time: str, columns: Sequence[str]) -> list[str]:
 
 def _species(path: Path, frame: Any, time: str, options: ReadOptions, said: list[str]) -> tuple[str, ...]:
     """Return the columns that are species, and say what the others are taken for."""
+    import pandas as pd
+
     others = {time, options.unit, *options.drop, *(column for column, _ in options.where)}
     if options.species:
         wrong = [name for name in options.species if name in {time, options.unit}]
@@ -183,13 +193,14 @@ def _species(path: Path, frame: Any, time: str, options: ReadOptions, said: list
             _check_numbers(path, name, frame[name])
         return options.species
     species: list[str] = []
+    places = pd.factorize(frame[time])[0]
     for column in (column for column in frame.columns if column not in others):
         if _names_the_rows(path, column, frame[column]):
             said.append(f"{f'column `{column}`' if column else 'the first column'} names the rows, and is no species")
             continue
         _check_numbers(path, column, frame[column])
         species.append(column)
-        said += _doubts(column, frame[column], frame[time])
+        said += _doubts(column, frame[column], places)
     if not species:
         raise InputError(f"`{path}` has {_columns(list(frame.columns))}, of which none is left as a species; add some.")
     return tuple(species)
@@ -246,7 +257,7 @@ def _check_numbers(path: Path, column: str, values: Any) -> None:
     )
 
 
-def _doubts(column: str, values: Any, times: Any) -> list[str]:
+def _doubts(column: str, values: Any, times: np.ndarray) -> list[str]:
     """Warn of a species that looks like a condition or like numbers of rows."""
     what = ""
     few = 2 <= values.nunique() <= FEW_VALUES
@@ -264,12 +275,15 @@ def _doubts(column: str, values: Any, times: Any) -> list[str]:
     ]
 
 
-def _balanced(values: Any, times: Any) -> bool:
+def _balanced(values: Any, times: np.ndarray) -> bool:
     """Whether each value occurs equally often at each time, as in a design and hardly ever by chance."""
     import pandas as pd
 
-    counts = pd.crosstab(times, values).to_numpy()
-    return bool(len(counts) > 1 and (counts.max(axis=1) - counts.min(axis=1) <= 1).all() and counts.min() >= 3)
+    known = values.notna().to_numpy() & (times >= 0)
+    codes, distinct = pd.factorize(values[known])
+    counts = np.bincount(times[known] * len(distinct) + codes, minlength=(times.max() + 1) * len(distinct))
+    table = counts.reshape(-1, len(distinct))
+    return bool(len(table) > 1 and (table.max(axis=1) - table.min(axis=1) <= 1).all() and table.min() >= 3)
 
 
 def _numbers(path: Path, frame: Any, species: Sequence[str]) -> Float[np.ndarray, "row species"]:

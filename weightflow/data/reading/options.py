@@ -94,9 +94,9 @@ class ReadOptions:
         if unknown:
             raise InputError(f"there is no reading option `{unknown[0]}`; known are {', '.join(sorted(known))}.")
         forms: dict[str, Callable[[Any], Any]] = {
-            "species": _names,
-            "drop": _names,
-            "genes": _names,
+            "species": lambda names: _names("species", names),
+            "drop": lambda names: _names("drop", names),
+            "genes": lambda names: _names("genes", names),
             "where": _pairs,
             "missing": _missing,
             "kind": _kinds,
@@ -152,12 +152,12 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _names(value: str | Sequence[str]) -> tuple[str, ...]:
+def _names(option: str, value: str | Sequence[str]) -> tuple[str, ...]:
     names = [name.strip() for name in value.split(",")] if isinstance(value, str) else list(map(str, value))
     names = [name for name in names if name]
     twins = [name for i, name in enumerate(names) if name in names[:i]]
     if twins:
-        raise InputError(f"`{twins[0]}` is named twice; name each once.")
+        raise InputError(f"`{twins[0]}` is named twice in `--{option}`; name each once.")
     return tuple(names)
 
 
@@ -187,7 +187,7 @@ def _kinds(value: str | Mapping[str, str]) -> Kind | tuple[tuple[str, Kind], ...
 def _kind(value: str) -> Kind:
     if value not in set(Kind):
         raise InputError(
-            f"kind {value!r} is not known; a species is of kind {' or '.join(Kind)}: write one for all, or one for "
+            f"`--kind {value}` is not known; a species is of kind {' or '.join(Kind)}: write one for all, or one for "
             "each as in A=counts,B=continuous."
         )
     return Kind(value)

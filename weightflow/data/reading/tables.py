@@ -96,15 +96,15 @@ def read_excel(path: Path, _options: ReadOptions) -> Table:
     try:
         with pd.ExcelFile(path, engine="openpyxl") as book:
             sheets = [str(name) for name in book.sheet_names]
-            frame = book.parse(sheets[0], header=None)
+            header, frame = book.parse(sheets[0], header=None, nrows=1), book.parse(sheets[0], header=None, skiprows=1)
     except ImportError:
         raise InputError(f"`{path}` is read by openpyxl, which is not installed: pip install openpyxl.") from None
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"`{path}` cannot be read as Excel ({_line(error)}); save it again, or as .csv.") from None
-    if len(frame) < 2:
+    if header.empty or frame.empty:
         raise InputError(f"the first sheet of `{path}`, `{sheets[0]}`, holds no table; give a header and rows below.")
-    names = ["" if pd.isna(name) else str(name).strip() for name in frame.iloc[0]]
-    frame = frame.iloc[1:].reset_index(drop=True).infer_objects()
+    names = ["" if pd.isna(name) else str(name).strip() for name in header.iloc[0]]
+    names += [""] * (frame.shape[1] - len(names))
     said = (f"sheet `{sheets[0]}` is read, and not {listed(sheets[1:])}",) if len(sheets) > 1 else ()
     return _tidy(path, names, frame, said)
 

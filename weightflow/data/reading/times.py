@@ -3,7 +3,6 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,11 +33,22 @@ SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0, "week
 SINCE = re.compile(r"[smhdw]p[a-z]")  # hpf, dpi: hours post fertilisation, days post infection
 PIECES = re.compile(r"^(?P<before>\D*?)(?P<sign>[-+−])?(?P<number>\d+(?:[.,]\d+)?|\.\d+)(?P<after>\D*)$")
 ISO = re.compile(r"\d{4}-\d\d(-\d\d)?([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?\s*(Z|[+-]\d\d:?\d\d)?")
-NAMES = frozenset(
-    ["time", "times", "timepoint", "timepoints", "time_point", "time_points", "date", "dates", "datetime", "timestamp"]
-    + ["year", "years", "month", "months", "week", "weeks", "wk", "day", "days", "hour", "hours", "hrs"]
-    + ["minute", "minutes", "seconds", "stage", "samples"]
-)
+NAMES = {
+    *(
+        "time",
+        "times",
+        "timepoint",
+        "timepoints",
+        "time_point",
+        "time_points",
+        "date",
+        "dates",
+        "datetime",
+        "timestamp",
+    ),
+    *("year", "years", "month", "months", "week", "weeks", "wk", "day", "days", "hour", "hours", "hrs"),
+    *("minute", "minutes", "seconds", "stage", "samples"),
+}
 SHORT = {"t", "h", "d"}  # as they stand, since T may be the target cells of a virus
 
 
@@ -112,7 +122,7 @@ def distinct_times(times: Float[np.ndarray, "row"]) -> tuple[Float[np.ndarray, "
     return np.array([min(group.tolist(), key=lambda time: len(repr(time))) for group in groups]), place[which]
 
 
-Read = tuple[Sequence[float] | np.ndarray, str, tuple[str, ...]]
+Read = tuple[list[float], str, tuple[str, ...]]
 
 
 def _understood(labels: Any, order: list | None, name: str) -> Read:
@@ -125,7 +135,7 @@ def _understood(labels: Any, order: list | None, name: str) -> Read:
     if pd.api.types.is_datetime64_any_dtype(labels.dtype):
         return _dates(labels, name)
     if pd.api.types.is_timedelta64_dtype(labels.dtype):
-        return (labels / pd.Timedelta(days=1)).to_numpy(), "day", ()
+        return (labels / pd.Timedelta(days=1)).tolist(), "day", ()
     if pd.api.types.is_numeric_dtype(labels.dtype):
         return _numbers(labels, name)
     texts = [str(label).strip() for label in labels]
@@ -133,7 +143,7 @@ def _understood(labels: Any, order: list | None, name: str) -> Read:
         return _dates(pd.Series(pd.to_datetime(texts, format="ISO8601", utc=True)), name)
     found = _written(texts)
     if order is not None and (found is None or not _increases(found[0], texts, order)):
-        places = [order.index(label) for label in labels]
+        places = [float(order.index(label)) for label in labels]
         named = ", ".join(f"{i} = {label}" for i, label in enumerate(order))
         return places, "", (f"`{name}` holds categories in an order, which are numbered: {named}",)
     if found is None:
@@ -153,13 +163,13 @@ def _numbers(labels: Any, name: str) -> Read:
     dates = pd.to_datetime(pd.Series(values.astype(np.int64).astype(str)), format="%Y%m%d", errors="coerce")
     if basic and dates.notna().all():
         return _dates(dates, name)
-    return values, "", ()
+    return values.tolist(), "", ()
 
 
 def _dates(labels: Any, name: str) -> Read:
     """Return days since the first date, which is said: a model's times count from it."""
     first = labels.min()
-    days = (labels - first).dt.total_seconds().to_numpy() / SECONDS["day"]
+    days = ((labels - first).dt.total_seconds() / SECONDS["day"]).tolist()
     written = first.strftime("%Y-%m-%d" if first == first.normalize() else "%Y-%m-%d %H:%M:%S")
     zone = " UTC" if first.tzinfo is not None and first != first.normalize() else ""
     return days, "day", (f"`{name}` holds dates: times are days since {written}{zone}",)
