@@ -18,6 +18,7 @@ import numpy as np
 from weightflow.data.reading.options import ReadOptions, listed
 from weightflow.errors import InputError
 
+ENOUGH = 10_000  # values that tell what a decimal mark is; what is no number then, is refused later
 SAMPLE = 200  # lines that a separator must divide alike
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}
 COMPRESSED = {
@@ -313,7 +314,7 @@ def _decimal(path: Path, frame: Any) -> str:
         column = frame[name]
         if column.dtype != object:
             continue
-        texts = [value for value in column.dropna() if isinstance(value, str)]
+        texts = [value for value in column.dropna().head(ENOUGH) if isinstance(value, str)]
         numbers = [value for value in texts if COMMA.fullmatch(value) or _all_numbers([value])]
         if texts and len(numbers) == len(texts):
             commas += [value for value in numbers if "," in value]

@@ -149,8 +149,9 @@ def _understood(labels: Any, order: list | None, name: str) -> Read:
     if found is None:
         raise InputError(_why_not(texts, name))
     values, unit = found
-    pattern = f"`{name}` is written as {', '.join(f'`{t}`' for t in texts[:3])}"
-    return values, unit, (f"{pattern}, and read as {', '.join(f'{v:g}' for v in values[:3])}{unit and f' ({unit})'}",)
+    first = sorted(zip(values, texts, strict=True))[:3]
+    pattern = f"`{name}` is written as {', '.join(f'`{text}`' for _, text in first)}"
+    return values, unit, (f"{pattern}, and read as {', '.join(f'{v:g}' for v, _ in first)}{unit and f' ({unit})'}",)
 
 
 def _numbers(labels: Any, name: str) -> Read:
