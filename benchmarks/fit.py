@@ -22,7 +22,7 @@ import common
 import numpy as np
 import typer
 
-from weightflow.data import Protocol, split
+from weightflow.data import Protocol, ReadOptions, split
 from weightflow.evaluation import Scores, evaluate
 from weightflow.model import WeightFlow, load
 from weightflow.presets import PRESETS
@@ -147,7 +147,7 @@ def compare_presets(data: str, step: float | None) -> str:
             subprocess.run([*command, *options], check=True)
             times[name] = time.perf_counter() - began, _cpu_seconds() - before
             models[name] = load(target)
-    parts = split(load_dataset(data, 0, step), Protocol.PAPER, 0)
+    parts = split(load_dataset(data, 0, ReadOptions(step=step)), Protocol.PAPER, 0)
     scores = evaluate(models, parts, 1000, 0, ("paper_w1", "paper_jsd", "sliced_w1"))
     rows = [
         [

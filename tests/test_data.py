@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import jaxtyping
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weightflow.data import Dataset, Protocol, Snapshots, Split, every_nth, parse_times, read, split
+from weightflow.data import Dataset, Protocol, Snapshots, Split, every_nth, parse_times, split
 from weightflow.data.splits import held_out_indices
 from weightflow.data.spread import deviation, varies
 from weightflow.errors import InputError
@@ -37,7 +35,7 @@ def labelled(n: int, n_times: int, offset: int = 0, name: str = "x") -> Snapshot
     return Snapshots(0.5 * np.arange(n_times), clouds, (f"{name}1", f"{name}2"), (Kind.COUNTS,) * 2)
 
 
-def dataset(n_times: int, every: int | None = None, paired: bool = True, **others: Snapshots) -> Dataset:
+def dataset(n_times: int, every: int | None = None, paired: bool = True, **others: Any) -> Dataset:
     return Dataset("data", labelled(20, n_times), every_nth(n_times, every), paired, **others)
 
 
@@ -239,42 +237,6 @@ def test_every_tenth_time_is_seen_or_every_second_of_few():
     assert every_nth(5, 1) == (0, 1, 2, 3, 4)
 
 
-def test_trajectories_come_back_as_they_were_written(tmp_path: Path):
-    array = np.random.default_rng(0).poisson(5.0, (30, 40, 2))
-    np.save(tmp_path / "a.npy", array)
-    np.savez(tmp_path / "a.npz", samples=array, times=0.25 * np.arange(40))
-    for data in (read(tmp_path / "a.npy", step=0.25), read(str(tmp_path / "a.npz"))):
-        assert data.name == "a"
-        assert data.paired
-        assert data.snapshots.times == pytest.approx(0.25 * np.arange(40))
-        assert np.array_equal(np.stack(data.snapshots.samples, axis=1), array)
-        assert data.snapshots.kinds == (Kind.COUNTS, Kind.COUNTS)
-        assert data.seen == (0, 10, 20, 30)
-    assert read(tmp_path / "a.npy").snapshots.times[-1] == 39
-    assert read(tmp_path / "a.npy", every=4).seen == tuple(range(0, 40, 4))
-    assert read(tmp_path / "a.npy", kind=Kind.CONTINUOUS).snapshots.kinds == (Kind.CONTINUOUS,) * 2
-
-
-def test_fractions_are_continuous(tmp_path: Path):
-    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(30, 5, 2)))
-    assert read(tmp_path / "a.npy").snapshots.kinds == (Kind.CONTINUOUS,) * 2
-
-
-def test_each_column_has_a_kind_of_its_own(tmp_path: Path):
-    rng = np.random.default_rng(0)
-    columns = np.stack([rng.poisson(3.0, 40), rng.normal(5.0, 1.0, 40), rng.poisson(9.0, 40)], axis=1)
-    times, kinds = np.repeat([0.0, 1.0], 20), (Kind.COUNTS, Kind.CONTINUOUS, Kind.COUNTS)
-    pd.DataFrame({"time": times, "n": columns[:, 0].astype(int), "size": columns[:, 1], "m": columns[:, 2]}).to_csv(
-        tmp_path / "a.csv", index=False
-    )
-    np.save(tmp_path / "a.npy", columns.reshape(20, 2, 3))
-    np.savez(tmp_path / "a.npz", X=columns, times=times)
-    for name in ("a.csv", "a.npy", "a.npz"):
-        assert read(tmp_path / name, every=1).snapshots.kinds == kinds
-        assert read(tmp_path / name, kind=Kind.CONTINUOUS, every=1).snapshots.kinds == (Kind.CONTINUOUS,) * 3
-    assert Snapshots(np.array([0.0, 1.0]), (columns[:20], columns[20:])).kinds == kinds
-
-
 def test_kinds_may_be_given_by_name_and_unknown_ones_are_refused(untyped: None):
     def kinds(given: Any) -> tuple[Kind, ...]:
         return Snapshots(np.array([0.0]), (np.zeros((3, 2)),), kinds=given).kinds
@@ -286,53 +248,6 @@ def test_kinds_may_be_given_by_name_and_unknown_ones_are_refused(untyped: None):
         kinds(("counts", "typo"))
     with pytest.raises(InputError, match=r"is of kind counts but holds 0\.5"):
         Snapshots(np.array([0.0]), (np.full((3, 1), 0.5),), kinds=cast(Any, ("counts",)))
-
-
-@pytest.mark.parametrize("offset", [0.0, -7.0, 2020.0])
-def test_times_that_differ_by_rounding_alone_are_one_time(tmp_path: Path, offset: float):
-    jitter = [offset + 0.1 + 0.2, offset + 0.3, offset + 0.7, offset + 0.1 * 7, offset, offset + 1e-16, offset + 1.4]
-    counts = np.arange(7)[:, None]
-    pd.DataFrame({"time": jitter, "A": counts[:, 0]}).to_csv(tmp_path / "a.csv", index=False)
-    np.savez(tmp_path / "a.npz", X=counts, times=np.array(jitter))
-    for name in ("a.csv", "a.npz"):
-        snapshots = read(tmp_path / name, every=1).snapshots
-        assert snapshots.times == pytest.approx(offset + np.array([0.0, 0.3, 0.7, 1.4]), abs=1e-12)
-        assert snapshots.times[0] == offset
-        assert [sorted(cloud[:, 0]) for cloud in snapshots.samples] == [[4, 5], [0, 1], [2, 3], [6]]
-
-
-def test_seconds_since_1970_stay_apart_by_microseconds_and_meet_by_rounding(tmp_path: Path):
-    start = 1.6e9
-    times = start + np.array([0.0, 1e-6, 2e-6, 0.3])
-    again = np.nextafter(times, np.inf)
-    np.savez(tmp_path / "a.npz", X=np.arange(8)[:, None], times=np.concatenate([times, again]))
-    np.savez(tmp_path / "b.npz", X=np.arange(6)[:, None], times=np.concatenate([times[:3], again[:3]]))
-    assert len(read(tmp_path / "a.npz", every=1).snapshots) == 4
-    assert len(read(tmp_path / "b.npz", every=1).snapshots) == 3
-
-
-def test_two_columns_of_one_name_are_refused(tmp_path: Path):
-    (tmp_path / "a.csv").write_text("time,A,B,A\n0,1,2,3\n1,1,2,3\n")
-    with pytest.raises(InputError, match="more than one column `A`"):
-        read(tmp_path / "a.csv")
-    (tmp_path / "b.csv").write_text("time,A,A.1\n0,1,2\n1,1,2\n")
-    assert read(tmp_path / "b.csv", every=1).snapshots.species == ("A", "A.1")
-
-
-@pytest.mark.parametrize("other", ["", ",B"])
-def test_whole_numbers_that_double_precision_does_not_hold_are_refused(untyped: None, tmp_path: Path, other: str):
-    def table(largest: int) -> Path:
-        rows = "".join(f"{t},{largest - t}{',0.5' if other else ''}\n" for t in range(2))
-        (tmp_path / "a.csv").write_text(f"time,A{other}\n{rows}")
-        return tmp_path / "a.csv"
-
-    for largest in (2**63 - 1, 2**52 + 1):
-        with pytest.raises(InputError, match=r"reach \d+, but they are exact up to 4,503,599,627,370,496"):
-            read(table(largest), every=1)
-    snapshots = read(table(2**52), every=1).snapshots
-    assert [int(cloud[0, 0]) for cloud in snapshots.samples] == [2**52, 2**52 - 1]
-    with pytest.raises(InputError, match="exact up to"):
-        Snapshots(np.array([0.0]), (np.array([[2**62 + 1]]),))
 
 
 def test_floating_point_numbers_so_large_that_all_are_whole_are_continuous():
@@ -354,52 +269,6 @@ def test_a_column_is_constant_where_its_values_differ_by_rounding_alone():
     np.testing.assert_allclose(deviation(columns)[3], (columns[:, 3] - 1e9).std(), rtol=1e-9)
     np.testing.assert_allclose(deviation(columns)[4], 1e-200, rtol=0.1)
     assert deviation(columns * 1e150)[4] == pytest.approx(deviation(columns)[4] * 1e150)
-
-
-def test_a_table_s_rows_may_stand_in_any_order_and_its_times_in_any_column(tmp_path: Path):
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame(
-        {"rna": rng.poisson(3, 60), "hours": np.repeat([0.5, 2.0, 7.0], 20), "protein": rng.poisson(9, 60)}
-    )
-    table.sample(frac=1, random_state=1).to_csv(tmp_path / "shuffled.csv", index=False)
-    table[["hours", "rna", "protein"]].to_csv(tmp_path / "first.csv", index=False)
-    table.rename(columns={"hours": "time"}).to_csv(tmp_path / "named.csv", index=False)
-    wanted = [sorted(map(tuple, rows[["rna", "protein"]].to_numpy())) for _, rows in table.groupby("hours")]
-    for data in (
-        read(tmp_path / "shuffled.csv", time_column="hours"),
-        read(tmp_path / "first.csv"),
-        read(tmp_path / "named.csv"),
-    ):
-        assert data.snapshots.times == pytest.approx([0.5, 2.0, 7.0])
-        assert data.snapshots.species == ("rna", "protein")
-        assert [sorted(map(tuple, cloud)) for cloud in data.snapshots.samples] == wanted
-        assert not data.paired
-        assert data.seen == (0, 2)
-
-
-def test_an_archive_in_long_form_is_a_table(tmp_path: Path):
-    values, times = np.random.default_rng(0).normal(size=(60, 4)), np.tile([0, 1, 2, 3], 15)
-    np.savez(tmp_path / "a.npz", X=values, samples=times)
-    np.savez(tmp_path / "b.npz", X=values, day=times)
-    for data in (read(tmp_path / "a.npz"), read(tmp_path / "b.npz", time_column="day")):
-        assert data.snapshots.times == pytest.approx([0, 1, 2, 3])
-        assert np.array_equal(data.snapshots.samples[2], values[times == 2])
-        assert not data.paired
-
-
-@pytest.mark.parametrize(
-    ("name", "n_times", "dim", "kind", "paired"),
-    [
-        ("epidemic/trajectories.npy", 101, 3, Kind.COUNTS, True),
-        ("dusp1/dusp1_snapshots.csv", 12, 2, Kind.COUNTS, False),
-        ("embryoid/eb_nlsb_5d.csv", 5, 5, Kind.CONTINUOUS, False),
-        ("embryoid/eb_nlsb_2750x100.npz", 5, 100, Kind.CONTINUOUS, False),
-    ],
-)
-def test_published_data_can_be_read(shared_data: Path, name, n_times, dim, kind, paired):
-    data = read(shared_data / name)
-    assert (len(data.snapshots), data.snapshots.dim, data.paired) == (n_times, dim, paired)
-    assert set(data.snapshots.kinds) == {kind}
 
 
 @given(start=st.integers(-20, 20), steps=st.integers(0, 500), step=st.sampled_from([0.1, 0.25, 0.3, 1, 7]))

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import expm_multiply
 from scipy.stats import chisquare, poisson
 
+from weightflow.data import ReadOptions
 from weightflow.errors import InputError
 from weightflow.systems import BUILT_IN, Simulator, ensembles, find_system, load_dataset, simulate
 from weightflow.types import Kind
@@ -430,9 +431,9 @@ def test_every_built_in_data_set_holds_counts_and_fresh_trajectories(name, monke
 
 def test_a_built_in_data_set_takes_no_options_of_files():
     with pytest.raises(InputError, match="built in"):
-        load_dataset("epidemic", seed=0, step=0.5)
+        load_dataset("epidemic", 0, ReadOptions(step=0.5))
     with pytest.raises(InputError, match="built in"):
-        load_dataset("epidemic", seed=0, kind=Kind.CONTINUOUS)
+        load_dataset("epidemic", 0, ReadOptions(kind=Kind.CONTINUOUS))
 
 
 def test_an_unknown_data_set_says_which_there_are():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from weightflow.version import VERSION
 
 if TYPE_CHECKING:
-    from weightflow.data import Dataset, Protocol, Snapshots, read, split
+    from weightflow.data import Dataset, Protocol, Snapshots, from_anndata, read, split
     from weightflow.errors import InputError, WeightFlowError
     from weightflow.experiment import ExperimentConfig, preset
     from weightflow.experiment import fit_model as fit
@@ -28,6 +28,7 @@ __all__ = [
     "WeightFlow",
     "WeightFlowError",
     "fit",
+    "from_anndata",
     "load",
     "preset",
     "read",
@@ -46,6 +47,7 @@ _HOMES = {
     "WeightFlow": ("weightflow.model", "WeightFlow"),
     "WeightFlowError": ("weightflow.errors", "WeightFlowError"),
     "fit": ("weightflow.experiment", "fit_model"),
+    "from_anndata": ("weightflow.data", "from_anndata"),
     "load": ("weightflow.model", "load"),
     "preset": ("weightflow.experiment", "preset"),
     "read": ("weightflow.data", "read"),

@@ -8,16 +8,18 @@ import typer
 import yaml
 from rich.console import Console
 
-from weightflow.cli.options import HEAD, Device, Every, HeadOfCounts, Step, ValueKind
-from weightflow.data import advice
+from weightflow.cli.options import HEAD, Device, HeadOfCounts
+from weightflow.cli.reading import reads_data, tell
+from weightflow.data import ReadOptions, advice
 from weightflow.errors import InputError
 from weightflow.presets import PRESETS
 from weightflow.progress import Shown
 from weightflow.systems import load_dataset
 
 
+@reads_data
 def fit(
-    data: Annotated[str, typer.Option(help="A built-in system, or a .npy, .npz or .csv file.")],
+    data: Annotated[str, typer.Option(help="A built-in system, or a file.")],
     out: Annotated[Path, typer.Option(help="Model directory to write.")],
     config: Annotated[
         Path | None, typer.Option(help="YAML of configuration values, such as dynamics.hidden: 64.")
@@ -27,10 +29,9 @@ def fit(
     ] = "default",
     head: HeadOfCounts = None,
     seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
-    step: Step = None,
-    every: Every = None,
-    kind: ValueKind = None,
     device: Device = "cpu",
+    *,
+    reading: ReadOptions,
 ) -> None:
     """Fit one model to all seen snapshots, without a search and without Ray.
 
@@ -38,7 +39,7 @@ def fit(
 
     \b
     python -m weightflow fit --data epidemic --out model
-    python -m weightflow fit --data counts.csv --every 1 --config mine.yaml --out model
+    python -m weightflow fit --data counts.csv --time day --drop batch --config mine.yaml --out model
     python -m weightflow fit --data epidemic --preset paper --out published
     """  # noqa: D301 (click reads the control character that the escape stands for)
     from weightflow.device import find_device
@@ -48,7 +49,8 @@ def fit(
     asked = {} if head is None else {HEAD: head.value}
     options = preset(start, **nest({**_read_config(config), **asked}))
     place = find_device(device)
-    dataset = load_dataset(data, seed, step, every, kind)
+    dataset = load_dataset(data, seed, reading)
+    tell(dataset)
     snapshots = dataset.snapshots.subset(dataset.seen)
     for warning in advice(snapshots):
         sys.stderr.write(f"warning: {warning}\n")

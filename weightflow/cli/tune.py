@@ -6,15 +6,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from weightflow.cli.options import HEAD, Every, HeadOfCounts, Step, ValueKind
-from weightflow.data import Protocol
+from weightflow.cli.options import HEAD, HeadOfCounts
+from weightflow.cli.reading import reads_data
+from weightflow.data import Protocol, ReadOptions
 from weightflow.stopping import STOPPED
 from weightflow.systems import load_dataset
 from weightflow.trials import SamplerName, SchedulerName
 
 
+@reads_data
 def tune(
-    data: Annotated[str, typer.Option(help="A built-in system (epidemic), or a .npy, .npz or .csv file.")] = "epidemic",
+    data: Annotated[str, typer.Option(help="A built-in system (epidemic), or a file.")] = "epidemic",
     space: Annotated[
         Path | None, typer.Option(help="Search space, a YAML file [default: search_spaces/default.yaml].")
     ] = None,
@@ -62,10 +64,9 @@ def tune(
     ] = None,
     out: Annotated[Path, typer.Option(help="Results go to OUT/NAME.")] = Path("runs"),
     mlflow: Annotated[Path | None, typer.Option(help="Where runs are tracked [default: mlflow.yml].")] = None,
-    step: Step = None,
-    every: Every = None,
-    kind: ValueKind = None,
     head: HeadOfCounts = None,
+    *,
+    reading: ReadOptions,
 ) -> None:
     """Search for the best model of your snapshots, fit it, score it beside baselines, and report.
 
@@ -81,7 +82,7 @@ def tune(
 
     console = Console(emoji=False, markup=False)  # times such as 0:100:1 are no emoji
     result = search(
-        load_dataset(data, seed, step, every, kind),
+        load_dataset(data, seed, reading),
         space=space,
         trials=trials,
         time_budget=time_budget,

@@ -3,7 +3,7 @@
 from weightflow.data.advice import advice
 from weightflow.data.dataset import Dataset, every_nth
 from weightflow.data.grid import parse_times
-from weightflow.data.readers import read
+from weightflow.data.reading import ReadOptions, from_anndata, read
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.splits import Fold, Protocol, Split, leave_one_out, split
 from weightflow.data.words import listed
@@ -12,10 +12,12 @@ __all__ = [
     "Dataset",
     "Fold",
     "Protocol",
+    "ReadOptions",
     "Snapshots",
     "Split",
     "advice",
     "every_nth",
+    "from_anndata",
     "leave_one_out",
     "listed",
     "parse_times",

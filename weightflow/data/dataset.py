@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from weightflow.data.snapshots import Snapshots
 from weightflow.errors import InputError
 
@@ -17,6 +19,8 @@ class Dataset:
         paired: whether row i is the same trajectory at every time (an array), or other cells (a table).
         fresh: other samples at the same times that are never fitted; None where there are none.
         reference: a third, independent sample of the true system, as a perfect model would draw it (simulator only).
+        reading: what was understood of a file, in sentences, to be shown before anything is fitted.
+        units: for each time the unit (cage, well) that each row was measured on; None where nothing says.
     """
 
     name: str
@@ -25,6 +29,8 @@ class Dataset:
     paired: bool
     fresh: Snapshots | None = None
     reference: Snapshots | None = None
+    reading: tuple[str, ...] = ()
+    units: tuple[np.ndarray, ...] | None = None
 
     def __post_init__(self) -> None:
         if len(self.snapshots) < 2:
@@ -39,12 +45,16 @@ class Dataset:
             )
 
 
-def every_nth(n_times: int, every: int | None) -> tuple[int, ...]:
-    """Return the seen indices: every tenth by default, or every second where there are fewer than 31 times.
+def every_nth(n_times: int, every: int | None, dense: bool = True) -> tuple[int, ...]:
+    """Return the seen indices.
+
+    By default all times are seen; of dense trajectories every tenth, or every second where there are fewer than 31
+    times.
 
     Raises:
         InputError: `every` is not positive.
     """
     if every is not None and every < 1:
         raise InputError(f"`--every {every}` was given; it must be 1 (all times are seen) or more.")
-    return tuple(range(0, n_times, every or (10 if n_times >= 31 else 2)))
+    usual = 1 if not dense else 10 if n_times >= 31 else 2
+    return tuple(range(0, n_times, every or usual))

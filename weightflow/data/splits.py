@@ -261,6 +261,9 @@ def _ensembles(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Snapsho
         return full, full, dataset.reference or dataset.fresh
     if dataset.fresh is not None:
         return full, dataset.fresh, dataset.reference
+    if not dataset.paired and dataset.units is not None:
+        kept, fresh = _units_apart(dataset, dataset.units, seed)
+        return kept, fresh, kept
     if not dataset.paired:
         return full, full, None
     n = len(full.samples[0])
@@ -274,6 +277,31 @@ def _ensembles(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Snapsho
     kept = _rows(full, np.sort(order[n_fresh:]))
     # at the scored times nothing of the kept trajectories is fitted: they are a perfect model's draws
     return kept, _rows(full, np.sort(order[:n_fresh])), kept
+
+
+def _units_apart(dataset: Dataset, units: tuple[np.ndarray, ...], seed: int) -> tuple[Snapshots, Snapshots]:
+    """Part units that were measured repeatedly into those that are fitted and those that are scored.
+
+    Raises:
+        InputError: at some time there are not enough for both.
+    """
+    everyone = np.unique(np.concatenate(units))
+    order = everyone[generator(seed, "held-back trajectories").permutation(len(everyone))]
+    fresh = {*order[: max(1, round(FRESH_SHARE * len(everyone)))].tolist()}
+    for present in units:  # not every unit is there at every time
+        if not fresh & {*present.tolist()}:
+            fresh.add(next(unit for unit in order.tolist() if unit in present))
+    is_fresh = [np.isin(present, sorted(fresh)) for present in units]
+    for time, held in zip(dataset.snapshots.times, is_fresh, strict=True):
+        if held.all():
+            raise InputError(
+                f"`{dataset.name}` has too few units at t={time:g} to fit some and to score others; leave out that "
+                "time, or leave out `--unit` if rows of one unit may count as independent."
+            )
+    samples = dataset.snapshots.samples
+    kept_part = tuple(cloud[~held] for cloud, held in zip(samples, is_fresh, strict=True))
+    fresh_part = tuple(cloud[held] for cloud, held in zip(samples, is_fresh, strict=True))
+    return replace(dataset.snapshots, samples=kept_part), replace(dataset.snapshots, samples=fresh_part)
 
 
 def _rows(snapshots: Snapshots, rows: Sequence[int] | np.ndarray) -> Snapshots:

@@ -24,7 +24,6 @@ from weightflow.training import Objective
 from weightflow.trials import Front, Repeated, TrialRecord
 
 
-
 @dataclass(frozen=True, eq=False)
 class Conclusion:
     """What a search has come to.

@@ -107,6 +107,8 @@ def tune(
     say = saying(shown)
     folder = Path(out).expanduser().resolve()
     dataset = _dataset(data, seed)
+    for sentence in dataset.reading:
+        say(f"{dataset.name}: {sentence}")
     search = Search(
         dataset=dataset,
         protocol=_one_of(Protocol, protocol, "protocol"),

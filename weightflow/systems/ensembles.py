@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from weightflow.data import Dataset, Snapshots, every_nth, read
+from weightflow.data import Dataset, ReadOptions, Snapshots, every_nth, read
 from weightflow.errors import InputError
 from weightflow.rng import derive_seed
 from weightflow.systems.library import BUILT_IN, built_in
@@ -15,14 +15,7 @@ from weightflow.types import Kind
 TRAJECTORIES = 1000
 
 
-def load_dataset(
-    source: str,
-    seed: int,
-    step: float | None = None,
-    every: int | None = None,
-    kind: Kind | None = None,
-    time_column: str | None = None,
-) -> Dataset:
+def load_dataset(source: str, seed: int, options: ReadOptions | None = None) -> Dataset:
     """Simulate a built-in system or read a file.
 
     A built-in system comes with three independent ensembles of 1,000 trajectories: one to fit, a fresh one to score on,
@@ -31,27 +24,21 @@ def load_dataset(
     Args:
         source: a built-in name, or a path.
         seed: of the simulation; a file does not depend on it.
-        step: see `weightflow.data.read`, as for the others.
-        every: which times are seen.
-        kind: kind of all species.
-        time_column: where a table's times are.
+        options: how a file is read; for a built-in system `every` alone has a meaning.
 
     Raises:
         InputError: there is no such system and no such file, or as for `weightflow.data.read`.
     """
+    options = options or ReadOptions()
     if source in BUILT_IN:
-        if (step, kind, time_column) != (None, None, None):
-            raise InputError(
-                f"`{source}` is built in and knows its times and kinds; leave out the time step, the kind and the time "
-                "column, which are for files."
-            )
-        return _simulated(source, seed, every)
+        options.only(("every",), f"`{source}`, which is built in and knows its times and kinds")
+        return _simulated(source, seed, options.every)
     if not Path(source).exists():
         raise InputError(
             f"`{source}` is neither a built-in system ({', '.join(BUILT_IN)}) nor an existing file; check the name "
             "or the path."
         )
-    return read(Path(source), step=step, every=every, kind=kind, time_column=time_column)
+    return read(Path(source), options)
 
 
 def _simulated(name: str, seed: int, every: int | None) -> Dataset:

@@ -1,0 +1,898 @@
+"""Files as people have them are read with the right values, or refused with what to do."""
+
+import bz2
+import gzip
+import io
+import lzma
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import weightflow
+from weightflow.data import Dataset, ReadOptions, Snapshots, read
+from weightflow.data.reading.times import is_time_name, read_times, unit_of_name
+from weightflow.data.splits import Protocol, split
+from weightflow.errors import InputError
+from weightflow.types import Kind
+
+GOOD = np.random.default_rng(0).poisson(5.0, (20, 40, 2)).astype(float)
+TIMES = [0, 1, 3, 7, 14]
+
+
+def written(folder: Path, text: str | bytes, name: str = "data.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_trajectories_come_back_as_they_were_written(tmp_path: Path):
+    array = np.random.default_rng(0).poisson(5.0, (30, 40, 2))
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "a.npz", samples=array, times=0.25 * np.arange(40))
+    for data in (read(tmp_path / "a.npy", step=0.25), read(str(tmp_path / "a.npz"))):
+        assert data.name == "a"
+        assert data.paired
+        assert data.snapshots.times == pytest.approx(0.25 * np.arange(40))
+        assert np.array_equal(np.stack(data.snapshots.samples, axis=1), array)
+        assert data.snapshots.kinds == (Kind.COUNTS, Kind.COUNTS)
+        assert data.seen == (0, 10, 20, 30)
+    assert read(tmp_path / "a.npy").snapshots.times[-1] == 39
+    assert read(tmp_path / "a.npy", every=4).seen == tuple(range(0, 40, 4))
+    assert read(tmp_path / "a.npy", kind=Kind.CONTINUOUS).snapshots.kinds == (Kind.CONTINUOUS,) * 2
+
+
+def test_fractions_are_continuous(tmp_path: Path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(30, 5, 2)))
+    assert read(tmp_path / "a.npy").snapshots.kinds == (Kind.CONTINUOUS,) * 2
+
+
+def test_each_column_has_a_kind_of_its_own(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    columns = np.stack([rng.poisson(3.0, 40), rng.normal(5.0, 1.0, 40), rng.poisson(9.0, 40)], axis=1)
+    times, kinds = np.repeat([0.0, 1.0], 20), (Kind.COUNTS, Kind.CONTINUOUS, Kind.COUNTS)
+    pd.DataFrame({"time": times, "n": columns[:, 0].astype(int), "size": columns[:, 1], "m": columns[:, 2]}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    np.save(tmp_path / "a.npy", columns.reshape(20, 2, 3))
+    np.savez(tmp_path / "a.npz", X=columns, times=times)
+    for name in ("a.csv", "a.npy", "a.npz"):
+        assert read(tmp_path / name, every=1).snapshots.kinds == kinds
+        assert read(tmp_path / name, kind=Kind.CONTINUOUS, every=1).snapshots.kinds == (Kind.CONTINUOUS,) * 3
+    assert Snapshots(np.array([0.0, 1.0]), (columns[:20], columns[20:])).kinds == kinds
+
+
+@pytest.mark.parametrize("offset", [0.0, -7.0, 2020.0])
+def test_times_that_differ_by_rounding_alone_are_one_time(tmp_path: Path, offset: float):
+    jitter = [offset + 0.1 + 0.2, offset + 0.3, offset + 0.7, offset + 0.1 * 7, offset, offset + 1e-16, offset + 1.4]
+    counts = np.arange(7)[:, None]
+    pd.DataFrame({"time": jitter, "A": counts[:, 0]}).to_csv(tmp_path / "a.csv", index=False)
+    np.savez(tmp_path / "a.npz", X=counts, times=np.array(jitter))
+    for name in ("a.csv", "a.npz"):
+        snapshots = read(tmp_path / name, every=1).snapshots
+        assert snapshots.times == pytest.approx(offset + np.array([0.0, 0.3, 0.7, 1.4]), abs=1e-12)
+        assert snapshots.times[0] == offset
+        assert [sorted(cloud[:, 0]) for cloud in snapshots.samples] == [[4, 5], [0, 1], [2, 3], [6]]
+
+
+def test_seconds_since_1970_stay_apart_by_microseconds_and_meet_by_rounding(tmp_path: Path):
+    start = 1.6e9
+    times = start + np.array([0.0, 1e-6, 2e-6, 0.3])
+    again = np.nextafter(times, np.inf)
+    np.savez(tmp_path / "a.npz", X=np.arange(8)[:, None], times=np.concatenate([times, again]))
+    np.savez(tmp_path / "b.npz", X=np.arange(6)[:, None], times=np.concatenate([times[:3], again[:3]]))
+    assert len(read(tmp_path / "a.npz", every=1).snapshots) == 4
+    assert len(read(tmp_path / "b.npz", every=1).snapshots) == 3
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("time,A,B,A\n0,1,2,3\n1,1,2,3\n")
+    with pytest.raises(InputError, match="more than one column `A`"):
+        read(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("time,A,A.1\n0,1,2\n1,1,2\n")
+    assert read(tmp_path / "b.csv", every=1).snapshots.species == ("A", "A.1")
+
+
+@pytest.mark.parametrize("other", ["", ",B"])
+def test_whole_numbers_that_double_precision_does_not_hold_are_refused(tmp_path: Path, other: str):
+    def table(largest: int) -> Path:
+        rows = "".join(f"{t},{largest - t}{',0.5' if other else ''}\n" for t in range(2))
+        return written(tmp_path, f"time,A{other}\n{rows}")
+
+    for largest in (2**63 - 1, 2**52 + 1):
+        with pytest.raises(InputError, match=r"reach \d+, but they are exact up to 4,503,599,627,370,496"):
+            read(table(largest))
+    snapshots = read(table(2**52)).snapshots
+    assert [int(cloud[0, 0]) for cloud in snapshots.samples] == [2**52, 2**52 - 1]
+
+
+def test_a_table_s_rows_may_stand_in_any_order_and_its_times_in_any_column(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"rna": rng.poisson(3, 60), "hours": np.repeat([0.5, 2.0, 7.0], 20), "protein": rng.poisson(9, 60)}
+    )
+    table.sample(frac=1, random_state=1).to_csv(tmp_path / "shuffled.csv", index=False)
+    table[["hours", "rna", "protein"]].to_csv(tmp_path / "first.csv", index=False)
+    table.rename(columns={"hours": "time"}).to_csv(tmp_path / "named.csv", index=False)
+    wanted = [sorted(map(tuple, rows[["rna", "protein"]].to_numpy())) for _, rows in table.groupby("hours")]
+    for data in (
+        read(tmp_path / "shuffled.csv", time="hours"),
+        read(tmp_path / "first.csv"),
+        read(tmp_path / "named.csv"),
+    ):
+        assert data.snapshots.times == pytest.approx([0.5, 2.0, 7.0])
+        assert data.snapshots.species == ("rna", "protein")
+        assert [sorted(map(tuple, cloud)) for cloud in data.snapshots.samples] == wanted
+        assert not data.paired
+        assert data.seen == (0, 1, 2)
+
+
+def test_an_archive_in_long_form_is_a_table(tmp_path: Path):
+    values, times = np.random.default_rng(0).normal(size=(60, 4)), np.tile([0, 1, 2, 3], 15)
+    np.savez(tmp_path / "a.npz", X=values, samples=times)
+    np.savez(tmp_path / "b.npz", X=values, day=times)
+    for data in (read(tmp_path / "a.npz"), read(tmp_path / "b.npz", time="day")):
+        assert data.snapshots.times == pytest.approx([0, 1, 2, 3])
+        assert np.array_equal(data.snapshots.samples[2], values[times == 2])
+        assert not data.paired
+
+
+@pytest.mark.parametrize(
+    ("name", "n_times", "dim", "kind", "paired"),
+    [
+        ("epidemic/trajectories.npy", 101, 3, Kind.COUNTS, True),
+        ("dusp1/dusp1_snapshots.csv", 12, 2, Kind.COUNTS, False),
+        ("embryoid/eb_nlsb_5d.csv", 5, 5, Kind.CONTINUOUS, False),
+        ("embryoid/eb_nlsb_2750x100.npz", 5, 100, Kind.CONTINUOUS, False),
+    ],
+)
+def test_published_data_can_be_read(shared_data: Path, name, n_times, dim, kind, paired):
+    data = read(shared_data / name)
+    assert (len(data.snapshots), data.snapshots.dim, data.paired) == (n_times, dim, paired)
+    assert set(data.snapshots.kinds) == {kind}
+
+
+def changed(value: float) -> np.ndarray:
+    array = GOOD.copy()
+    array[7, 3, 1] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "says"),
+    [
+        (GOOD[0], {}, ["(40, 2)", "(trajectory, time, species)", "add an axis"]),
+        (GOOD[None], {}, ["(1, 20, 40, 2)", "(trajectory, time, species)"]),
+        (GOOD[:0], {}, ["(0, 40, 2)", "longer than 0"]),
+        (GOOD[:, :, :0], {}, ["(20, 40, 0)", "longer than 0"]),
+        (GOOD[:, :1], {}, ["single snapshot", "t=0", "add times"]),
+        (changed(np.nan), {}, ["t=3 holds nan", "row 7, species 1", "fill or drop"]),
+        (changed(np.inf), {}, ["t=3 holds inf", "finite"]),
+        (changed(-1), {}, ["`x2`", "-1 at t=3", "not negative", "--kind continuous"]),
+        (changed(2.5), {"kind": Kind.COUNTS}, ["`x2`", "2.5 at t=3", "whole"]),
+        (GOOD + 0j, {}, ["complex128", "real numbers"]),
+        (GOOD.astype(str), {}, ["<U", "real numbers"]),
+        (GOOD, {"step": 0.0}, ["--step 0", "above 0"]),
+        (GOOD, {"step": -0.5}, ["--step -0.5", "above 0"]),
+        (GOOD, {"step": np.nan}, ["--step nan", "above 0"]),
+        (GOOD, {"every": 0}, ["--every 0", "1 (all times are seen) or more"]),
+        (GOOD, {"every": -3}, ["--every -3", "or more"]),
+        (GOOD, {"every": 40}, ["only 1 of the 40 times", "lower `--every`"]),
+        (GOOD, {"time": "t"}, ["`--time`", "an .npy file"]),
+    ],
+)
+def test_arrays_of_trajectories(tmp_path: Path, array, options, says):
+    np.save(tmp_path / "data.npy", array)
+    refuses(tmp_path / "data.npy", says, **options)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options", "says"),
+    [
+        ({"samples": GOOD}, {}, ["samples (20, 40, 2)", "must hold `times`"]),
+        ({"samples": GOOD, "times": np.arange(39)}, {}, ["39 times", "(20, 40, 2)"]),
+        (
+            {"samples": GOOD, "times": np.r_[0, 2, 1, 3:40]},
+            {},
+            ["strictly increase", "times[1]=2", "sort the snapshots"],
+        ),
+        ({"samples": GOOD, "times": np.r_[0, 1, 1, 3:40]}, {}, ["strictly increase", "merge those two"]),
+        ({"samples": GOOD, "times": np.r_[np.nan, 1:40]}, {}, ["no finite number in row 0", "`times`"]),
+        ({"X": GOOD[:, 0], "times": np.arange(19)}, {}, ["19 times for 20 rows", "each row"]),
+        ({"X": GOOD[:, 0], "times": np.r_[np.nan, 1:20]}, {}, ["no finite number in row 0 of `times`"]),
+        ({"X": GOOD[:, 0], "Y": GOOD[:, 1], "times": np.arange(20)}, {}, ["Y (20, 2)", "one array of samples"]),
+        ({"X": GOOD[:, 0], "times": np.arange(20)}, {"time": "day"}, ["must hold `day`"]),
+        ({"X": GOOD[:, 0], "times": np.arange(20)}, {"step": 2.0}, ["--step", "holds its own times"]),
+        ({"X": GOOD[0, 0], "times": np.arange(2)}, {}, ["(2,)", "(trajectory, time, species)"]),
+        ({}, {}, ["holds nothing"]),
+    ],
+)
+def test_archives(tmp_path: Path, arrays, options, says):
+    np.savez(tmp_path / "data.npz", **arrays)
+    refuses(tmp_path / "data.npz", says, **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        ("", {}, ["cannot be read as CSV", "header"]),
+        ("time,x\n", {}, ["time, x", "0 rows"]),
+        ("time\n0\n1\n", {}, ["columns time", "species"]),
+        ("0,3\n1,4\n2,5\n", {}, ["begins with numbers (0, 3)", "first line must name the columns"]),
+        (",time,x\n5,0,3\n5,1,4\n", {}, ["first column", "has no name", "name or delete it"]),
+        ("time,x\n0,3\n1,many\n", {}, ["`many` in column `x`, row 2", "numbers"]),
+        ("time,x\n0,3\nlate,4\n", {}, ["column `time` holds `late`", "no time", "--time"]),
+        ("time,x\n0,3\n1,\n", {}, ["no value in column `x`, row 2", "--missing drop", "--missing zero"]),
+        ("time,x\n0,3\n1,-4\n", {}, ["`x`", "-4 at t=1", "not negative"]),
+        ("time,x\n0,3\n1,4.5\n", {"kind": Kind.COUNTS}, ["`x`", "4.5 at t=1", "whole"]),
+        ("time,x\n0,3\n0,4\n", {}, ["single snapshot"]),
+        ("time,x\n0,3\n1,4\n", {"time": "day"}, ["no column `day`", "time, x"]),
+        ("time,x\n0,3\n1,4\n", {"step": 1.0}, ["--step", "holds its own times"]),
+        ("time,x\n0,3\n1,4,5\n1,2,3,4\n", {}, ["cannot be read as CSV"]),
+        ("time,x\n0,3,7\n1,4,7\n", {}, ["more values in a row than its 2 column names"]),
+    ],
+)
+def test_tables(tmp_path: Path, text, options, says):
+    (tmp_path / "data.csv").write_text(text)
+    refuses(tmp_path / "data.csv", says, **options)
+
+
+def refuses(path: Path, says: list[str], **options) -> None:
+    with pytest.raises(InputError) as error:
+        read(path, **options)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value) or "--" in str(error.value)
+    for words in says:
+        assert words in str(error.value)
+
+
+class Pickled:
+    """Says whether it was unpickled."""
+
+    loaded = False
+
+    def __reduce__(self):
+        return (setattr, (Pickled, "loaded", True))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_pickles_are_never_loaded(tmp_path: Path, suffix):
+    plain, inside = tmp_path / f"plain{suffix}", tmp_path / f"inside{suffix}"
+    plain.write_bytes(pickle.dumps(Pickled()))
+    objects = np.empty(1, dtype=object)
+    objects[0] = Pickled()
+    if suffix == ".npy":
+        np.save(inside, objects, allow_pickle=True)
+    else:
+        np.savez(inside, samples=objects, times=np.arange(1))
+    for path in (plain, inside):
+        refuses(path, ["numpy.save"])
+    assert not Pickled.loaded
+
+
+def test_broken_and_misnamed_files(tmp_path: Path):
+    for suffix, words in ((".npy", "numpy.save"), (".npz", "numpy.savez")):
+        (tmp_path / f"broken{suffix}").write_bytes(b"not an array")
+        refuses(tmp_path / f"broken{suffix}", [words])
+        (tmp_path / f"empty{suffix}").write_bytes(b"")
+        refuses(tmp_path / f"empty{suffix}", [words])
+    np.savez(tmp_path / "whole.npz", samples=GOOD, times=np.arange(40))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-200])
+    refuses(tmp_path / "cut.npz", ["numpy.savez"])
+    (tmp_path / "archive.npy").write_bytes((tmp_path / "whole.npz").read_bytes())
+    refuses(tmp_path / "archive.npy", ["rename it to .npz"])
+    np.save(tmp_path / "array.npy", GOOD)
+    (tmp_path / "array.npz").write_bytes((tmp_path / "array.npy").read_bytes())
+    refuses(tmp_path / "array.npz", ["numpy.savez"])
+    (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
+    refuses(tmp_path / "binary.csv", ["cannot be read as CSV"])
+
+
+def test_missing_files_folders_and_unknown_formats(tmp_path: Path):
+    refuses(tmp_path / "nowhere.npy", ["is no file", ".csv, .tsv, .txt, .parquet, .xlsx, .npy, .npz, .h5ad"])
+    (tmp_path / "folder.npy").mkdir()
+    refuses(tmp_path / "folder.npy", ["is no file"])
+    for name in ("data.rds", "data"):
+        (tmp_path / name).write_text("")
+        refuses(tmp_path / name, ["known formats are .csv, .tsv"])
+
+
+# ---- the small files that once went wrong: 25 rows at each of 5 times, A rises and B falls ----
+
+
+def course(label: str = "{}", name: str = "time", extra: str = "", sep: str = ",", value: str = "{},{}") -> str:
+    """A table of the kind that people have; `label` writes a time, `extra` stands before the species."""
+    head = sep.join([name, *([extra.split("=", maxsplit=1)[0]] if extra else []), "A", "B"])
+    rows = [head]
+    for place, time in enumerate(TIMES):
+        for row in range(25):
+            more = [extra.split("=")[1].split("|")[row % len(extra.split("|"))]] if extra else []
+            rows.append(
+                sep.join([label.format(time), *more, *value.format(3 + 4 * place + row % 5, int(row**0.5)).split(",")])
+            )
+    return "\n".join(rows) + "\n"
+
+
+A = np.concatenate([[3 + 4 * place + row % 5 for row in range(25)] for place in range(5)])
+B = np.tile([int(row**0.5) for row in range(25)], 5)
+
+
+def is_the_course(data: Dataset, unit: str = "", species: tuple[str, ...] = ("A", "B")) -> None:
+    """All of it: no value is lost, changed or moved to another time."""
+    assert data.snapshots.times.tolist() == TIMES
+    assert data.snapshots.unit == unit
+    assert data.snapshots.species == species
+    assert [len(cloud) for cloud in data.snapshots.samples] == [25] * 5
+    assert data.snapshots.pooled().tolist() == np.stack([A, B], axis=1).tolist()
+    assert data.seen == (0, 1, 2, 3, 4)
+
+
+def told(data: Dataset) -> str:
+    return "; ".join(data.reading)
+
+
+@pytest.mark.parametrize(
+    ("label", "name", "unit"),
+    [
+        ("day {}", "day", "day"),
+        ("Day_{}", "time", "day"),
+        ("day-{}", "time", "day"),
+        ("D{}", "time", "day"),
+        ("{}d", "time", "day"),
+        ("{}h", "time", "h"),
+        ("{} hrs", "time", "h"),
+        ("{} wk", "time", "week"),
+        ("week {}", "time", "week"),
+        ("E{}", "time", "embryonic day"),
+        ("P{}", "time", "postnatal day"),
+        ("{} hpf", "stage", "hpf"),
+        ("{}min", "t", "min"),
+        ("{} s", "time", "s"),
+        ("day {} after infection", "timepoint", "day"),
+        ("t={}", "time", ""),
+        ("T{}", "timepoint", ""),
+        ("{}", "time_h", "h"),
+        ("{}", "Time (days)", "day"),
+        ("{}", "time [min]", "min"),
+        ("{}", "hours", "h"),
+        ("{}", "Day", "day"),
+        ("{}", "dpi", "dpi"),
+        ("{}", "hours post infection", "h"),
+        ("{}", "samples", ""),
+        ("{}.0", "time", ""),
+    ],
+)
+def test_times_are_read_as_people_write_them(tmp_path: Path, label: str, name: str, unit: str):
+    is_the_course(read(written(tmp_path, course(label, name))), unit)
+
+
+def test_times_in_several_units_are_changed_into_the_one_that_most_have(tmp_path: Path):
+    text = "time,A\n0,1\n30 min,2\n1h,3\n2 h,4\n1 d,5\n"
+    snapshots = read(written(tmp_path, text)).snapshots
+    assert snapshots.times.tolist() == [0, 0.5, 1, 2, 24]
+    assert snapshots.unit == "h"
+    assert [cloud[0, 0] for cloud in snapshots.samples] == [1, 2, 3, 4, 5]
+
+
+def test_days_before_the_start_are_negative_and_a_dash_after_every_word_is_none(tmp_path: Path):
+    before = read(written(tmp_path, "day,A\nD-2,1\nD0,2\nD3,3\n")).snapshots
+    assert before.times.tolist() == [-2, 0, 3]
+    joined = read(written(tmp_path, "day,A\nD-0,1\nD-2,2\nD-3,3\n")).snapshots
+    assert joined.times.tolist() == [0, 2, 3]
+    assert read(written(tmp_path, "stage,A\nE8.5,1\nE9,2\nE10.25,3\n")).snapshots.times.tolist() == [8.5, 9, 10.25]
+
+
+@pytest.mark.parametrize(
+    ("dates", "times", "first"),
+    [
+        (["2020-03-01", "2020-03-02", "2020-03-15"], [0, 1, 14], "2020-03-01"),
+        (["2020-02-28", "2020-03-01", "2021-02-28"], [0, 2, 366], "2020-02-28"),
+        (["2020-03-01 06:00", "2020-03-01 12:00", "2020-03-02T18:00"], [0, 0.25, 1.5], "2020-03-01 06:00:00"),
+        (["2020-03-01T00:00:00Z", "2020-03-01T12:00:00+02:00", "2020-03-02T00:00:00Z"], [0, 10 / 24, 1], "2020-03-01"),
+        (["20200301", "20200302", "20200331"], [0, 1, 30], "2020-03-01"),
+    ],
+)
+def test_dates_are_days_since_the_first_which_is_said(tmp_path: Path, dates, times, first):
+    data = read(written(tmp_path, "date,A\n" + "".join(f"{date},{i}\n" for i, date in enumerate(dates))))
+    assert data.snapshots.times == pytest.approx(times, abs=1e-12)
+    assert data.snapshots.unit == "day"
+    assert f"times are days since {first}" in told(data)
+
+
+def test_ordered_categories_are_numbered_in_their_order_and_those_with_numbers_are_these():
+    column = pd.Series(pd.Categorical(["late", "early", None, "mid"], ["early", "mid", "late"], ordered=True))
+    times = read_times(column, "stage")
+    assert times.values[[0, 1, 3]].tolist() == [2, 0, 1]
+    assert np.isnan(times.values[2])
+    assert "0 = early, 1 = mid, 2 = late" in times.said[0]
+    numbers = pd.Series(pd.Categorical(["E9", "E8.5", "E10"], ["E8.5", "E9", "E10"], ordered=True))
+    assert read_times(numbers, "stage").values.tolist() == [9, 8.5, 10]
+    assert read_times(pd.Series(pd.Categorical([10.5, 10.0, 11.0])), "day").values.tolist() == [10.5, 10, 11]
+
+
+def test_names_of_times_are_those_that_say_so_and_no_others():
+    times = ["time", "Time", "t", "time_h", "Time (days)", "hours", "DAY", "time.point", "Time Point", "hpf", "t_min"]
+    assert [name for name in times if not is_time_name(name)] == []
+    others = [
+        "T",
+        "H",
+        "A",
+        "minimum",
+        "second",
+        "timer",
+        "A_h",
+        "daylight",
+        "prime",
+        "yr1",
+        "e",
+        "p",
+        "S",
+        "age",
+        "min",
+    ]
+    assert [name for name in others if is_time_name(name)] == []
+    assert [unit_of_name(name) for name in ("time_h", "day", "t", "A", "time")] == ["h", "day", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (course(sep=";", value="{},{}"), "separated by semicolons"),
+        (course(sep="\t"), "separated by tabs"),
+        (course(sep="|"), "separated by bars"),
+        (course(sep=" "), "separated by spaces"),
+        (course(sep="   "), "separated by spaces"),
+        (course(sep=", "), ""),
+        ("# exported 2020\n# by hand\n" + course(), "2 lines that begin with # left out"),
+        ("# time A B\n" + course(sep=" ").split("\n", 1)[1], "named by the comment `# time A B`"),
+        ("\n\n" + course(), ""),
+        ("sep=;\n" + course(sep=";"), "semicolons"),
+        (course().replace("\n", "\r\n"), ""),
+        (course().replace("\n", "\r"), ""),
+        (course().encode("utf-8-sig"), ""),
+        (course().encode("utf-16"), "utf-16"),
+        (gzip.compress(course().encode()), "compressed with gzip"),
+        (bz2.compress(course().encode()), "compressed with bzip2"),
+        (lzma.compress(course().encode()), "compressed with xz"),
+        (course(extra="cell=").replace(",,", ","), ""),
+        (
+            course().replace("time,A,B", "time,A,B,").replace("\n", ",\n").replace(",,\n", ",\n"),
+            "without name and values",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["data.csv", "data.txt"])
+def test_the_dialect_of_a_table_is_found_out_and_said(tmp_path: Path, text, says, name):
+    if isinstance(text, str) and text.startswith("time,cell"):
+        text = text.replace("time,cell,", "time,")
+    data = read(written(tmp_path, text, name))
+    is_the_course(data)
+    assert says in told(data)
+
+
+def test_a_decimal_comma_is_told_from_one_that_separates_thousands(tmp_path: Path):
+    commas = read(written(tmp_path, "time;A;B\n0;3,5;4,25\n0,5;7,5;1e2\n")).snapshots
+    assert commas.times.tolist() == [0, 0.5]
+    assert commas.pooled().tolist() == [[3.5, 4.25], [7.5, 100]]
+    quoted = read(written(tmp_path, 'time,A\n0,"3,5"\n1,"7,25"\n')).snapshots
+    assert quoted.pooled().tolist() == [[3.5], [7.25]]
+    doubtful = written(tmp_path, "time;A\n0;1,234\n1;2,345\n")
+    refuses(doubtful, ["`1,234`", "1.234 or 1234", "--decimal ,"])
+    assert read(doubtful, decimal=",").snapshots.pooled().tolist() == [[1.234], [2.345]]
+    points = read(written(tmp_path, "time;A\n0;1.234\n1;2.345\n")).snapshots
+    assert points.pooled().tolist() == [[1.234], [2.345]]
+
+
+def test_letters_of_western_windows_are_read_and_others_by_their_encoding(tmp_path: Path):
+    text = "time,Zähler,µg\n0,3,4\n1,7,5\n"
+    data = read(written(tmp_path, text.encode("latin-1")))
+    assert data.snapshots.species == ("Zähler", "µg")
+    assert "cp1252" in told(data)
+    cyrillic = written(tmp_path, "время,А\n0,3\n1,4\n".encode("koi8-r"))
+    assert read(cyrillic, encoding="koi8-r", time="время").snapshots.species == ("А",)
+    refuses(cyrillic, ["not written in utf-8", "--encoding"], encoding="utf-8")
+    refuses(cyrillic, ["--encoding klingon", "not known"], encoding="klingon")
+
+
+def test_an_archive_of_one_table_is_read_and_one_of_several_is_not(tmp_path: Path):
+    def archive(*names: str) -> bytes:
+        held = io.BytesIO()
+        with zipfile.ZipFile(held, "w") as file:
+            for name in names:
+                file.writestr(name, course())
+        return held.getvalue()
+
+    one = read(written(tmp_path, archive("inside.csv"), "data.csv.zip"))
+    is_the_course(one)
+    assert one.name == "data"
+    refuses(written(tmp_path, archive("a.csv", "b.csv"), "data.csv.zip"), ["archive of 2 files", "unpack"])
+    is_the_course(read(written(tmp_path, gzip.compress(course().encode()), "d.tsv.gz")))
+    refuses(written(tmp_path, gzip.compress(course().encode())[:-40]), ["cannot be decompressed", "cut off"])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (course(extra="cell=X").replace("X", "{}"), "column `cell` names the rows"),
+        (course(extra="donor_cell=X").replace("X", "{}"), "column `donor_cell` names the rows"),
+        (course(extra="id=X").replace("X", "{}"), "column `id` names the rows"),
+        (course(extra="=X").replace("X", "{}"), "no name"),
+    ],
+)
+def test_names_and_numbers_of_rows_are_no_species(tmp_path: Path, text: str, says: str):
+    number = iter(range(1000))
+    named = "donor_cell" in text or ",cell" in text
+    filled = "".join(
+        line.replace("{}", f"AAAC{next(number)}-1" if named else str(next(number))) + "\n" for line in text.splitlines()
+    )
+    if "id" in text.splitlines()[0]:
+        filled = filled.replace("time,id", "time,id")
+    path = written(tmp_path, filled)
+    if says == "no name":
+        refuses(path, ["column 2", "has no name"])
+        return
+    data = read(path)
+    is_the_course(data)
+    assert says in told(data)
+
+
+@pytest.mark.parametrize("barcode", ["AAAC{}-1", "{}"])
+def test_a_first_column_without_a_name_names_the_rows(tmp_path: Path, barcode: str):
+    head, *rows = course().splitlines()
+    text = "\n".join(["," + head, *(f"{barcode.format(i)},{row}" for i, row in enumerate(rows))])
+    data = read(written(tmp_path, text))
+    is_the_course(data)
+    assert "the first column names the rows, and is no species" in told(data)
+    of_r = "\n".join(
+        [" ".join(f'"{w}"' for w in head.split(",")), *(f'"{i}" {r.replace(",", " ")}' for i, r in enumerate(rows, 1))]
+    )
+    is_the_course(read(written(tmp_path, of_r, "data.txt")))
+
+
+def test_the_time_is_asked_for_where_it_is_in_doubt(tmp_path: Path):
+    unnamed = written(tmp_path, course(name="moment"))
+    refuses(unnamed, ["which column", "--time", "`moment` (5 values)", "`A` (21 values)", "`B` (5 values)"])
+    is_the_course(read(unnamed, time="moment"))
+    two = written(tmp_path, course(name="day", extra="hour=1|2|3"))
+    refuses(two, ["`day` and `hour`", "--time", "`day` (5 values)", "`hour` (3 values)"])
+    is_the_course(read(two, time="day", drop="hour"), "day")
+    rows = written(tmp_path, "day,A\n" + "".join(f"{i},{i % 3}\n" for i in range(40)))
+    refuses(rows, ["numbers the rows", "--time day"])
+    assert len(read(rows, time="day").snapshots) == 40
+
+
+def test_beside_a_time_letters_are_species(tmp_path: Path):
+    data = read(written(tmp_path, "time,T,I,h\n0,9,1,0\n1,5,3,2\n"))
+    assert data.snapshots.species == ("T", "I", "h")
+
+
+def test_the_time_may_stand_in_the_last_column(tmp_path: Path):
+    text = "\n".join(",".join(line.split(",")[1:] + line.split(",")[:1]) for line in course(name="day").splitlines())
+    data = read(written(tmp_path, text))
+    is_the_course(data, "day")
+    assert "the time is `day`, by its name (`--time` chooses another column)" in told(data)
+
+
+def test_conditions_of_text_are_refused_with_the_ways_out_and_numbered_ones_are_named(tmp_path: Path):
+    text = written(tmp_path, course(extra="condition=drug|ctrl"))
+    refuses(text, ["`condition`", "drug, ctrl", "--where 'condition=drug'", "--drop condition"])
+    is_the_course(read(text, drop="condition"))
+    half = read(text, where="condition=ctrl")
+    assert half.snapshots.species == ("A", "B")
+    assert [len(cloud) for cloud in half.snapshots.samples] == [12] * 5
+    assert "rows with condition = ctrl alone: 60 of 125" in told(half)
+    refuses(text, ["condition=none", "drug, ctrl"], where="condition=none")
+    for name in ("replicate", "SALT", "dose_nM"):
+        numbered = written(tmp_path, course(extra=f"{name}=1|2|3"))
+        assert f"warning: `{name}` is read as a species, but looks like a condition" in told(read(numbered))
+        is_the_course(read(numbered, drop=name))
+        assert read(numbered, where=[f"{name}=1", f"{name}=3"]).snapshots.species == ("A", "B")
+    assert "warning" not in told(read(written(tmp_path, course(extra="C=0|0|0|1|2"))))
+
+
+def test_a_condition_that_changes_with_time_is_named_even_where_it_is_left_out(tmp_path: Path):
+    text = "day,batch,A\n" + "".join(f"{t},{'a' if t < 2 else 'b'},{i % 3}\n" for t in range(4) for i in range(9))
+    assert "no value of `batch` was observed at all times" in told(read(written(tmp_path, text), drop="batch"))
+    assert "no value" not in told(read(written(tmp_path, course(extra="batch=1|2")), drop="batch"))
+
+
+def test_species_are_chosen_by_name_in_the_order_that_is_asked_for(tmp_path: Path):
+    path = written(tmp_path, course(extra="note=good|bad"))
+    data = read(path, species="B,A")
+    assert data.snapshots.species == ("B", "A")
+    assert data.snapshots.pooled().tolist() == np.stack([B, A], axis=1).tolist()
+    assert "left out, since `--species` does not name it: note" in told(data)
+    refuses(path, ["no column `C`", "--species", "time, note, A, B"], species="A,C")
+    refuses(path, ["`A`", "`--species` and in `--drop`"], species="A", drop="A")
+    refuses(path, ["named twice"], species="A,A")
+    refuses(path, ["the time or the unit"], species="time,A", time="time")
+
+
+def test_kinds_are_given_for_all_or_for_each(tmp_path: Path):
+    path = written(tmp_path, course())
+    assert read(path, kind="continuous").snapshots.kinds == (Kind.CONTINUOUS,) * 2
+    assert read(path, kind="B=continuous").snapshots.kinds == (Kind.COUNTS, Kind.CONTINUOUS)
+    assert read(path, kind={"A": Kind.CONTINUOUS}).snapshots.kinds == (Kind.CONTINUOUS, Kind.COUNTS)
+    refuses(path, ["--kind C=counts", "A, B"], kind="C=counts")
+    refuses(path, ["--kind typo", "counts or continuous"], kind="typo")
+
+
+def test_missing_values_are_refused_left_out_or_zero(tmp_path: Path):
+    path = written(tmp_path, "time,A,B\n0,1,2\n0,,4\n1,5,NA\n1,7,8\n")
+    refuses(path, ["no value in column `A`, row 2", "2 of 4 rows", "`A` (1), `B` (1)", "--missing drop"])
+    dropped = read(path, missing="drop")
+    assert dropped.snapshots.pooled().tolist() == [[1, 2], [7, 8]]
+    assert "2 of 4 rows left out, since values are missing" in told(dropped)
+    zero = read(path, missing="zero")
+    assert zero.snapshots.pooled().tolist() == [[1, 2], [0, 4], [5, 0], [7, 8]]
+    assert zero.snapshots.kinds == (Kind.COUNTS, Kind.COUNTS)
+    timeless = written(tmp_path, "time,A\n0,1\n,2\n1,3\n")
+    refuses(timeless, ["no time", "row 2"], missing="zero")
+    assert read(timeless, missing="drop").snapshots.pooled().tolist() == [[1], [3]]
+    array = GOOD.copy()
+    array[3, 5, 1] = np.nan
+    np.save(tmp_path / "a.npy", array)
+    assert [len(cloud) for cloud in read(tmp_path / "a.npy", missing="drop").snapshots.samples] == [19] * 40
+    assert read(tmp_path / "a.npy", missing="zero").snapshots.samples[5][3, 1] == 0
+
+
+def cages(gap: bool, order: int = 0) -> pd.DataFrame:
+    rows = [(u, t, 10 * u + t) for u in range(10) for t in range(4) if not (gap and u == 3 and t == 2)]
+    table = pd.DataFrame(rows, columns=["cage", "day", "N"])
+    return table.sample(frac=1, random_state=order) if order else table
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_units_without_gaps_are_paired_whatever_the_order_of_the_rows(tmp_path: Path, order: int):
+    cages(gap=False, order=order).to_csv(tmp_path / "a.csv", index=False)
+    data = read(tmp_path / "a.csv", unit="cage")
+    assert data.paired
+    assert data.snapshots.species == ("N",)
+    assert all((cloud[:, 0] // 10).tolist() == list(range(10)) for cloud in data.snapshots.samples)
+
+
+@pytest.mark.parametrize("protocol", [Protocol.INTERPOLATION, Protocol.FORECAST])
+def test_no_unit_with_gaps_is_both_fitted_and_scored(tmp_path: Path, protocol: Protocol):
+    rows = [(u, t, 100 * u + t) for u in range(20) for t in range(12) if (u + t) % 7]
+    pd.DataFrame(rows, columns=["cage", "day", "N"]).to_csv(tmp_path / "a.csv", index=False)
+    data = read(tmp_path / "a.csv", unit="cage", every=2)
+    assert not data.paired
+    parts = split(data, protocol, seed=1)
+    fitted, scored = ({int(row[0] // 100) for row in part.pooled()} for part in (parts.seen, parts.test))
+    assert fitted
+    assert scored
+    assert not fitted & scored
+    assert fitted | scored == set(range(20))
+    lonely = [row for row in rows if row[1] != 1 or row[0] == 1]
+    pd.DataFrame(lonely, columns=["cage", "day", "N"]).to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(InputError, match=r"too few units at t=1 to fit some and to score others"):
+        split(read(tmp_path / "b.csv", unit="cage", every=2), protocol, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        ("time,x\n0,3\n1,4\n", {"layer": "raw"}, ["`--layer` means nothing", ".csv"]),
+        ("time,x\n0,3\n1,4\n", {"genes": "x"}, ["`--genes` means nothing", ".csv"]),
+        ("time,x\n0,3\n1,4\n", {"use_rep": "X_pca"}, ["`--use-rep` means nothing"]),
+        ("time,x\n0,3\n1,4\n", {"where": "dose"}, ["--where dose", "dose=0.2"]),
+        ("time,x\n0,3\n1,4\n", {"where": "dose=1"}, ["no column `dose`", "--where"]),
+        ("time,x\n0,3\n1,4\n", {"missing": "fill"}, ["--missing fill", "refuse, drop, zero"]),
+        ("time,x\n0,3\n1,4\n", {"sep": ",,"}, ["--sep ,,", "one character"]),
+        ("time,x\n0,3\n1,4\n", {"decimal": ";"}, ["--decimal ;"]),
+        ("time,x\n0,3\n1,4\n", {"sep": ",", "decimal": ","}, ["must differ"]),
+        ("time,x\n0,3\n1,4\n", {"pca": 0}, ["--pca 0"]),
+        ("time,x\n0,3\n1,4\n", {"pca": 7}, ["--pca 7", "at most"]),
+        ("time,x\n0,3\n1,4\n", {"unit": "cage"}, ["no column `cage`", "--unit"]),
+        ("time,x\n0,3\n1,4\n", {"drop": "x"}, ["none is left as a species"]),
+        ("time,x\n1,3\n1,4\n", {"where": "time=1"}, ["single snapshot"]),
+        ("time,x,x\n0,3,1\n1,4,1\n", {}, ["more than one column `x`"]),
+        ("time,x\n03/04/2020,3\n04/04/2020,4\n", {}, ["`03/04/2020`", "day and month", "2020-03-31"]),
+        ("time,x\nE8,3\nP1,4\n", {}, ["different kinds", "`E8`, `P1`"]),
+        ("time,x\nbefore,3\nafter,4\n", {}, ["`before`", "ordered category"]),
+        ("time,x\nday 1 rep 2,3\nday 2 rep 2,4\n", {}, ["`day 1 rep 2`", "no time"]),
+        ("time,x\ninf,3\n1,4\n", {}, ["no finite number"]),
+        ("time,x\nTrue,3\nFalse,4\n", {}, ["true and false", "--time"]),
+        ("time,x\n0,inf\n1,4\n", {}, ["holds inf", "finite"]),
+        ("time,x\n0,True\n1,False\n", {}, ["`x`", "True, False", "--drop x"]),
+        ("time,x\n0,1.234,5\n1,4\n", {}, ["3 values for 2 columns", "--sep"]),
+        ("time;x,y\n0;3,4\n1;4,5\n", {}, ["semicolon", "comma", "--sep"]),
+        ("only one column\n1\n2\n", {}, ["species", "--sep"]),
+        ("time,id,x\n0,1,3\n0,2,4\n1,1,5\n1,2,6\n", {}, ["`id`", "--unit id", "--drop id"]),
+        ("time,x\n" + "0,3\n" * 300 + "1,4,5\n", {}, ["cannot be read as CSV", "line 302"]),
+        (
+            "time," + ",".join(f"g{i}" for i in range(400)) + "\n" + ("0" + ",1" * 400 + "\n") * 2 + "1" + ",2" * 400,
+            {},
+            ["400 species", "--species A,B", "--pca 10"],
+        ),
+        ("time,x\n0,\n1,\n", {"missing": "drop"}, ["no row", "is left"]),
+    ],
+)
+def test_odd_tables_and_options_are_refused_with_what_to_do(tmp_path: Path, text, options, says):
+    refuses(written(tmp_path, text), says, **options)
+
+
+def test_an_unknown_option_is_refused_by_name(tmp_path: Path):
+    with pytest.raises(InputError, match=r"no reading option `time_column`; known are decimal, drop"):
+        ReadOptions.of(time_column="day")
+
+
+def test_excel_and_parquet_are_read_where_their_libraries_are(tmp_path: Path):
+    table = pd.read_csv(io.StringIO(course(name="day")))
+    pytest.importorskip("pyarrow")
+    table.to_parquet(tmp_path / "a.parquet")
+    is_the_course(read(tmp_path / "a.parquet"), "day")
+    table.set_axis([f"cell{i}" for i in range(125)]).to_parquet(tmp_path / "b.parquet")
+    is_the_course(read(tmp_path / "b.parquet"), "day")
+    dated = table.assign(day=pd.Timestamp("2020-03-01") + pd.to_timedelta(table["day"], unit="D"))
+    dated.rename(columns={"day": "date"}).to_parquet(tmp_path / "c.parquet")
+    is_the_course(read(tmp_path / "c.parquet"), "day")
+    refuses(written(tmp_path, b"PAR1 no", "d.parquet"), ["cannot be read as Parquet"])
+
+
+def test_the_first_sheet_of_excel_is_read(tmp_path: Path):
+    pytest.importorskip("openpyxl")
+    table = pd.read_csv(io.StringIO(course(name="day")))
+    with pd.ExcelWriter(tmp_path / "a.xlsx") as book:
+        table.to_excel(book, sheet_name="counts", index=False)
+        table.head().to_excel(book, sheet_name="notes", index=False)
+    data = read(tmp_path / "a.xlsx")
+    is_the_course(data, "day")
+    assert "sheet `counts` is read, and not notes" in told(data)
+    dated = table.assign(day=pd.Timestamp("2020-03-01") + pd.to_timedelta(table["day"], unit="D"))
+    dated.rename(columns={"day": "date"}).to_excel(tmp_path / "b.xlsx")
+    is_the_course(read(tmp_path / "b.xlsx"), "day")
+    refuses(written(tmp_path, b"not a book", "c.xlsx"), ["cannot be read as Excel"])
+
+
+# ---- single cells ----
+
+
+def annotated(sparse: bool = False) -> Any:
+    anndata = pytest.importorskip("anndata")
+    from scipy.sparse import csr_matrix
+
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(rng.gamma(2.0, 1.0, 400), (90, 400)).astype(np.float32)
+    obs = pd.DataFrame(
+        {"day": np.repeat(["day 0", "day 2", "day 10"], 30), "batch": np.tile(["a", "b", "c"], 30)},
+        index=[f"cell{i}" for i in range(90)],
+    )
+    var = pd.DataFrame(index=[f"g{i}" for i in range(400)])
+    made = anndata.AnnData(csr_matrix(counts) if sparse else counts, obs=obs, var=var)
+    made.layers["twice"] = made.X * 2
+    made.obsm["X_pca"] = rng.normal(size=(90, 4))
+    return made
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_cells_are_read_from_memory_and_from_files_alike(tmp_path: Path, sparse: bool, on_disk: bool):
+    adata = annotated(sparse)
+    counts = adata.X.toarray() if sparse else adata.X
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+
+    def taken(**options: Any) -> Dataset:
+        return read(tmp_path / "cells.h5ad", **options) if on_disk else weightflow.from_anndata(adata, **options)
+
+    genes = taken(genes="g7,g2")
+    assert genes.snapshots.times.tolist() == [0, 2, 10]
+    assert genes.snapshots.unit == "day"
+    assert genes.snapshots.species == ("g7", "g2")
+    assert genes.snapshots.kinds == (Kind.COUNTS,) * 2
+    assert np.array_equal(genes.snapshots.pooled(), counts[:, [7, 2]])
+    twice = taken(genes="g7", layer="twice", where="batch=b")
+    assert np.array_equal(twice.snapshots.pooled(), 2 * counts[1::3, [7]])
+    rep = taken(use_rep="X_pca")
+    assert rep.snapshots.species == ("pca1", "pca2", "pca3", "pca4")
+    assert np.array_equal(rep.snapshots.pooled(), adata.obsm["X_pca"])
+    assert taken(use_rep="X_pca", species="pca2").snapshots.pooled().tolist() == adata.obsm["X_pca"][:, [1]].tolist()
+    for options, says in (
+        (
+            {},
+            "400 genes, and nothing says which are meant; choose some with `--genes g0,g1`, take.*--pca 10.*--use-rep",
+        ),
+        ({"genes": "g999"}, "no gene `g999`; near it are"),
+        ({"layer": "raw", "genes": "g1"}, "no `raw` in layers .*it holds twice"),
+        ({"use_rep": "X_umap"}, "no `X_umap` in obsm .*it holds X_pca"),
+        ({"use_rep": "X_pca", "genes": "g1"}, "give one of both"),
+        ({"time": "week", "genes": "g1"}, "no column `week`"),
+        ({"step": 1.0}, "--step"),
+    ):
+        with pytest.raises(InputError, match=says):
+            taken(**options)
+
+
+def test_principal_components_are_those_of_log_counts_of_the_seen_times(tmp_path: Path):
+    dense, sparse = annotated(), annotated(sparse=True)
+    counts = np.asarray(dense.X, dtype=np.float64)
+    seen = np.r_[0:30, 60:90]
+    totals = counts.sum(axis=1, keepdims=True)
+    logs = np.log1p(counts / totals * np.median(totals[seen]))
+    centred = logs - logs[seen].mean(axis=0)
+    _, _, axes = np.linalg.svd(centred[seen], full_matrices=False)
+    wanted = centred @ axes[:3].T
+    table = pd.DataFrame(counts, columns=dense.var_names).assign(day=np.repeat([0, 2, 10], 30))
+    table.to_csv(tmp_path / "a.csv", index=False)
+    for data in (
+        weightflow.from_anndata(dense, pca=3, every=2),
+        weightflow.from_anndata(sparse, pca=3, every=2),
+        read(tmp_path / "a.csv", pca=3, every=2),
+    ):
+        found = data.snapshots.pooled()
+        signs = np.sign((found * wanted).sum(axis=0))
+        np.testing.assert_allclose(found * signs, wanted, atol=1e-6)
+        assert data.snapshots.species == ("PC1", "PC2", "PC3")
+        assert data.snapshots.kinds == (Kind.CONTINUOUS,) * 3
+        assert f"counts scaled to {np.median(totals[seen]):g} in each sample" in told(data)
+        assert "fitted to the 2 seen times" in told(data)
+
+
+def test_genes_of_one_matrix_are_of_one_kind():
+    adata = annotated()
+    adata.X = np.log1p(adata.X)
+    adata.X[:, 5] = 0
+    assert weightflow.from_anndata(adata, genes="g4,g5").snapshots.kinds == (Kind.CONTINUOUS,) * 2
+
+
+def test_of_a_file_only_the_rows_and_genes_that_are_used_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from weightflow.data.reading import cells
+
+    adata = annotated(sparse=True)
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    monkeypatch.setattr(cells, "CHUNK", 400 * 7)  # seven cells at once: pieces that divide neither cells nor times
+    data = read(tmp_path / "cells.h5ad", genes="g7,g2", where="batch=b")
+    assert np.array_equal(data.snapshots.pooled(), adata.X.toarray()[1::3][:, [7, 2]])
+
+
+def test_files_that_are_no_cells_are_refused(tmp_path: Path):
+    pytest.importorskip("anndata")
+    import h5py
+
+    refuses(written(tmp_path, b"no hdf5", "a.h5ad"), ["cannot be read as .h5ad", "write_h5ad"])
+    with h5py.File(tmp_path / "b.h5ad", "w") as file:
+        file["X"] = np.eye(3)
+    refuses(tmp_path / "b.h5ad", ["no .h5ad", "write it again"])
+    with pytest.raises(InputError, match="an AnnData is needed, and dict was given"):
+        weightflow.from_anndata({}, genes="A")
+
+
+def test_real_cells_are_read_by_day(shared_data: Path):
+    pytest.importorskip("anndata")
+    path = shared_data / "anndata" / "moscot_temporal_tests.h5ad"
+    refuses(path, ["1,479 genes", "--genes", "--pca", "--use-rep"])
+    data = read(path, genes="Fam150a,Prex2", time="day")
+    assert data.snapshots.times.tolist() == [10, 10.5, 11]
+    assert [len(cloud) for cloud in data.snapshots.samples] == [85, 81, 84]
+    assert data.snapshots.kinds == (Kind.CONTINUOUS,) * 2
+
+
+def test_each_small_case_is_read_or_refused_as_its_readme_says(shared_data: Path):
+    cases = shared_data.parent / "cases"
+    if not cases.is_dir():
+        pytest.skip(f"{cases} is absent")
+    asked = {"condition.csv": "--where", "dup_cols.csv": "own", "int64.csv": "subtract an offset"}
+    for path in sorted(cases.glob("*.csv")):
+        if path.name in asked:
+            refuses(path, [asked[path.name]])
+        else:
+            data = read(path)
+            assert len(data.snapshots) == (6 if path.name == "one_cell_last.csv" else 5), path
+            rounded = [0.0, 0.1, 0.3, 0.7, 1.4] if "jitter" in path.name else TIMES
+            assert data.snapshots.times[:5].tolist() == pytest.approx(rounded), path
+            assert [len(cloud) for cloud in data.snapshots.samples[:5]] == [25] * 5, path
+
+
+def test_a_dose_response_of_many_times_is_read_by_its_minutes(shared_data: Path):
+    path = shared_data / "dusp1_dose" / "dusp1_dose.csv"
+    data = read(path, where="dose_nM=100", drop="replica")
+    assert data.snapshots.unit == "min"
+    assert data.snapshots.species == ("nuclear", "cytoplasmic")
+    assert data.snapshots.times[0] == 0
+    table = pd.read_csv(path).query("dose_nM == 100")
+    assert [len(cloud) for cloud in data.snapshots.samples] == table.groupby("minutes").size().tolist()
+    assert data.snapshots.pooled().sum() == table[["nuclear", "cytoplasmic"]].to_numpy().sum()

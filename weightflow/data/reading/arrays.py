@@ -1,0 +1,173 @@
+"""Plain arrays: trajectories in an .npy or .npz, and tables in an .npz.
+
+- `.npy`: trajectories, shape (trajectory, time, species); times are 0, step, 2 step, ..
+- `.npz`: one array of times with one array of shape (trajectory, time, species); or, in long form, one array of shape
+  (row, species) with one array of a time for each row. An array `species` may name the species.
+"""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from weightflow.data.reading.clouds import Clouds, grouped
+from weightflow.data.reading.columns import Rows, times_of
+from weightflow.data.reading.missing import settle
+from weightflow.data.reading.options import Missing, ReadOptions, listed
+from weightflow.data.reading.times import Times, is_time_name
+from weightflow.data.snapshots import exact
+from weightflow.errors import InputError
+
+
+def read_npy(path: Path, options: ReadOptions) -> Clouds:
+    """Read one array of trajectories.
+
+    Raises:
+        InputError: it is no plain array, or not of that shape.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"`{path}` cannot be read as a plain .npy array ({error}); save it with numpy.save.") from None
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise InputError(f"`{path}` is an archive of several arrays, not one array; rename it to .npz.")
+    step = 1.0 if options.step is None else options.step
+    said = f"times are 0, {step:g}, {2 * step:g}, .." + ("" if options.step else " (`--step` tells another step)")
+    return _trajectories(
+        path, Times(step * np.arange(array.shape[1] if array.ndim > 1 else 0), "", (said,)), array, (), options
+    )
+
+
+def read_npz(path: Path, options: ReadOptions) -> Clouds:
+    """Read an archive of arrays.
+
+    Raises:
+        InputError: it is no archive of plain arrays, or does not hold times and samples.
+    """
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"`{path}` is not an archive of arrays, or is cut off; save it with numpy.savez.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"`{path}` cannot be read as plain .npz arrays ({error}); save it with numpy.savez.") from None
+    named = "species" in arrays and arrays["species"].dtype.kind == "U" and arrays["species"].ndim == 1
+    species = tuple(arrays.pop("species").tolist()) if named else ()
+    held = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
+    unit = None if options.unit is None else arrays.pop(options.unit, None)
+    if options.unit is not None and (unit is None or unit.ndim != 1):
+        raise InputError(f"`{path}` holds {held}; `--unit {options.unit}` must name an array of one unit for each row.")
+    time = _time_name(path, arrays, options, held)
+    values = [name for name in arrays if name != time]
+    if time is None or len(values) != 1:
+        raise InputError(
+            f"`{path}` holds {held}; it must hold `{options.time or 'times'}` and one array of samples: "
+            "(trajectory, time, species), or (row, species) with one time for each row. `--time` names the times."
+        )
+    array, times = arrays[values[0]], _times(path, arrays[time], time)
+    if array.ndim == 2:
+        return grouped(_rows(path, times, array, species, unit, options))
+    if unit is not None:
+        raise InputError(f"`--unit {options.unit}` is for tables; `{values[0]}` in `{path}` holds trajectories.")
+    return _trajectories(path, times, array, species, options)
+
+
+def _time_name(path: Path, arrays: dict[str, np.ndarray], options: ReadOptions, held: str) -> str | None:
+    flat = [name for name, array in arrays.items() if array.ndim == 1]
+    if options.time is not None:
+        return options.time if options.time in flat else None
+    known = [name for name in flat if is_time_name(name)]
+    if len(known) > 1:
+        raise InputError(f"`{path}` holds {held}; say with `--time` whether {' or '.join(known)} are the times.")
+    return known[0] if known else None
+
+
+def _times(path: Path, array: np.ndarray, name: str) -> Times:
+    import pandas as pd
+
+    if array.dtype.kind in "biuf" and not np.isfinite(array).all():
+        row = int(np.argmin(np.isfinite(array)))
+        raise InputError(f"`{path}` has a time that is no finite number in row {row} of `{name}`; fix it.")
+    if array.dtype.kind not in "iufUM":
+        raise InputError(f"`{path}` holds times of type {array.dtype}; all must be real numbers, text or dates.")
+    read = times_of(path, pd.Series(array), name)
+    return Times(read.values, read.unit, (*read.said, f"the times are `{name}`"))
+
+
+def _rows(
+    path: Path, times: Times, array: np.ndarray, species: tuple[str, ...], unit: np.ndarray | None, options: ReadOptions
+) -> Rows:
+    values = _numbers(path, array)
+    for what, given in (("times", times.values), ("units", unit)):
+        if given is not None and len(given) != len(values):
+            raise InputError(f"`{path}` has {len(given)} {what} for {len(values)} rows; give one for each row.")
+    if not values.size:
+        raise InputError(f"`{path}` has shape {array.shape} and holds no number; every axis must be longer than 0.")
+    values, species = _chosen(path, values, species, options)
+    keep, values, said = settle(
+        f"`{path}`", values, species, options.missing, np.arange(len(values)), np.zeros(len(values), dtype=bool)
+    )
+    _check_some(path, keep)
+    units = None if unit is None else unit.astype(str)[keep]
+    return Rows(Times(times.values[keep], times.unit, times.said), values, species, units, tuple(said))
+
+
+def _trajectories(
+    path: Path, times: Times, array: np.ndarray, species: tuple[str, ...], options: ReadOptions
+) -> Clouds:
+    if array.ndim != 3:
+        raise InputError(
+            f"`{path}` has shape {array.shape}; trajectories must have shape (trajectory, time, species): with one "
+            "species, add an axis of length 1."
+        )
+    if 0 in array.shape:
+        raise InputError(f"`{path}` has shape {array.shape} and holds no number; every axis must be longer than 0.")
+    if len(times.values) != array.shape[1]:
+        raise InputError(
+            f"`{path}` has {len(times.values)} times for an array of shape {array.shape}; give one per column."
+        )
+    values, species = _chosen(path, _numbers(path, array), species, options)
+    said = list(times.said)
+    gaps = np.isnan(values)
+    if gaps.any() and options.missing is Missing.ZERO:
+        said.append(f"{int(gaps.sum()):,} missing values are read as zero")
+        values = np.where(gaps, 0.0, values)
+    elif gaps.any() and options.missing is Missing.DROP:
+        keep = np.array([not some.any() for some in gaps])
+        _check_some(path, keep)
+        said.append(f"{int((~keep).sum()):,} of {len(keep):,} trajectories left out, since values are missing")
+        values = values[keep]
+    clouds = tuple(np.ascontiguousarray(values[:, i]) for i in range(values.shape[1]))
+    return Clouds(times.values, times.unit, clouds, species, paired=True, dense=True, said=tuple(said))
+
+
+def _chosen(
+    path: Path, values: np.ndarray, species: tuple[str, ...], options: ReadOptions
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Keep the species that are wanted; without names they are called x1, x2, .."""
+    names = list(species or (f"x{i + 1}" for i in range(values.shape[-1])))
+    if len(names) != values.shape[-1]:
+        raise InputError(f"`{path}` names {len(names)} species for an array of shape {values.shape}; name each once.")
+    for name in (*options.species, *options.drop):
+        if name not in names:
+            raise InputError(f"`{path}` has no species `{name}`; they are {listed(names)}.")
+    kept = options.species or tuple(name for name in names if name not in options.drop)
+    if not kept:
+        raise InputError(f"`--drop` leaves no species of `{path}`; drop fewer.")
+    return values[..., [names.index(name) for name in kept]], kept
+
+
+def _check_some(path: Path, keep: np.ndarray) -> None:
+    if not keep.any():
+        raise InputError(f"every row of `{path}` has a missing value; choose `--species`, or `--missing zero`.")
+
+
+def _numbers(path: Path, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"`{path}` holds values of type {array.dtype}; all must be real numbers.")
+    try:
+        return exact(array)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

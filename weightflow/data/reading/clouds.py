@@ -1,0 +1,114 @@
+"""Samples grouped by time, and how they become a data set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from weightflow.data.dataset import Dataset, every_nth
+from weightflow.data.reading.columns import Rows
+from weightflow.data.reading.components import Components, principal_components
+from weightflow.data.reading.options import ReadOptions, listed
+from weightflow.data.reading.times import distinct_times
+from weightflow.data.snapshots import Snapshots, guess_kinds
+from weightflow.errors import InputError
+from weightflow.types import Kind
+
+MANY = 300  # species; more are refused, since nobody means to fit them one by one
+
+
+@dataclass(frozen=True, eq=False)
+class Clouds:
+    """One cloud of samples for each time.
+
+    Attributes:
+        times: increasing.
+        unit: of the times.
+        samples: for each time a matrix (row, species), dense, or sparse where it is to be reduced.
+        species: names.
+        units: for each time the unit of each row; None where nothing says.
+        paired: whether row i is the same unit at every time.
+        alike: whether all species are of one kind, as the genes of one matrix.
+        dense: whether the times are those of a simulation, of which every tenth is seen by default.
+        said: what was understood.
+    """
+
+    times: Float[np.ndarray, "time"]
+    unit: str
+    samples: tuple[Any, ...]
+    species: tuple[str, ...]
+    units: tuple[np.ndarray, ...] | None = None
+    paired: bool = False
+    dense: bool = False
+    alike: bool = False
+    said: tuple[str, ...] = ()
+
+
+def grouped(rows: Rows) -> Clouds:
+    """Collect rows of one time into a cloud; the order of the rows means nothing.
+
+    Units that were each measured once at every time are paired.
+    """
+    times, place = distinct_times(rows.times.values)
+    members = [np.flatnonzero(place == k) for k in range(len(times))]
+    units, paired, said = None, False, (*rows.said, *rows.times.said)
+    if rows.units is not None:
+        members = [where[np.argsort(rows.units[where], kind="stable")] for where in members]
+        units = tuple(rows.units[where] for where in members)
+        paired = all(len({*one}) == len(one) and np.array_equal(one, units[0]) for one in units)
+        seen = [{*one} for one in units]
+        everyone, always = len(set.union(*seen)), len(set.intersection(*seen))
+        gaps = "all of them" if everyone == always else f"{always:,} of them"
+        said += (f"{everyone:,} units, {gaps} observed at every time, and none is both fitted and scored",)
+    samples = tuple(rows.values[where] for where in members)
+    return Clouds(times, rows.times.unit, samples, rows.species, units, paired, said=said)
+
+
+def dataset_of(name: str, clouds: Clouds, options: ReadOptions) -> Dataset:
+    """Make a data set: reduce it if asked to, settle the kinds, and say what was understood.
+
+    Raises:
+        InputError: there are too many species to fit, or as for `Snapshots` and `Dataset`.
+    """
+    seen = every_nth(len(clouds.times), options.every, clouds.dense)
+    found: Components | None = None
+    if options.pca is not None:
+        found = principal_components(clouds.samples, seen, options.pca)
+        clouds = replace(clouds, samples=found.samples, species=found.names, said=(*clouds.said, found.said))
+    elif len(clouds.species) > MANY:
+        raise InputError(
+            f"there are {len(clouds.species):,} species, and no more than {MANY} are fitted one by one; choose some "
+            "with `--species A,B`, or take principal components with `--pca 10`."
+        )
+    # Negative whole numbers are taken for counts and then refused, as likely a mistake as another kind.
+    guessed = guess_kinds(clouds.samples, negative=True) if found is None else (Kind.CONTINUOUS,)
+    if len(guessed) < len(clouds.species) or (clouds.alike and Kind.CONTINUOUS in guessed):
+        guessed = (Kind.CONTINUOUS,) * len(clouds.species)
+    kinds = options.kinds_of(clouds.species, guessed)
+    snapshots = Snapshots(clouds.times, clouds.samples, clouds.species, kinds, clouds.unit)
+    said = (*clouds.said, _of_times(snapshots, seen), _of_species(snapshots))
+    return Dataset(name, snapshots, seen, clouds.paired, reading=said, units=clouds.units)
+
+
+def _of_times(snapshots: Snapshots, seen: Sequence[int]) -> str:
+    times, sizes = snapshots.times, [len(cloud) for cloud in snapshots.samples]
+    unit = f" ({snapshots.unit})" if snapshots.unit else ""
+    if len(times) <= 20:
+        held = listed([f"{time:g} ({n:,})" for time, n in zip(times, sizes, strict=True)], 20)
+        told = f"{len(times)} times{unit}, with samples: {held}"
+    else:
+        of = f"{sizes[0]:,}" if len({*sizes}) == 1 else f"{min(sizes):,} to {max(sizes):,}"
+        told = f"{len(times)} times{unit} from {times[0]:g} to {times[-1]:g}, of {of} samples"
+    return told if len(seen) == len(times) else f"{told}; {len(seen)} of them are seen"
+
+
+def _of_species(snapshots: Snapshots) -> str:
+    pooled = snapshots.pooled()
+    low, high = pooled.min(axis=0), pooled.max(axis=0)
+    told = [
+        f"{name} ({kind}, {a:g} to {b:g})"
+        for name, kind, a, b in zip(snapshots.species, snapshots.kinds, low, high, strict=True)
+    ]
+    return f"{len(told)} species: {listed(told)}"

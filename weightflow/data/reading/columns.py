@@ -1,0 +1,351 @@
+"""Which column is what: the time, the unit, the species, and what is none of them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from weightflow.data.reading.missing import settle
+from weightflow.data.reading.options import Missing, ReadOptions, flag, listed
+from weightflow.data.reading.times import Times, is_time_name, read_times
+from weightflow.data.snapshots import exact
+from weightflow.errors import InputError
+
+FEW_VALUES = 12  # a condition has no more values
+NUMBERED = 10  # rows from which 0, 1, 2, .. is no chance
+IDENTIFIERS = {
+    *("id", "ids", "index", "idx", "row", "name", "barcode", "barcodes", "cell", "cellid", "cell_id", "cell_name"),
+    *("sample_id", "sampleid", "sample_name", "rownames", "unnamed_0"),
+}
+CONDITIONS = re.compile(
+    r"(^|_)(rep|repl|replica|replicate|batch|plate|donor|patient|subject|mouse|animal|cage|well|site|plot|group|treat|"
+    r"treatment|condition|cond|dose|arm|cohort|genotype|strain|clone|run|lane|experiment|exp|cluster|label|salt|temp|"
+    r"temperature|concentration|conc|block|trial|sex|seed)s?(_|$)"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Samples, one a row, each with its time.
+
+    Attributes:
+        times: of the rows.
+        values: a matrix (row, species), none missing; dense, or sparse where it is to be reduced.
+        species: one name for each column.
+        units: the unit of each row, as text; None where nothing says.
+        said: what was understood, in sentences.
+    """
+
+    times: Times
+    values: Any
+    species: tuple[str, ...]
+    units: np.ndarray | None
+    said: tuple[str, ...] = ()
+
+
+def rows_of(path: Path, frame: Any, options: ReadOptions) -> Rows:
+    """Turn a table into samples with times.
+
+    Args:
+        path: of the file, for messages.
+        frame: a pandas DataFrame, one row a sample; its first column may have an empty name.
+        options: what the user said.
+
+    Raises:
+        InputError: it is in doubt which column is the time, or a column is no species.
+    """
+    said: list[str] = []
+    if frame.empty or len(frame.columns) < 2:
+        raise InputError(
+            f"`{path}` has {_columns(list(frame.columns))} and {len(frame)} rows; give a time column and species, and "
+            "one row per sample (or say what separates the columns with `--sep`)."
+        )
+    check_names(path, frame, options)
+    frame = chosen_rows(path, frame, options, said)
+    time = time_column(path, frame, options, said)
+    species = _species(path, frame, time, options, said)
+    said += confounded(frame, time, [c for c in frame.columns if c not in {time, *species, options.unit, ""}])
+    numbers = _numbers(path, frame, species)
+    times = times_of(path, frame[time], time)
+    units = None if options.unit is None else _units(frame[options.unit])
+    labels = ~np.isfinite(times.values) if units is None else ~np.isfinite(times.values) | (units == "")
+    if labels.any() and options.missing is not Missing.DROP:
+        row = int(np.argmax(labels))
+        raise InputError(
+            f"`{path}` has no time or unit in row {row + 1} of the data ({int(labels.sum())} such rows); fill it, or "
+            "leave such rows out with `--missing drop`."
+        )
+    keep, numbers, told = settle(f"`{path}`", numbers, species, options.missing, frame.index.to_numpy(), labels)
+    said += told
+    times = replace(times, values=times.values[keep])
+    if not keep.any():
+        raise InputError(f"no row of `{path}` is left; every one has a missing value: choose `--species` or `--drop`.")
+    return Rows(times, numbers, species, None if units is None else units[keep], tuple(said))
+
+
+def times_of(path: Path, column: Any, name: str) -> Times:
+    """Understand a column of times, and name the file where it cannot be."""
+    try:
+        return read_times(column, name)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def check_names(path: Path, frame: Any, options: ReadOptions) -> None:
+    """Refuse options that name columns which do not exist."""
+    columns = list(frame.columns)
+    named = {"time": [options.time], "unit": [options.unit], "where": [c for c, _ in options.where]}
+    named |= {"species": options.species, "drop": options.drop}
+    for option, names in named.items():
+        for name in names:
+            if name is not None and name not in columns:
+                raise InputError(f"`{path}` has no column `{name}` ({flag(option)}); {_columns(columns)}.")
+
+
+def chosen_rows(path: Path, frame: Any, options: ReadOptions, said: list[str]) -> Any:
+    """Return the rows that `--where` keeps; the index still counts the rows of the file."""
+    import pandas as pd
+
+    for column in dict.fromkeys(column for column, _ in options.where):
+        wanted = [value for name, value in options.where if name == column]
+        values = frame[column]
+        keep = np.zeros(len(frame), dtype=bool)
+        for value in wanted:
+            same = values.astype(str).str.strip().to_numpy() == value
+            if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
+                number = _number(value)
+                same = same if number is None else values.to_numpy(dtype=np.float64, na_value=np.nan) == number
+            if not same.any():
+                held = [str(v) for v in pd.unique(values.dropna())]
+                raise InputError(f"no row of `{path}` has {column}={value} (`--where`); it holds {listed(held)}.")
+            keep |= same
+        said.append(f"rows with {column} = {' or '.join(wanted)} alone: {int(keep.sum()):,} of {len(frame):,}")
+        frame = frame[keep]
+    return frame
+
+
+def time_column(path: Path, frame: Any, options: ReadOptions, said: list[str]) -> str:
+    """Tell which column holds the times.
+
+    Raises:
+        InputError: it is in doubt; the message lists the candidates.
+    """
+    if options.time is not None:
+        return options.time
+    taken = {*options.species, *options.drop, options.unit, ""}
+    columns = [column for column in frame.columns if column not in taken]
+    named = [column for column in columns if is_time_name(column)]
+    sure = [column for column in named if re.match(r"time", column.strip(), re.IGNORECASE)] if len(named) > 1 else []
+    others = {*named} - {*sure}
+    if len(sure) == 1 and all(len(other.strip()) == 1 or other == "samples" for other in others):
+        named = sure  # beside a `time`, a `t` or an `h` is a species
+    if len(named) == 1 and not _numbers_rows(frame[named[0]]):
+        said.append(f"the time is `{named[0]}`, by its name (`--time` chooses another column)")
+        return named[0]
+    if len(named) == 1:
+        why = f"`{named[0]}` sounds like it, but numbers the rows: say `--time {named[0]}` if each row has its own time"
+    elif named:
+        why = f"{' and '.join(f'`{name}`' for name in named)} sound like it"
+    else:
+        why = "no column has a name such as time, day or hours"
+    candidates = sorted(named or columns, key=lambda column: _unlikely(frame[column]))
+    told = listed([f"`{name}` ({_counted(frame[name].nunique())})" for name in candidates], 8)
+    raise InputError(f"which column of `{path}` is the time? {why}. Name it with `--time`; candidates: {told}.")
+
+
+def confounded(frame: Any, time: str, columns: Sequence[str]) -> list[str]:
+    """Say where columns that are left out have other values at some times: what changes may be theirs, not time's."""
+    said: list[str] = []
+    for column in columns:
+        values = frame[column]
+        if not 2 <= values.nunique() <= FEW_VALUES:
+            continue
+        held = values.astype(str).groupby(frame[time].astype(str), sort=False, observed=True).agg(frozenset)
+        everywhere = frozenset.intersection(*held)
+        odd = [str(when) for when, these in held.items() if these != held.mode()[0]]
+        if not everywhere and odd:
+            said.append(
+                f"warning: no value of `{column}` was observed at all times (it differs at {listed(odd, 4)}): what "
+                f"changes there may be due to `{column}` and not to time"
+            )
+    return said
+
+
+def _species(path: Path, frame: Any, time: str, options: ReadOptions, said: list[str]) -> tuple[str, ...]:
+    """Return the columns that are species, and say what the others are taken for."""
+    import pandas as pd
+
+    others = {time, options.unit, *options.drop, *(column for column, _ in options.where)}
+    if options.species:
+        wrong = [name for name in options.species if name in {time, options.unit}]
+        if wrong:
+            raise InputError(f"`{wrong[0]}` is the time or the unit, and no species; leave it out of `--species`.")
+        left = [column for column in frame.columns if column not in {*others, *options.species, ""}]
+        if left:
+            said.append(
+                f"left out, since `--species` does not name {'it' if len(left) == 1 else 'them'}: {listed(left)}"
+            )
+        for name in options.species:
+            _check_numbers(path, name, frame[name])
+        return options.species
+    species: list[str] = []
+    places = pd.factorize(frame[time])[0]
+    for column in (column for column in frame.columns if column not in others):
+        if _names_the_rows(path, column, frame[column]):
+            said.append(f"{f'column `{column}`' if column else 'the first column'} names the rows, and is no species")
+            continue
+        _check_numbers(path, column, frame[column])
+        species.append(column)
+        said += _doubts(column, frame[column], places)
+    if not species:
+        raise InputError(f"`{path}` has {_columns(list(frame.columns))}, of which none is left as a species; add some.")
+    return tuple(species)
+
+
+def _names_the_rows(path: Path, column: str, values: Any) -> bool:
+    """Whether a column tells rows apart, and measures nothing.
+
+    Raises:
+        InputError: it is called like one that does, or has no name, but its values come back.
+    """
+    distinct = values.nunique(dropna=False)
+    plain = re.sub(r"[\s\-.:]+", "_", column.strip().lower())
+    if _is_text(values):
+        called = plain in IDENTIFIERS or not column
+        return bool(distinct == len(values) > 2 or (called and distinct > len(values) / 2))
+    if _numbers_rows(values) and (plain in IDENTIFIERS or not column):
+        return True
+    if column and plain not in IDENTIFIERS:
+        return False
+    if _is_whole(values) and distinct == len(values):
+        return True
+    if not column:
+        raise InputError(f"the first column of `{path}` has no name, and its values come back; name or delete it.")
+    raise InputError(
+        f"column `{column}` of `{path}` sounds like an identifier, but has {distinct:,} values for {len(values):,} "
+        f"rows; say `--unit {column}` if it names what was measured again and again, `--drop {column}`, or name the "
+        "`--species`."
+    )
+
+
+def _check_numbers(path: Path, column: str, values: Any) -> None:
+    """Refuse a species that is no number."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
+        return
+    held = [str(value) for value in pd.unique(values.dropna())]
+    as_numbers = pd.to_numeric(values.astype(str), errors="coerce") if _is_text(values) else pd.Series([np.nan])
+    bad = (as_numbers.isna() & values.notna().to_numpy()).to_numpy() if _is_text(values) else np.array([True])
+    if _is_text(values) and 2 * bad.sum() <= len(values) and len(values):
+        row = int(np.argmax(bad))
+        if not bad.any():
+            return
+        raise InputError(
+            f"`{path}` holds `{values.iloc[row]}` in column `{column}`, row {values.index[row] + 1} of the data; all "
+            f"values must be numbers: mend it, leave the field empty and say `--missing drop`, or `--drop {column}`."
+        )
+    example = held[0] if held else "..."
+    raise InputError(
+        f"column `{column}` of `{path}` holds no numbers but {listed(held, 4)} ({_counted(len(held))}), so it is no "
+        f"species; keep the rows of one value with `--where '{column}={example}'`, or leave the column out with "
+        f"`--drop {column}`."
+    )
+
+
+def _doubts(column: str, values: Any, times: np.ndarray) -> list[str]:
+    """Warn of a species that looks like a condition or like numbers of rows."""
+    what = ""
+    few = 2 <= values.nunique() <= FEW_VALUES
+    plain = re.sub(r"[^a-z0-9]+", "_", column.lower())
+    if few and (CONDITIONS.search(plain) or _balanced(values, times)):
+        what = f"a condition or a replicate ({_counted(values.nunique())})"
+    elif _numbers_rows(values):
+        what = "numbers of the rows"
+    if not what:
+        return []
+    value = values.iloc[0]
+    return [
+        f"warning: `{column}` is read as a species, but looks like {what}: leave it out with `--drop {column}`"
+        + (f", or keep one value with `--where '{column}={value}'`" if few else "")
+    ]
+
+
+def _balanced(values: Any, times: np.ndarray) -> bool:
+    """Whether each value occurs equally often at each time, as in a design and hardly ever by chance."""
+    import pandas as pd
+
+    known = values.notna().to_numpy() & (times >= 0)
+    codes, distinct = pd.factorize(values[known])
+    counts = np.bincount(times[known] * len(distinct) + codes, minlength=(times.max() + 1) * len(distinct))
+    table = counts.reshape(-1, len(distinct))
+    return bool(len(table) > 1 and (table.max(axis=1) - table.min(axis=1) <= 1).all() and table.min() >= 3)
+
+
+def _numbers(path: Path, frame: Any, species: Sequence[str]) -> Float[np.ndarray, "row species"]:
+    """Return the species as one matrix, NaN where a value is missing."""
+    import pandas as pd
+
+    def numbers(column: Any) -> np.ndarray:
+        if _is_text(column):
+            column = pd.to_numeric(column, errors="coerce")
+        if column.isna().any():
+            return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return exact(column.to_numpy())
+
+    try:
+        return np.stack([numbers(frame[name]) for name in species], axis=1)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _units(column: Any) -> np.ndarray:
+    """Return the names of units as text, empty where one is missing."""
+    return np.where(column.isna(), "", column.astype(str)).astype(str)
+
+
+def _is_text(values: Any) -> bool:
+    import pandas as pd
+
+    kind = values.dtype
+    return bool(pd.api.types.is_object_dtype(kind) or isinstance(kind, pd.CategoricalDtype | pd.StringDtype))
+
+
+def _is_whole(values: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.api.types.is_integer_dtype(values.dtype))
+
+
+def _numbers_rows(values: Any) -> bool:
+    """Whether values are 0, 1, 2, .. or 1, 2, 3, .. in the order of the rows."""
+    if not _is_whole(values) or len(values) < NUMBERED or values.isna().any():
+        return False
+    numbers = values.to_numpy(dtype=np.float64)
+    return bool(numbers[0] in {0, 1} and (np.diff(numbers) == 1).all())
+
+
+def _unlikely(values: Any) -> tuple[bool, int]:
+    """Return a key that sorts columns by how unlikely they are times: those with few values come first."""
+    distinct = int(values.nunique())
+    return not 2 <= distinct <= len(values) / 2, distinct
+
+
+def _counted(distinct: int) -> str:
+    return f"{distinct:,} value" + ("" if distinct == 1 else "s")
+
+
+def _columns(columns: Sequence[str]) -> str:
+    names = [column or "(without a name)" for column in columns]
+    return f"columns {listed(names)}" if len(columns) != 1 else f"columns {names[0]}"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

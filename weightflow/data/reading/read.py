@@ -1,0 +1,100 @@
+"""The one reader: a path and options in, a data set out."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from weightflow.data.dataset import Dataset
+from weightflow.data.reading.arrays import read_npy, read_npz
+from weightflow.data.reading.cells import cells_of, clouds_of, opened
+from weightflow.data.reading.clouds import Clouds, dataset_of, grouped
+from weightflow.data.reading.columns import rows_of
+from weightflow.data.reading.options import ReadOptions
+from weightflow.data.reading.tables import TABLES
+from weightflow.errors import InputError
+
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zip", ".zst")
+ARRAY = ("species", "drop", "missing", "kind", "pca", "every")
+TABLE = (*ARRAY, "time", "where", "unit")
+TEXT = (*TABLE, "sep", "decimal", "encoding")
+CELLS = (*TABLE, "use_rep", "layer", "genes")
+
+
+def read(path: str | Path, options: ReadOptions | None = None, **said: Any) -> Dataset:
+    """Read a file: .csv, .tsv, .txt (compressed or not), .parquet, .xlsx, .npy, .npz or .h5ad.
+
+    `reading` of the result says what was understood, in sentences.
+
+    Args:
+        path: of the file.
+        options: how; or, instead of them,
+        said: the attributes of `ReadOptions` by name: `read("cells.csv", time="day", drop="batch")`.
+
+    Raises:
+        InputError: the file is missing, cannot be read, does not hold what it must, or leaves in doubt what is meant.
+    """
+    options, path = options or ReadOptions.of(**said), Path(path)
+    if not path.is_file():
+        raise InputError(f"`{path}` is no file; give a path of {', '.join(FORMATS)} or the name of a built-in system.")
+    suffix = _suffix(path)
+    if suffix not in FORMATS:
+        raise InputError(f"`{path}` ends in {path.suffix or 'nothing'}; known formats are {', '.join(FORMATS)}.")
+    allowed, reader = FORMATS[suffix]
+    if options.step is not None and suffix != ".npy":
+        raise InputError(f"`--step` is for .npy trajectories; `{path}` holds its own times.")
+    options.only(allowed, f"`{path}`, {'an' if suffix[1] in 'nx' else 'a'} {suffix} file")
+    name = path.name[: path.name.lower().index(suffix)]
+    clouds = reader(path, options)
+    try:
+        return dataset_of(name, clouds, options)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def from_anndata(adata: Any, name: str = "cells", **said: Any) -> Dataset:
+    """Make a data set of an AnnData in memory.
+
+    Args:
+        adata: an `anndata.AnnData`.
+        name: of the data set.
+        said: the attributes of `ReadOptions` that mean something here: time, use_rep, layer, genes, pca, where, unit,
+            species, drop, missing, kind, every.
+
+    Raises:
+        InputError: as for `read`.
+    """
+    options = ReadOptions.of(**said)
+    options.only(CELLS, "an AnnData")
+    return dataset_of(name, clouds_of(cells_of(adata), options), options)
+
+
+def _read_cells(path: Path, options: ReadOptions) -> Clouds:
+    with opened(path) as cells:
+        return clouds_of(cells, options)
+
+
+def _read_table(path: Path, options: ReadOptions) -> Clouds:
+    table = TABLES[_suffix(path)](path, options)
+    rows = rows_of(path, table.frame, options)
+    return grouped(replace(rows, said=(*table.said, *rows.said)))
+
+
+def _suffix(path: Path) -> str:
+    """Return the suffix that tells the format; that of a compression stands after it."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if len(suffixes) > 1 and suffixes[-1] in COMPRESSIONS:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Path, ReadOptions], Clouds]]] = {
+    ".csv": (TEXT, _read_table),
+    ".tsv": (TEXT, _read_table),
+    ".txt": (TEXT, _read_table),
+    ".parquet": (TABLE, _read_table),
+    ".xlsx": (TABLE, _read_table),
+    ".npy": ((*ARRAY, "step"), read_npy),
+    ".npz": ((*ARRAY, "time", "unit"), read_npz),
+    ".h5ad": (CELLS, _read_cells),
+}

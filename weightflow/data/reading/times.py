@@ -1,0 +1,236 @@
+"""Times as people write them: 3, day 3, D0, E8.5, 3h, 12 wk, ordered categories, dates."""
+
+import itertools
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from weightflow.errors import InputError
+
+SAME_TIME = 1e-9  # times that differ by less than this share of the span differ by rounding
+
+WORDS = {
+    "ms": ("ms", "msec", "millisecond", "milliseconds"),
+    "s": ("s", "sec", "secs", "second", "seconds"),
+    "min": ("min", "mins", "minute", "minutes"),
+    "h": ("h", "hr", "hrs", "hour", "hours"),
+    "day": ("d", "day", "days"),
+    "week": ("w", "wk", "wks", "week", "weeks"),
+    "month": ("mo", "mon", "month", "months"),
+    "year": ("y", "yr", "yrs", "year", "years"),
+    "embryonic day": ("e",),
+    "postnatal day": ("p",),
+    "stage": ("stage",),
+    "generation": ("gen", "generation", "generations"),
+    "passage": ("passage",),
+}
+UNITS = {word: unit for unit, words in WORDS.items() for word in words}
+SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0, "week": 604800.0}
+SINCE = re.compile(r"[smhdw]p[a-z]")  # hpf, dpi: hours post fertilisation, days post infection
+PIECES = re.compile(r"^(?P<before>\D*?)(?P<sign>[-+−])?(?P<number>\d+(?:[.,]\d+)?|\.\d+)(?P<after>\D*)$")
+ISO = re.compile(r"\d{4}-\d\d(-\d\d)?([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?\s*(Z|[+-]\d\d:?\d\d)?")
+NAMES = {
+    *(
+        "time",
+        "times",
+        "timepoint",
+        "timepoints",
+        "time_point",
+        "time_points",
+        "date",
+        "dates",
+        "datetime",
+        "timestamp",
+    ),
+    *("year", "years", "month", "months", "week", "weeks", "wk", "day", "days", "hour", "hours", "hrs"),
+    *("minute", "minutes", "seconds", "stage", "samples"),
+}
+SHORT = {"t", "h", "d"}  # as they stand, since T may be the target cells of a virus
+
+
+@dataclass(frozen=True, eq=False)
+class Times:
+    """One time for each row.
+
+    Attributes:
+        values: numbers, in `unit`; NaN where the time is missing.
+        unit: as `Snapshots.unit`.
+        said: how they were read, in sentences; none for plain numbers.
+    """
+
+    values: Float[np.ndarray, "row"]
+    unit: str
+    said: tuple[str, ...] = ()
+
+
+def is_time_name(name: str) -> bool:
+    """Whether a column of this name holds times, as far as a name can say."""
+    plain = name.strip()
+    if plain in SHORT or re.sub(r"[\s\-.]+", "_", plain.lower()) in NAMES:
+        return True
+    return bool(unit_of_name(plain)) and not re.fullmatch(r"[A-Za-z]", plain) and plain.lower() not in UNITS
+
+
+def unit_of_name(name: str) -> str:
+    """Return the unit that the name of a column states, or nothing: day for `day`, h for `time_h`, `Time (hours)`."""
+    words = [word for word in re.split(r"[\s_.\-()\[\]/,]+", name.strip().lower()) if word]
+    if len(words) == 1:
+        return _unit(words[0]) if words[0] not in {"e", "p", "s", "y", "w", "mo", "mon"} else ""
+    if words and words[0] in {"time", "times", "t", "timepoint"}:
+        units = [_unit(word) for word in words[1:] if _unit(word)]
+        return units[0] if len(units) == 1 else ""
+    if len(words) > 1 and words[1] in {"post", "after", "since", "from"}:
+        return _unit(words[0])
+    return ""
+
+
+def read_times(column: Any, name: str) -> Times:
+    """Understand a column of times.
+
+    Args:
+        column: a pandas Series, of numbers, text, categories, dates or durations.
+        name: of the column, which may state the unit.
+
+    Raises:
+        InputError: a value is no time, or the values are not of one kind.
+    """
+    import pandas as pd
+
+    codes, distinct = pd.factorize(column)  # what is missing has the code -1
+    labels = pd.Series(distinct)
+    ordered = isinstance(column.dtype, pd.CategoricalDtype) and column.dtype.ordered
+    order = [c for c in column.dtype.categories if c in set(distinct)] if ordered else None
+    values, unit, said = _understood(labels, order, name)
+    of_row = np.append(np.asarray(values, dtype=np.float64), np.nan)[codes]
+    return Times(of_row, unit or unit_of_name(name), said)
+
+
+def distinct_times(times: Float[np.ndarray, "row"]) -> tuple[Float[np.ndarray, "time"], np.ndarray]:
+    """Return the distinct times, increasing, and the place of each time among them; rounding makes no difference.
+
+    Two units in the last place are always rounding, however short the span is: seconds since 1970 have 2e-7 of them. Of
+    times that are one, the one that takes the fewest digits to write is what was meant.
+    """
+    values, which = np.unique(times, return_inverse=True)
+    nearest = max(SAME_TIME * (values[-1] - values[0]), 2 * np.spacing(np.abs(values).max()))
+    place = np.cumsum(np.diff(values, prepend=values[0]) > nearest)
+    groups = np.split(values, np.flatnonzero(np.diff(place)) + 1)
+    return np.array([min(group.tolist(), key=lambda time: len(repr(time))) for group in groups]), place[which]
+
+
+Read = tuple[list[float], str, tuple[str, ...]]
+
+
+def _understood(labels: Any, order: list | None, name: str) -> Read:
+    """Read the distinct labels (a Series) of a column."""
+    import pandas as pd
+
+    labels = labels.astype(labels.cat.categories.dtype) if isinstance(labels.dtype, pd.CategoricalDtype) else labels
+    if pd.api.types.is_bool_dtype(labels.dtype):
+        raise InputError(f"column `{name}` holds true and false, which are no times; name another with `--time`.")
+    if pd.api.types.is_datetime64_any_dtype(labels.dtype):
+        return _dates(labels, name)
+    if pd.api.types.is_timedelta64_dtype(labels.dtype):
+        return (labels / pd.Timedelta(days=1)).tolist(), "day", ()
+    if pd.api.types.is_numeric_dtype(labels.dtype):
+        return _numbers(labels, name)
+    texts = [str(label).strip() for label in labels]
+    if all(ISO.fullmatch(text) for text in texts):
+        return _dates(pd.Series(pd.to_datetime(texts, format="ISO8601", utc=True)), name)
+    found = _written(texts)
+    if order is not None and (found is None or not _increases(found[0], texts, order)):
+        places = [float(order.index(label)) for label in labels]
+        named = ", ".join(f"{i} = {label}" for i, label in enumerate(order))
+        return places, "", (f"`{name}` holds categories in an order, which are numbered: {named}",)
+    if found is None:
+        raise InputError(_why_not(texts, name))
+    values, unit = found
+    first = sorted(zip(values, texts, strict=True))[:3]
+    pattern = f"`{name}` is written as {', '.join(f'`{text}`' for _, text in first)}"
+    return values, unit, (f"{pattern}, and read as {', '.join(f'{v:g}' for v, _ in first)}{unit and f' ({unit})'}",)
+
+
+def _numbers(labels: Any, name: str) -> Read:
+    import pandas as pd
+
+    values = labels.to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise InputError(f"column `{name}` holds a time that is no finite number; mend it.")
+    basic = ((values >= 18000101) & (values <= 22001231)).all() and "dat" in name.lower()
+    dates = pd.to_datetime(pd.Series(values.astype(np.int64).astype(str)), format="%Y%m%d", errors="coerce")
+    if basic and dates.notna().all():
+        return _dates(dates, name)
+    return values.tolist(), "", ()
+
+
+def _dates(labels: Any, name: str) -> Read:
+    """Return days since the first date, which is said: a model's times count from it."""
+    first = labels.min()
+    days = ((labels - first).dt.total_seconds() / SECONDS["day"]).tolist()
+    written = first.strftime("%Y-%m-%d" if first == first.normalize() else "%Y-%m-%d %H:%M:%S")
+    zone = " UTC" if first.tzinfo is not None and first != first.normalize() else ""
+    return days, "day", (f"`{name}` holds dates: times are days since {written}{zone}",)
+
+
+def _written(texts: list[str]) -> tuple[list[float], str] | None:
+    """Read a number with words around it, the same words in all, or units that can be changed into each other."""
+    found = [PIECES.match(text) for text in texts]
+    pieces = [match for match in found if match is not None]
+    if len(pieces) < len(texts):
+        return None
+    dashes = [match["sign"] == "-" and bool(match["before"].strip(" _")) for match in pieces]
+    joined = all(dashes) and len(dashes) > 1  # day-0, day-3: no minus, or else all would lie before a day 0
+    numbers = [
+        float(match["number"].replace(",", ".")) * (-1 if match["sign"] in {"-", "−"} and not joined else 1)
+        for match in pieces
+    ]
+    around = [_words(match["before"], match["after"]) for match in pieces]
+    named = [words for words, number in zip(around, numbers, strict=True) if words or number != 0]  # 0, 3h, 6h
+    if not named or all(words == named[0] for words in named):
+        return numbers, _one_unit(named[0] if named else ())
+    units = [words[0] if len(words) == 1 else "" for words in around]
+    target = Counter(unit for unit in units if unit in SECONDS).most_common(1)
+    if not target or any(u not in SECONDS and not (u == "" and n == 0) for u, n in zip(units, numbers, strict=True)):
+        return None
+    to = target[0][0]
+    return [n * SECONDS.get(unit, 0.0) / SECONDS[to] for n, unit in zip(numbers, units, strict=True)], to
+
+
+def _words(before: str, after: str) -> tuple[str, ...]:
+    """Return the words around a number, units in their usual form."""
+    words = [word for word in re.split(r"[\s_.=:\-()\[\]]+", f"{before} {after}".strip().lower()) if word]
+    return tuple(_unit(word) or word for word in words)
+
+
+def _one_unit(words: tuple[str, ...]) -> str:
+    units = [word for word in words if word in WORDS or SINCE.fullmatch(word)]
+    return units[0] if len(units) == 1 else ""
+
+
+def _unit(word: str) -> str:
+    return UNITS.get(word) or (word if SINCE.fullmatch(word) else "")
+
+
+def _increases(values: list[float], texts: list[str], order: list) -> bool:
+    of_text = dict(zip(texts, values, strict=True))
+    in_order = [of_text[str(label).strip()] for label in order]
+    return all(a < b for a, b in itertools.pairwise(in_order))
+
+
+def _why_not(texts: list[str], name: str) -> str:
+    odd = next((text for text in texts if not PIECES.match(text)), None)
+    shown = ", ".join(f"`{text}`" for text in texts[:4])
+    if odd is not None and re.search(r"\d[./]\d+[./]\d", odd):
+        return (
+            f"column `{name}` holds dates such as `{odd}`, whose day and month are in doubt; write them as 2020-03-31."
+        )
+    if odd is None:
+        return f"column `{name}` holds times of different kinds ({shown}); write all with one unit."
+    return (
+        f"column `{name}` holds `{odd}` (among {shown}), which is no time: write numbers, `day 3`, `3h` or dates such "
+        "as 2020-03-31, or make the column an ordered category; or name another column with `--time`."
+    )
