@@ -121,7 +121,7 @@ def _measure(snapshots: Snapshots, share: float) -> dict[str, Any]:
     model = _part(found, "fit", lambda: fit_model(snapshots, config))
     middle = float(snapshots.times.mean())
     drawn = _part(found, "sample", lambda: model.sample(middle, 10_000))
-    _part(found, "log_prob", lambda: model.log_prob(drawn[0], middle))
+    _part(found, "log_prob", lambda: model.log_prob(drawn, middle))
     discrete = all(kind.value == "counts" for kind in snapshots.kinds)
     _part(found, "marginals", lambda: model.marginals(middle, draws=1_000) if discrete else None)
     return found

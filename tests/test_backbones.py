@@ -135,7 +135,7 @@ def test_samples_of_a_mixed_backbone_follow_its_density() -> None:
     assert torch.equal(samples[:, 1], samples[:, 1].round())
     first = samples[:, 0].double().sort().values
     x = torch.linspace(0.0, 120.0, 24_001)
-    density = one.log_prob(tokens, torch.stack([x, 0 * x], 1)[None], species=1)[0].exp().double()
+    density = one.log_prob(tokens, torch.stack([x, 0 * x], 1)[None], species=one.order[:1])[0].exp().double()
     cdf = torch.cumulative_trapezoid(density, x.double())
     at = cdf[torch.searchsorted(x, first.float()).clamp(1, len(cdf)) - 1]
     assert (at - (torch.arange(4096) + 0.5) / 4096).abs().max() < 5e-3
@@ -189,9 +189,12 @@ def test_a_stack_gives_what_its_members_give_alone(backbone: Backbone) -> None:
 def test_a_conditional_depends_on_no_species_that_comes_later(backbone: Backbone) -> None:
     tokens = weights(backbone, 1)
     one, other = torch.tensor([[[49.0, 4.0]]]), torch.tensor([[[49.0, 0.0]]])
-    assert torch.equal(backbone.log_prob(tokens, one, species=1), backbone.log_prob(tokens, other, species=1))
+    assert torch.equal(
+        backbone.log_prob(tokens, one, species=backbone.order[:1]),
+        backbone.log_prob(tokens, other, species=backbone.order[:1]),
+    )
     seconds = [
-        backbone.log_prob(tokens, x) - backbone.log_prob(tokens, x, species=1)
+        backbone.log_prob(tokens, x) - backbone.log_prob(tokens, x, species=backbone.order[:1])
         for x in (one, torch.tensor([[[52.0, 4.0]]]), torch.tensor([[[0.0, 4.0]]]))
     ]
     assert any(not torch.allclose(seconds[0], other) for other in seconds[1:])
@@ -327,7 +330,7 @@ def test_draws_exceed_the_largest_count_seen_as_often_as_the_density_says(counts
     tokens, n, largest = weights(counts, 1), 200_000, 4
     drawn = counts.sample(tokens, uniforms(n, 2, 0, "draw")[None])[0, :, 0]
     alone = torch.tensor([[[float(x), 0.0] for x in range(60)]])
-    expected = counts.log_prob(tokens, alone, species=1)[0].exp()
+    expected = counts.log_prob(tokens, alone, species=counts.order[:1])[0].exp()
     for x in (largest, largest + 1, largest + 2, largest + 5):
         share, mass = float((drawn > x).double().mean()), float(expected[x + 1 :].sum())
         assert mass > 2e-4
@@ -338,7 +341,7 @@ def test_beyond_the_largest_count_seen_a_softmax_falls_geometrically_by_its_mean
     one = build(small_counts(), head="softmax")
     x = torch.arange(5.0, 300.0, dtype=torch.float64)
     states = torch.stack([x, 0 * x], 1)[None]
-    mass = one.log_prob(weights(one, 1).double(), states, species=1)[0].exp()
+    mass = one.log_prob(weights(one, 1).double(), states, species=one.order[:1])[0].exp()
     assert float((mass * (x - 5)).sum() / mass.sum()) == pytest.approx(math.sqrt(5))
     torch.testing.assert_close(mass[1:] / mass[:-1], torch.full_like(mass[1:], math.sqrt(5) / (1 + math.sqrt(5))))
 
@@ -438,7 +441,7 @@ def test_a_constant_species_is_drawn_as_its_constant_and_adds_nothing_to_the_lik
     assert (drawn[:, 0] == value).all()
     assert not drawn[:, 2].any()
     assert len(drawn[:, 1].unique()) > 3
-    together, walked = one.log_prob(tokens, drawn[None]), one.log_prob(tokens, drawn[None], species=1)
+    together, walked = one.log_prob(tokens, drawn[None]), one.log_prob(tokens, drawn[None], species=one.order[:1])
     torch.testing.assert_close(together, walked + 2 * math.log1p(-1e-6), atol=1e-6, rtol=0)
 
 

@@ -12,7 +12,7 @@ from searches import run_here
 from typer.testing import CliRunner, Result
 
 from weightflow.cli import app
-from weightflow.cli.output import npy_file
+from weightflow.cli.output import whole_file
 from weightflow.cli.running import run
 from weightflow.data import Dataset, Protocol, Snapshots, every_nth, parse_times, read, split
 from weightflow.errors import InputError, TrainingError
@@ -84,23 +84,23 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path
     for path, words in (
         (tmp_path / "file" / "out.npy", "cannot be written"),
         (Path("/proc/nowhere/out.npy"), "cannot be written"),
-        (tmp_path / "out.csv", "ends in .npy"),
+        (tmp_path / "out.csv", "ends in .csv; give a name that ends in .npy"),
     ):
-        with pytest.raises(InputError, match=words), npy_file(path):
+        with pytest.raises(InputError, match=words), whole_file(path, ".npy"):
             pytest.fail("the work began")
     (tmp_path / "folder.npy").mkdir()
-    with pytest.raises(InputError, match="is a folder"), npy_file(tmp_path / "folder.npy"):
+    with pytest.raises(InputError, match="is a folder"), whole_file(tmp_path / "folder.npy", ".npy"):
         pytest.fail("the work began")
 
 
 def test_work_that_fails_leaves_the_old_file_and_no_draft(tmp_path: Path):
     path = tmp_path / "new" / "out.npy"
-    with npy_file(path) as file:
+    with whole_file(path, ".npy") as file:
         np.save(file, np.arange(3))
 
     def fail() -> None:
-        with npy_file(path) as file:
-            file.write(b"half")
+        with whole_file(path, ".npy") as file:
+            file.write_bytes(b"half")
             raise TrainingError("no more")
 
     with pytest.raises(TrainingError):

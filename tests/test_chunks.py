@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from weightflow import Snapshots, WeightFlow, model
+from weightflow import Snapshots, WeightFlow
 from weightflow.backbones import BackboneOptions
 from weightflow.dynamics import Table
+from weightflow.model import engine, marginals
 from weightflow.path import Clock
 from weightflow.torch_rng import torch_generator
 
@@ -47,7 +48,7 @@ def test_samples_densities_and_marginals_are_the_same_in_small_parts(
     flow, times = two_anchors(30.0), np.linspace(0.0, 1.0, 7)
     x = flow.sample(times, 40, seed=1)
     whole = flow.log_prob(x, times), flow.log_prob(x[0], times), flow.log_prob(x[0], 0.3), flow.marginals(times)
-    monkeypatch.setattr(model, "MAX_VALUES", at_once)
+    monkeypatch.setattr(engine, "MAX_VALUES", at_once)
     torch.testing.assert_close(flow.sample(times, 40, seed=1), x)
     parts = flow.log_prob(x, times), flow.log_prob(x[0], times), flow.log_prob(x[0], 0.3), flow.marginals(times)
     for part, one in zip(parts, whole, strict=True):
@@ -56,7 +57,7 @@ def test_samples_densities_and_marginals_are_the_same_in_small_parts(
 
 def test_marginals_by_draws_are_sums_of_the_density(monkeypatch: pytest.MonkeyPatch) -> None:
     flow = two_anchors(30.0)
-    monkeypatch.setattr(model, "MAX_STATES", 1)
+    monkeypatch.setattr(marginals, "MAX_STATES", 1)
     listed = flow.backbone.states - 1
     counts = torch.cartesian_prod(torch.arange(500.0), torch.arange(float(listed)))
     expected = flow.log_prob(counts, 0.5).exp().reshape(500, listed).sum(0)
@@ -66,7 +67,7 @@ def test_marginals_by_draws_are_sums_of_the_density(monkeypatch: pytest.MonkeyPa
 
 def test_one_sample_at_very_many_times_is_evaluated_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     flow, most, n = two_anchors(30.0), 50_000, 20_000
-    monkeypatch.setattr(model, "MAX_VALUES", most)
+    monkeypatch.setattr(engine, "MAX_VALUES", most)
     with Largest(allowed=n) as largest:
         found = flow.log_prob(np.array([[3.0, 4.0]]), np.linspace(0.0, 1.0, n))
     assert found.shape == (n, 1)
@@ -76,7 +77,7 @@ def test_one_sample_at_very_many_times_is_evaluated_in_bounded_memory(monkeypatc
 
 def test_many_samples_at_one_time_are_drawn_and_evaluated_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     flow, most, n = two_anchors(30.0), 50_000, 60_000
-    monkeypatch.setattr(model, "MAX_VALUES", most)
+    monkeypatch.setattr(engine, "MAX_VALUES", most)
     for call in (lambda: flow.sample(0.5, n), lambda: flow.log_prob(np.ones((n, 2)), 0.5)):
         with Largest(allowed=2 * n) as largest:
             call()

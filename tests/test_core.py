@@ -279,7 +279,7 @@ def test_continuous_species_are_learned_in_their_own_units() -> None:
         fresh = rng.multivariate_normal(*law(t), size=4000)
         exact = stats.multivariate_normal(*law(t)).logpdf(fresh)
         assert abs(float(learned.log_prob(fresh, t).mean()) - exact.mean()) < 0.06
-        drawn = learned.sample(t, 4000)[0].numpy()
+        drawn = learned.sample(t, 4000).numpy()
         np.testing.assert_allclose(np.corrcoef(drawn, rowvar=False), np.corrcoef(fresh, rowvar=False), atol=0.05)
         np.testing.assert_allclose(drawn.mean(0), law(t)[0], atol=0.15 * np.sqrt(np.diag(law(t)[1])).max())
 
@@ -305,8 +305,8 @@ def test_a_model_does_not_depend_on_units_and_offsets(start: float, span: float,
     fitted.save(tmp_path)
     model, at = load(tmp_path), 0.9  # where a law that does not know the time is 0.4 and 800 off
     time = start + span * at
-    drawn = model.sample(time, 2000)[0]
-    assert torch.equal(drawn, fitted.sample(time, 2000)[0])
+    drawn = model.sample(time, 2000)
+    assert torch.equal(drawn, fitted.sample(time, 2000))
     assert drawn.dtype == torch.float64
     assert len(drawn[:, 0].unique()) == 2000
     assert (drawn[:, 1] == 0.1).all()

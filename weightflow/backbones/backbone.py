@@ -7,9 +7,10 @@ Species that are constant in the data stand beside the walk.
 Samples come in double precision and weights may come in single: what is computed has the precision of the weights.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -92,16 +93,17 @@ class Backbone(Options):
         self,
         tokens: Float[Tensor, "stack token width"],
         samples: Float[Tensor, "stack draw dim"],
-        species: int | None = None,
+        species: Collection[int] | None = None,
     ) -> Float[Tensor, "stack draw"]:
-        """Log-probability of `samples`, or of their first `species` in `order`, under each set of weights.
+        """Log-probability of `samples` under each set of weights.
 
-        It is minus infinity where a count is negative or fractional.
+        It is minus infinity where a count is negative or fractional. With `species`, none of them constant, it is the
+        sum of the conditionals p(x_i | x_1 .. x_{i-1}) of these alone; of the first ones in `order` that is their own
+        log-probability.
         """
-        last = len(self.order) if species is None else species
         total = tokens.new_zeros(samples.shape[:2])
         for head, params in self._conditionals(tokens, samples):
-            described = [self.order.index(i) < last for i in head.species]
+            described = [species is None or i in species for i in head.species]
             log_prob = head.log_prob(params, samples[..., list(head.species)])
             total = total + (log_prob if all(described) else log_prob[..., described]).sum(-1)
         if species is None and self.constant.species:
@@ -114,17 +116,18 @@ class Backbone(Options):
         samples: Float[Tensor, "stack draw dim"],
         weights: Float[Tensor, "stack draw"],
         max_values: int = MAX_VALUES,
+        states: int | None = None,
     ) -> Float[Tensor, "stack dim state"]:
         """Average the conditionals p(x_i | x_1 .. x_{i-1}) over weighted samples of the species before; counts only.
 
         The marginals are exact where samples and weights list all states with their probabilities; over samples of the
         model itself (equal weights) they have less variance than histograms. About `max_values` numbers are held at
-        once.
+        once. `states` counts are listed, `self.states` at least.
 
         Raises:
             InputError: a species is continuous.
         """
-        heads, states = self._count_heads(), self.states
+        heads, states = self._count_heads(), states or self.states
         marginals = tokens.new_zeros(len(tokens), self.dim, states)
         marginals[:, list(self.constant.species)] = self.constant.masses(states).to(tokens)
         # a table of draws by states is the largest thing here, and it is summed over the draws
@@ -141,9 +144,16 @@ class Backbone(Options):
         return marginals
 
     def sample(
-        self, tokens: Float[Tensor, "stack token width"], uniforms: Float[Tensor, "stack draw dim"]
+        self,
+        tokens: Float[Tensor, "stack token width"],
+        uniforms: Float[Tensor, "stack draw dim"],
+        given: Mapping[int, float] = MappingProxyType({}),
     ) -> Float[Tensor, "stack draw dim"]:
-        """Turn numbers in (0, 1) into samples under each set of weights: invert one conditional after the other."""
+        """Turn numbers in (0, 1) into samples under each set of weights: invert one conditional after the other.
+
+        Species that are `given` have their value put where they stand in the walk: those after them know it, and those
+        before do not.
+        """
         inputs, walk, outputs = self._bind(tokens)
         state = walk.start(uniforms.shape[1])
         samples = torch.zeros_like(uniforms)
@@ -152,7 +162,9 @@ class Backbone(Options):
             hidden, state = walk.step(inputs.at(k, self._value_before(k, samples, tokens.dtype)), state)
             number, head = self._alone[i]
             params = _linear(outputs[number], hidden)[:, :, None]
-            samples[..., i] = head.quantile(params, uniforms[..., k : k + 1])[..., 0]
+            samples[..., i] = given[i] if i in given else head.quantile(params, uniforms[..., k : k + 1])[..., 0]
+        for i in set(given).intersection(self.constant.species):
+            samples[..., i] = given[i]
         return samples
 
     def _conditionals(

@@ -6,6 +6,7 @@ needs nothing.
 
 import typer
 
+from weightflow.cli.export import export
 from weightflow.cli.fit import fit
 from weightflow.cli.forecast import forecast
 from weightflow.cli.simulate import simulate
@@ -20,5 +21,5 @@ def main() -> None:
     """Predict the distribution of a stochastic system between and beyond the times at which it was observed."""
 
 
-for command in (simulate, fit, tune, forecast, sync):
+for command in (simulate, fit, tune, forecast, export, sync):
     app.command()(command)

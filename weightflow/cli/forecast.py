@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from weightflow.cli.options import Device
-from weightflow.cli.output import npy_file
+from weightflow.cli.output import whole_file
+from weightflow.cli.samples import WRITERS, check_library, write_samples
 from weightflow.data import parse_times
 from weightflow.progress import Shown
 
@@ -22,28 +23,34 @@ def forecast(
     ] = None,
     draws: Annotated[int, typer.Option(help="Samples at each time.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of all random numbers: the same seed, the same file.")] = 0,
-    out: Annotated[Path, typer.Option(help="Array to write; an existing file is replaced.")] = Path("samples.npy"),
+    out: Annotated[
+        Path, typer.Option(help="File to write: .npy, .npz, .csv, .parquet or .h5ad; an existing one is replaced.")
+    ] = Path("samples.npy"),
     device: Device = "cpu",
 ) -> None:
     """Draw samples of a fitted model at any times, in the data's units, and write them.
 
-    The file holds an array of shape (time, draw, species). Times after the last fitted one are forecasts.
+    An .npy holds an array of shape (time, draw, species), and an .npz names and times beside it; .csv and .parquet are
+    tables with the columns time, draw and one for each species, and so is .h5ad, whose obs has time and draw. Times
+    after the last fitted one are forecasts.
 
     \b
     python -m weightflow forecast --model runs/NAME/best --times 0:100:1 --draws 1000 --seed 0 --out samples.npy
+    python -m weightflow forecast --model runs/NAME/best --times 12 --out at_noon.csv
     """  # noqa: D301 (click reads the control character that the escape stands for)
     from weightflow.model import load
 
     fitted = load(model, device)
     first, last = fitted.span
     wanted = np.linspace(first, last, 101) if times is None else parse_times(times)
-    with npy_file(out) as file, Shown(Console(stderr=True)) as shown:
+    check_library(out)
+    with whole_file(out, *WRITERS) as file, Shown(Console(stderr=True)) as shown:
         shown("draws", 0, 0)
-        np.save(file, fitted.sample(wanted, draws, seed).numpy())
-    beyond = int((wanted > last).sum())
+        write_samples(file, fitted.draws(wanted, draws, seed))
+    beyond, unit = int((wanted > last).sum()), fitted.unit and f" {fitted.unit}"
     sys.stdout.write(
         f"{out}: shape ({len(wanted)}, {draws}, {len(fitted.species)}), {draws:,} samples at {len(wanted)} times from "
-        f"{wanted.min():g} to {wanted.max():g}"
-        + (f", {beyond} of them forecasts beyond t = {last:g}" if beyond else "")
+        f"{wanted.min():g} to {wanted.max():g}{unit}"
+        + (f", {beyond} of them forecasts beyond t = {last:g}{unit}" if beyond else "")
         + f"; species {', '.join(fitted.species)}\n"
     )

@@ -4,39 +4,45 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from weightflow.errors import InputError
 
 
 @contextmanager
-def npy_file(path: Path, *suffixes: str) -> Generator[IO[bytes], None, None]:
-    """Open a file that takes the place of `path` only once it is whole; missing folders are made.
+def whole_file(path: Path, *suffixes: str) -> Generator[Path, None, None]:
+    """Hand out a draft that takes the place of `path` only once it is whole; missing folders are made.
 
-    Entered before the work starts, it says at once when the result could not be written.
+    Entered before the work starts, it says at once when the result could not be written. The draft ends as `path`
+    does, in small letters: some libraries look at the end, and others add their own where they miss it.
 
     Args:
         path: of the file.
-        suffixes: in which its name may end; .npy by default.
+        suffixes: in which its name may end.
 
     Raises:
         InputError: `path` ends in something else, or cannot be written.
     """
-    allowed = suffixes or (".npy",)
-    if path.suffix.lower() not in allowed:
-        kinds = " or ".join(allowed)
-        raise InputError(f"`--out {path}` is written as arrays; give a name that ends in {kinds}.")
+    if path.suffix.lower() not in suffixes:
+        raise InputError(
+            f"`--out {path}` ends in {path.suffix or 'nothing'}; give a name that ends in {_or(suffixes)}."
+        )
     if path.is_dir():
         raise InputError(f"`--out {path}` is a folder; give the name of a file in it.")
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix.lower()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            yield file
+        draft.touch()
+        yield draft
         draft.replace(path)
     except OSError as error:
-        raise InputError(f"`--out {path}` cannot be written ({error.strerror}); choose another place.") from error
+        reason = error.strerror or error
+        raise InputError(f"`--out {path}` cannot be written ({reason}); choose another place.") from error
     finally:
         # Where the parent is no folder there is no draft either, and asking for it would fail.
         if draft.parent.is_dir():
             draft.unlink(missing_ok=True)
+
+
+def _or(words: tuple[str, ...]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last

@@ -8,7 +8,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from weightflow.cli.output import npy_file
+from weightflow.cli.output import whole_file
 from weightflow.data import parse_times
 from weightflow.progress import Shown, within
 from weightflow.systems import BUILT_IN, MAX_REACTIONS, Simulator, find_system
@@ -55,7 +55,7 @@ def simulate(
     wanted = system.times if times is None else parse_times(times)
     simulator = Simulator(system, molecules_per_unit)
     named = out.suffix.lower() == ".npz"
-    with npy_file(out, ".npy", ".npz") as file, Shown(Console(stderr=True)) as shown:
+    with whole_file(out, ".npy", ".npz") as file, Shown(Console(stderr=True)) as shown:
         told = within(shown, "trajectories")
         samples = simulator.run(trajectories, seed, wanted, lambda done: told(done, trajectories), max_reactions)
         if named:

@@ -10,7 +10,7 @@ from weightflow.evaluation.baselines import (
     baselines,
 )
 from weightflow.evaluation.density import Density
-from weightflow.evaluation.fidelity import POINTS, REPEATS, Fidelity, fidelity, held_against, in_words
+from weightflow.evaluation.fidelity import POINTS, REPEATS, Fidelity, fidelity, held_against
 from weightflow.evaluation.floor import Floor, check_scorable
 from weightflow.evaluation.held_out import HeldOut, held_out_score
 from weightflow.evaluation.indistinct import FLOOR_LEVEL, FLOOR_POWER, SHIFT, floor_p_value, floor_power
@@ -19,6 +19,7 @@ from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate
 from weightflow.evaluation.scores import Interval, Scores
 from weightflow.evaluation.verdict import summary, verdict
+from weightflow.model import in_words
 
 __all__ = [
     "FLOOR_LEVEL",

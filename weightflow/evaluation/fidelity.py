@@ -12,9 +12,8 @@ of a species' deviation counts: a continuous model spreads where all samples are
 than `FEWEST` samples, halves tell too little, and such a time is not looked at.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -55,23 +54,6 @@ class Fidelity:
     def ratio(self) -> float:
         """Median ratio; 1 where no time could be looked at."""
         return float(np.median(self.ratios)) if len(self.ratios) else 1.0
-
-
-def in_words(fidelity: Mapping[str, Any]) -> str:
-    """Say in a sentence what a model's record holds under `fidelity`, and what it took."""
-    rounds = {"teacher": "path", "fit": "solution"}
-    more = [
-        f"the {name} in {fidelity['rounds'][key]} rounds" for key, name in rounds.items() if fidelity["rounds"][key] > 1
-    ]
-    took = f" (fitted with more than was asked: {' and '.join(more)})" if more else ""
-    if not fidelity["missed"]:
-        return f"its draws cannot be told from the fitted snapshots{took}."
-    times = ", ".join(f"{time:g}" for time in fidelity["missed"])
-    return (
-        f"its draws can be told from the fitted snapshots at t = {times}{took}: they are typically "
-        f"{fidelity['ratio']:.1f} times as far from the data as chance takes them. More rounds (`teacher.rounds`, "
-        "`training.rounds`) or a larger backbone (`backbone.hidden`, `backbone.components`) may reach them."
-    )
 
 
 def fidelity(model: Sampler, snapshots: Snapshots, seed: int) -> Fidelity:

@@ -12,7 +12,6 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from weightflow.model import WeightFlow, load
-from weightflow.types import Kind
 
 
 class ServedModel(PythonModel):
@@ -30,13 +29,7 @@ class ServedModel(PythonModel):
         """Return one row for each time and draw: `time`, `draw` and a column for each species."""
         times = model_input["time"].to_numpy(dtype=np.float64)
         chosen = {"draws": 1000, "seed": 0, **(params or {})}
-        draws = int(chosen["draws"])
-        samples = self.model.sample(times, draws, int(chosen["seed"])).numpy()
-        table = pd.DataFrame({"time": np.repeat(times, draws), "draw": np.tile(np.arange(draws), len(times))})
-        for i, (name, kind) in enumerate(zip(self.model.species, self.model.kinds, strict=True)):
-            values = samples[:, :, i].reshape(-1).astype(np.int64 if kind is Kind.COUNTS else np.float64)
-            table.insert(i + 2, name, values, allow_duplicates=True)
-        return table
+        return self.model.to_frame(times, int(chosen["draws"]), int(chosen["seed"]))
 
 
 set_model(ServedModel())

@@ -1,0 +1,35 @@
+"""`weightflow export`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weightflow.data import parse_times
+
+
+def export(
+    model: Annotated[Path, typer.Option(help="Model directory, such as runs/NAME/best.")],
+    times: Annotated[
+        str, typer.Option(metavar="START:STOP:STEP", help="Times to export, the stop included, or a list: 0,2.5,10.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+) -> None:
+    """Write a model for those who have NumPy alone: its weights at some times, and a short reader.
+
+    The reader draws samples and evaluates log-densities at these times; the same uniform numbers give the same samples
+    as here.
+
+    \b
+    python -m weightflow export --model runs/NAME/best --times 0:100:10 --out for_a_colleague
+    """  # noqa: D301 (click reads the control character that the escape stands for)
+    from weightflow.model import export_model, load
+
+    fitted, wanted = load(model), parse_times(times)
+    export_model(fitted, wanted, out)
+    sys.stdout.write(
+        f"{out}: weights.npz with {len(wanted)} times from {wanted[0]:g} to {wanted[-1]:g}"
+        f"{fitted.unit and f' {fitted.unit}'}, and reader.py, which needs NumPy alone:\n"
+        f"from reader import Model; Model({str(out)!r}).sample({wanted[-1]:g}, 1000)\n"
+    )

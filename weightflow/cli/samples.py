@@ -1,0 +1,61 @@
+"""Samples as files: the end of the name says how."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from weightflow.errors import InputError
+
+if TYPE_CHECKING:
+    from weightflow.model import Draws
+
+NEEDS = {".parquet": ("pyarrow", "pyarrow"), ".h5ad": ("anndata", "'weightflow[anndata]'")}  # library, what to install
+
+
+def check_library(path: Path) -> None:
+    """See that what writes such a file is installed, before the samples are drawn.
+
+    Raises:
+        InputError: it is not; the message says how to install it.
+    """
+    library, install = NEEDS.get(path.suffix.lower(), ("numpy", ""))
+    if find_spec(library) is None:
+        raise InputError(f"`--out {path}` needs the library {library}; pip install {install}, or write .npz or .csv.")
+
+
+def write_samples(path: Path, draws: "Draws") -> None:
+    """Write samples as the end of `path` says."""
+    WRITERS[path.suffix.lower()](path, draws)
+
+
+def _npy(path: Path, draws: "Draws") -> None:
+    np.save(path, draws.samples)
+
+
+def _npz(path: Path, draws: "Draws") -> None:
+    species, unit = np.array(draws.species), np.array(draws.unit)
+    np.savez(path, times=draws.times, samples=draws.samples, species=species, unit=unit)
+
+
+def _csv(path: Path, draws: "Draws") -> None:
+    draws.frame().to_csv(path, index=False)
+
+
+def _parquet(path: Path, draws: "Draws") -> None:
+    draws.frame().to_parquet(path, engine="pyarrow", index=False)  # keeps `attrs`, and the unit with them
+
+
+def _h5ad(path: Path, draws: "Draws") -> None:
+    draws.anndata().write_h5ad(path)
+
+
+WRITERS: dict[str, Callable[[Path, "Draws"], None]] = {
+    ".npy": _npy,
+    ".npz": _npz,
+    ".csv": _csv,
+    ".parquet": _parquet,
+    ".h5ad": _h5ad,
+}

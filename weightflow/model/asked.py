@@ -1,0 +1,54 @@
+"""Times as users give them.
+
+One rule holds for all that a model answers: several times, in a sequence of any length, are the answer's first axis;
+one bare number is a single time, and its answer has no such axis.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from weightflow.errors import InputError
+
+Numbers = float | int | Sequence[Any] | np.ndarray | Tensor  # what users may give for times and samples
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """The times that were asked for.
+
+    Attributes:
+        times: as an array, whatever was given.
+        single: whether it was one bare number.
+    """
+
+    times: Float[np.ndarray, "time"]
+    single: bool
+
+    @classmethod
+    def of(cls, times: Numbers) -> "Asked":
+        """Take times as they are given.
+
+        Raises:
+            InputError: they have more than one axis.
+        """
+        given = np.asarray(times, dtype=np.float64)
+        if given.ndim > 1:
+            raise InputError(f"`times` has shape {given.shape}; give one number, or a sequence of them.")
+        return cls(np.atleast_1d(given), given.ndim == 0)
+
+    def shaped(self, answer: Float[Tensor, "time *rest"]) -> Float[Tensor, "*shape"]:
+        """Drop the axis of times where there is a single one."""
+        return answer[0] if self.single else answer
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self.times.tolist())
+
+    def __str__(self) -> str:
+        if self.times.size == 0:
+            return "none"
+        return f"{len(self.times)} of them from {self.times.min():g} to {self.times.max():g}"

@@ -1,0 +1,78 @@
+"""A model directory: `model.safetensors` and `config.json`, and `members` beside them where there are any."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from weightflow.backbones import Backbone
+from weightflow.dynamics import Direct, DynamicsOptions, Rollout, Table, Units, build_field
+from weightflow.errors import InputError
+from weightflow.files import whole, write_text
+from weightflow.model.engine import AnyPath
+from weightflow.path import Clock, ControlPath
+
+FORMAT = 3
+CONFIG, TENSORS = "config.json", "model.safetensors"
+
+
+def write(folder: Path, config: dict[str, Any], path: AnyPath, clock: Clock) -> None:
+    """Write both files, each whole or not at all, what the second one says last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"path.{name}": tensor.contiguous() for name, tensor in path.state_dict().items()}
+    tensors |= {"clock.times": torch.tensor(clock.times), "clock.marks": torch.tensor(clock.marks)}
+    kind = type(path).__name__.lower()
+    dynamics = path.options.model_dump(mode="json") if isinstance(path, Rollout) else None
+    with whole(folder / TENSORS) as draft:
+        save_file(tensors, draft)
+    write_text(
+        folder / CONFIG, json.dumps({"format": FORMAT, **config, "path": kind, "dynamics": dynamics}, indent=2) + "\n"
+    )
+
+
+def read(folder: Path) -> tuple[dict[str, Any], Backbone, AnyPath, Clock]:
+    """Read what was written.
+
+    Raises:
+        InputError: the folder is no model directory, is damaged, or is of another format.
+    """
+    config = _read_config(folder)
+    try:
+        tensors = load_file(folder / TENSORS)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"`{folder / TENSORS}` cannot be read ({error}); fetch or fit it again.") from None
+    clock = Clock(tensors.pop("clock.times").numpy(), tensors.pop("clock.marks").numpy())
+    backbone = Backbone.parse(config["backbone"], "backbone")
+    state = {name.removeprefix("path."): tensor for name, tensor in tensors.items()}
+    return config, backbone, _build_path(backbone, config, state), clock
+
+
+def _build_path(backbone: Backbone, config: dict[str, Any], state: dict[str, Tensor]) -> AnyPath:
+    if config["path"] == "table":
+        return Table(state["marks"], state["tokens"])
+    if config["path"] == "direct":
+        return Direct.of_state(state, backbone.layout.mask)
+    options = DynamicsOptions.parse(config["dynamics"], "dynamics")
+    units = Units(state["field.units.centre"], state["field.units.size"], state["field.units.speed"])
+    values = state.get("field.control.values")
+    control = None if values is None else ControlPath(state["field.control.marks"], values)
+    path: nn.Module = Rollout(state["start"], build_field(backbone.layout, options, units, control, seed=0), options)
+    path.load_state_dict(state)
+    return path.eval()
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"`{folder}` is no model directory ({error}); give a folder that holds `{CONFIG}` and `{TENSORS}`, such as "
+            "`runs/NAME/best`."
+        ) from None
+    if config.get("format") != FORMAT:
+        raise InputError(f"`{folder}` has format {config.get('format')} and this version reads {FORMAT}; fit it again.")
+    return config

@@ -1,0 +1,371 @@
+"""The learned distribution: samples, log-density and weights at any time, in the data's own units."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from weightflow.backbones import Backbone
+from weightflow.device import find_device
+from weightflow.errors import InputError
+from weightflow.model import card, files
+from weightflow.model.asked import Asked, Numbers
+from weightflow.model.draws import Draws
+from weightflow.model.engine import AnyPath, Engine
+from weightflow.model.given import Given, resampled
+from weightflow.model.gradient import gradient
+from weightflow.model.marginals import drawn_marginals, exact_marginals, listable
+from weightflow.model.standing import in_words
+from weightflow.model.statistics import Moments, levels, moments, sample_quantiles
+from weightflow.path import Clock
+from weightflow.torch_rng import quasi_uniforms, torch_generator, uniforms
+from weightflow.types import Kind
+
+if TYPE_CHECKING:
+    import anndata
+    import pandas
+
+MAX_SPANS = 10  # forecasts further than this many fitted spans are refused: nothing supports them
+DRAWS = 10_000  # what statistics are computed from
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightFlow:
+    """p(x, t): a backbone whose weights follow a path.
+
+    All times are in the data's own units. Several of them, in a sequence, are the first axis of what comes back; one
+    bare number is one time, and what comes back has no axis for it.
+
+    Attributes:
+        backbone: the pure function that turns weights into a density.
+        path: weights by the clock (a rollout of phi, a direct path, or a table).
+        clock: physical time to clock.
+        species: names of the dimensions.
+        kinds: kinds of the dimensions.
+        record: how the model was made (configuration, seed, versions, data), as plain values.
+        unit: of the times, as in `Snapshots`.
+    """
+
+    backbone: Backbone
+    path: AnyPath
+    clock: Clock
+    species: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    record: dict[str, Any] = field(default_factory=dict)
+    unit: str = ""
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """First and last fitted time."""
+        return float(self.clock.times[0]), float(self.clock.times[-1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._engine.device
+
+    def to(self, device: torch.device | str) -> "WeightFlow":
+        """Return the same model on another device (cpu, cuda or cuda:N), where it then computes.
+
+        What it is asked for comes back on the CPU all the same, so that no caller need know where a model is.
+
+        Raises:
+            InputError: the device is not there.
+        """
+        return replace(self, path=deepcopy(self.path).to(find_device(device)))
+
+    def weights(self, times: Numbers) -> Float[Tensor, "*time token width"]:
+        """Return the backbone's weights at physical `times`, in any order.
+
+        Raises:
+            InputError: a time is before the first fitted one, or more than ten fitted spans after the last.
+        """
+        asked = Asked.of(times)
+        return asked.shaped(self._engine.weights(self._clock(asked)).cpu())
+
+    def sample(
+        self,
+        times: Numbers,
+        n: int,
+        seed: int = 0,
+        *,
+        given: Mapping[str, float] | None = None,
+        independent: bool = False,
+    ) -> Float[Tensor, "*time draw dim"]:
+        """Draw `n` samples at each of `times`, of all species, or of the others where some are `given`.
+
+        By default the `n` samples of a time come from a randomised Sobol sequence (Owen 1997): each one by itself is
+        distributed as the model says, and together they stand for the distribution better than independent ones do,
+        because they avoid each other. They come in random order, so that any part of them is as good as any other.
+        `independent` gives ordinary Monte-Carlo samples. Samples of different times are independent of each other
+        either way, and do not depend on what else is asked.
+
+        With `given`, as in `{"A": 3.0}`, samples are those of p(others | A = 3), and the columns of what is given hold
+        it. That is exact where the given species come first in `backbone.order` (by default the order of the data) or
+        are constant. Elsewhere samples are chosen from weighted candidates (`weightflow.model.given`): right in the
+        limit, with an effective number of candidates of at least four for each sample, and a value may come twice.
+
+        Raises:
+            InputError: `n` is not positive, `given` is not possible or so improbable that too few candidates agree with
+                it, or as for `weights`.
+        """
+        if n < 1:
+            raise InputError(f"`n`={n} samples were asked for; ask for at least one.")
+        asked = Asked.of(times)
+        clock = self._clock(asked)
+        known = Given.of(given or {}, self.species, self.kinds)
+        numbers = uniforms if independent else quasi_uniforms
+        if known.first(self.backbone):
+            drawn = torch.stack([numbers(n, self.backbone.dim, seed, "sample", time.hex()) for time in asked])
+            walk = partial(self.backbone.sample, given=known.values)
+            return asked.shaped(self._engine.apply(walk, clock, drawn))
+        clouds = [
+            resampled(
+                self._engine,
+                tokens,
+                known,
+                n,
+                lambda rows, time=time: numbers(rows, self.backbone.dim, seed, "given", time.hex()),
+                torch_generator(seed, "chosen", time.hex()),
+                time,
+            )
+            for tokens, time in zip(self._engine.each(clock), asked, strict=True)
+        ]
+        return asked.shaped(torch.stack(clouds))
+
+    def log_prob(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape"]:
+        """Evaluate the normalised log-density, in nats, in double precision.
+
+        Counts have probabilities, continuous values densities in the data's units. What cannot be has minus infinity:
+        negative or fractional counts, infinite values. A species that was constant in the fitted data has the
+        probability 1 - 1e-6 at that constant, and the rest is spread over all other values (`heads.constant`).
+
+        Args:
+            x: samples, shape (draw, dim), or (time, draw, dim) with one cloud for each time.
+            t: one time, or (time,) of them.
+
+        Returns:
+            shape (time, draw) for several times; for one time that of `x` without its last axis.
+
+        Raises:
+            InputError: shapes do not fit, a value is not a number, or as for `weights`.
+        """
+        return self._evaluated(self._finite_log_prob, x, t)
+
+    def score_function(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape dim"]:
+        """Return the gradient of the log-density with respect to `x`: the score of diffusion theory.
+
+        It has nothing to do with the scores that judge a model (`weightflow.evaluation`). Of a species that was
+        constant in the fitted data it is zero, since there is no density to differentiate.
+
+        Args:
+            x: samples, as for `log_prob`; all finite.
+            t: one time, or (time,) of them.
+
+        Returns:
+            shape (time, draw, dim) for several times, that of `x` for one time; nats per unit of each species.
+
+        Raises:
+            InputError: a species is of counts, a value is not finite, or as for `log_prob`.
+        """
+        counts = [name for name, kind in zip(self.species, self.kinds, strict=True) if kind is Kind.COUNTS]
+        if counts:
+            raise InputError(
+                f"the score function is a gradient, and counts ({', '.join(counts)}) have none; compare `log_prob` at "
+                "neighbouring counts, or fit with `--kind continuous`."
+            )
+        if not np.isfinite(np.asarray(x)).all():
+            raise InputError("`x` holds values that are not finite, where a density has no gradient; drop those rows.")
+        return self._evaluated(partial(gradient, self.backbone), x, t)
+
+    def marginals(self, times: Numbers, draws: int = DRAWS, seed: int = 0) -> Float[Tensor, "*time dim state"]:
+        """Return the probability of each count of each species; the last one listed is of "this count or more".
+
+        They are exact where the states of all species but the last can be listed (at most 20,000), and averages of the
+        exact conditionals over `draws` samples elsewhere.
+
+        Raises:
+            InputError: a species is continuous, or as for `weights`.
+        """
+        asked = Asked.of(times)
+        clock, engine, states = self._clock(asked), self._engine, self.backbone.states
+        if listable(self.backbone):
+            found = [exact_marginals(engine, tokens, states) for tokens in engine.each(clock)]
+        else:
+            clouds = self._clouds(asked, clock, draws, seed)
+            found = [drawn_marginals(engine, tokens, cloud, states) for tokens, cloud in clouds]
+        return asked.shaped(torch.cat([one.cpu() for one in found]))
+
+    def mean_and_cov(self, times: Numbers, draws: int = DRAWS, seed: int = 0) -> Moments:
+        """Return means and covariances of the species: `.mean` of shape (time, dim), `.cov` of (time, dim, dim).
+
+        They are those of `draws` samples of a Sobol sequence, whose means are far closer to the model's own than those
+        of as many independent samples.
+
+        Raises:
+            InputError: as for `sample`.
+        """
+        asked = Asked.of(times)
+        found = [moments(cloud) for _, cloud in self._clouds(asked, self._clock(asked), draws, seed)]
+        return Moments(*(asked.shaped(torch.stack(part)) for part in zip(*found, strict=True)))
+
+    def quantiles(
+        self,
+        times: Numbers,
+        q: Numbers,
+        draws: int = DRAWS,
+        seed: int = 0,
+    ) -> Float[Tensor, "*time_and_level dim"]:
+        """Return quantiles of each species by itself, from `draws` samples of a Sobol sequence.
+
+        Those of counts are counts: the least whose cumulative probability reaches the level.
+
+        Args:
+            times: one or several.
+            q: levels from 0 to 1, one or several; as with times, one bare number has no axis.
+            draws: samples at each time.
+            seed: of the samples.
+
+        Returns:
+            shape (time, level, dim).
+
+        Raises:
+            InputError: a level is outside [0, 1], or as for `sample`.
+        """
+        asked, wanted = Asked.of(times), levels(q)
+        clouds = self._clouds(asked, self._clock(asked), draws, seed)
+        return asked.shaped(torch.stack([sample_quantiles(cloud, wanted, self.kinds) for _, cloud in clouds]))
+
+    def draws(self, times: Numbers, n: int, seed: int = 0, *, given: Mapping[str, float] | None = None) -> Draws:
+        """Draw as `sample` does, and keep times, names, kinds and unit beside the samples."""
+        asked = Asked.of(times)
+        samples = self.sample(asked.times, n, seed, given=given).numpy()
+        return Draws(asked.times, samples, self.species, self.kinds, self.unit)
+
+    def to_frame(
+        self, times: Numbers, n: int, seed: int = 0, *, given: Mapping[str, float] | None = None
+    ) -> "pandas.DataFrame":
+        """Draw samples into a table with the columns `time`, `draw` and one for each species."""
+        return self.draws(times, n, seed, given=given).frame()
+
+    def to_anndata(
+        self, times: Numbers, n: int, seed: int = 0, *, given: Mapping[str, float] | None = None
+    ) -> "anndata.AnnData":
+        """Draw samples into an AnnData: `obs` holds `time` and `draw`, and `uns["time_unit"]` the unit.
+
+        Raises:
+            InputError: the library anndata is not installed, or as for `sample`.
+        """
+        return self.draws(times, n, seed, given=given).anndata()
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write `model.safetensors` and `config.json` into `folder`; each file appears whole or not at all."""
+        config = {
+            "species": list(self.species),
+            "kinds": [kind.value for kind in self.kinds],
+            "backbone": self.backbone.model_dump(mode="json"),
+            "record": self.record,
+            "unit": self.unit,
+        }
+        files.write(Path(folder), config, self.path, self.clock)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> "WeightFlow":
+        """Read a model directory.
+
+        Raises:
+            InputError: the folder is no model directory, is damaged, or is of another format.
+        """
+        config, backbone, path, clock = files.read(Path(folder))
+        kinds = tuple(Kind(kind) for kind in config["kinds"])
+        return cls(backbone, path, clock, tuple(config["species"]), kinds, config["record"], config.get("unit", ""))
+
+    def __repr__(self) -> str:
+        return card.as_text(*self._card())
+
+    def _repr_html_(self) -> str:
+        return card.as_html(*self._card())
+
+    def _card(self) -> tuple[str, card.Facts]:
+        first, last = self.span
+        species = (f"{name} ({kind})" for name, kind in zip(self.species, self.kinds, strict=True))
+        core, standing = self.backbone.core, self.record.get("fidelity")
+        return "WeightFlow", [
+            ("species", ", ".join(species)),
+            ("fitted times", f"{first:g} to {last:g} {self.unit}".strip()),
+            ("backbone", f"{core.kind} of {core.hidden}, {self.backbone.layout.n_weights:,} weights"),
+            ("path", f"{type(self.path).__name__.lower()}, on {self.device}"),
+            ("snapshots", in_words(standing) if standing else "not held against any."),
+        ]
+
+    @property
+    def _engine(self) -> Engine:
+        return Engine(self.backbone, self.path)
+
+    def _clock(self, asked: Asked) -> Float[Tensor, "time"]:
+        first, last = self.span
+        limit = last + MAX_SPANS * (last - first)
+        wanted = asked.times
+        if wanted.size == 0 or not np.isfinite(wanted).all() or wanted.min() < first or wanted.max() > limit:
+            raise InputError(
+                f"`times` must be finite and lie in [{first:g}, {limit:g}] (fitted: [{first:g}, {last:g}]), but got "
+                f"{asked}; ask for times in that range."
+            )
+        return torch.as_tensor(np.clip(self.clock(wanted), 0.0, None), dtype=torch.float32)
+
+    def _clouds(
+        self, asked: Asked, clock: Float[Tensor, "time"], draws: int, seed: int
+    ) -> Iterator[tuple[Float[Tensor, "1 token width"], Float[Tensor, "draw dim"]]]:
+        """Yield weights and samples of one time after the other: those of all may be much more than is held at once.
+
+        Raises:
+            InputError: `draws` is not positive.
+        """
+        if draws < 1:
+            raise InputError(f"`draws`={draws} samples were asked for; ask for at least one.")
+        for tokens, time in zip(self._engine.each(clock), asked, strict=True):
+            numbers = quasi_uniforms(draws, self.backbone.dim, seed, "sample", time.hex())[None]
+            yield tokens, self._engine.over_draws(self.backbone.sample, tokens, numbers)[0]
+
+    def _evaluated(
+        self, function: Callable[[Tensor, Tensor], Tensor], x: Numbers, t: Numbers
+    ) -> Float[Tensor, "*shape"]:
+        """Apply a function of (weights, samples) at one or several times."""
+        asked, samples = Asked.of(t), torch.as_tensor(np.asarray(x), dtype=torch.float64)
+        dim, several = len(self.species), len(asked.times)
+        if samples.ndim == 0 or samples.shape[-1] != dim or (not asked.single and samples.ndim not in (2, 3)):
+            raise InputError(
+                f"`x` has shape {tuple(samples.shape)} and `t` {'()' if asked.single else (several,)}; give x of shape "
+                f"(draw, {dim}) or (time, draw, {dim}) and one time or (time,)."
+            )
+        if samples.isnan().any():
+            raise InputError("`x` holds values that are not a number (NaN), which have no density; drop those rows.")
+        clock = self._clock(asked)
+        if asked.single:
+            found = self._engine.apply(function, clock, samples.reshape(1, -1, dim))
+            return found.reshape((*samples.shape[:-1], *found.shape[2:]))
+        clouds = samples if samples.ndim == 3 else samples.expand(several, -1, -1)
+        if len(clouds) != several:
+            raise InputError(f"`x` holds {len(clouds)} clouds for {several} times; give one cloud for each time.")
+        return self._engine.apply(function, clock, clouds)
+
+    def _finite_log_prob(
+        self, tokens: Float[Tensor, "time token width"], clouds: Float[Tensor, "time draw dim"]
+    ) -> Float[Tensor, "time draw"]:
+        """Evaluate the backbone, which knows no infinite values: they have log-density minus infinity."""
+        infinite = clouds.isinf()
+        log_prob = self.backbone.log_prob(tokens, clouds.masked_fill(infinite, 0.0))
+        return log_prob.masked_fill(infinite.any(-1), -torch.inf)
+
+
+def load(folder: str | os.PathLike[str], device: torch.device | str = "cpu") -> WeightFlow:
+    """Read a model directory onto a device; see `WeightFlow.load` and `WeightFlow.to`."""
+    return WeightFlow.load(folder).to(device)
