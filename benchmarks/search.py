@@ -132,7 +132,7 @@ class Ground:
         parts = split(load_dataset(system, seed), protocol, seed)
         _, first = next(Plan().first_points(space))
         config = ExperimentConfig.parse(nest({**space.fixed, **first}))
-        return cls(parts, space, prepare(parts.fit, config, seed), config, seed)
+        return cls(parts, space, prepare(parts.folds[0].fit, config, seed), config, seed)
 
     def run(
         self, plan: Plan, seed: int, cpus: int, then: Callable[[], None] | None = None
@@ -150,7 +150,7 @@ class Ground:
             book.watchers.append(clock)
             task = Task(config, self.parts, self.seed, folder / "cache", folder / CHECKPOINTS, False)
             ending = Ending(book, plan, 1.0, 0.0)
-            run_trials(book, ending, Resources(cpus, 0), self.prepared, task, folder / "tune", typer.echo)
+            run_trials(book, ending, Resources(cpus, 0), (self.prepared,), task, folder / "tune", typer.echo)
             book.close()
             return clock, book, time.monotonic() - began
 
@@ -315,8 +315,8 @@ def _worth(ground: Ground, plan: Plan) -> list[common.Row]:
             if name == "searched" and config == configs["default"]:
                 models[name] = models["default"]
                 continue
-            prepared = crew.prepare(ground.parts.seen, config, ground.seed)
-            models[name] = crew.fit(prepared, config, ground.seed, {})
+            prepared = crew.prepare([ground.parts.seen], config, ground.seed)
+            (models[name],) = crew.fit(prepared, config, ground.seed, {})
     scores = evaluate(models, ground.parts, 1000, ground.seed, ("paper_jsd", "sliced_w1", "nll"))
     rows: list[common.Row] = []
     for metric in scores.metrics:

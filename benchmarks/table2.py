@@ -30,15 +30,17 @@ QUICK_FOLDS = 3
 def score_one(key: str, system: str, seed: int, variants: list[str], quick: bool, file: str) -> list[common.Row]:
     """Leave each time out, fit all variants without it, and score them there."""
     torch.set_num_threads(1)
-    folds = leave_one_out(load(system, Path(file)), seed)
+    dataset = load(system, Path(file))
+    folds = [leave_one_out(dataset, seed, [i]) for i in range(1, len(dataset.snapshots) - 1)]
     seconds: dict[str, float] = defaultdict(float)
     parts: list[Scores] = []
     for fold in folds[:: -(-len(folds) // QUICK_FOLDS)] if quick else folds:
         configs = {name: configuration(name, quick) for name in variants}
-        models, first, spent = fit_variants(fold.fit, configs, seed)
+        (fitted,) = (test.fit for test in fold.tests)
+        models, first, spent = fit_variants(fitted, configs, seed)
         for name, value in spent.items():
             seconds[name] += value
-        parts.append(evaluate({**models, **baselines(fold.fit, first.bridge)}, fold, DRAWS, seed, SCORED))
+        parts.append(evaluate({**models, **baselines(fitted, first.bridge)}, fold, DRAWS, seed, SCORED))
     scores = Scores.joined(parts)
     place = {"key": key, "system": system, "protocol": scores.protocol, "seed": seed}
     return [

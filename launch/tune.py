@@ -50,8 +50,9 @@ def tune(
         bool, typer.Option(help="Let trials finish that run when a budget is used up; else they are stopped.")
     ] = False,
     protocol: Annotated[
-        Protocol, typer.Option(help="How the model is judged: between seen times, after them, or as in the paper.")
-    ] = Protocol.INTERPOLATION,
+        Protocol,
+        typer.Option(help="How the model is judged: auto leaves out one time after another where there are few."),
+    ] = Protocol.AUTO,
     name: Annotated[str | None, typer.Option(help="Name of the search; data and time by default.")] = None,
     resume: Annotated[
         str | None, typer.Option(help="Go on with the search of this name; give the other options as before.")

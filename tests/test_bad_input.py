@@ -44,9 +44,10 @@ def data(n_times: int, every: int, n: int = 20) -> Dataset:
 @pytest.mark.parametrize(
     ("dataset", "protocol", "says"),
     [
-        (data(5, 2), Protocol.INTERPOLATION, "3 snapshots of `cells`.*at least 4.*lower `--every`.*weightflow fit"),
+        (data(5, 2), Protocol.INTERPOLATION, "3 snapshots of `cells`.*at least 4.*lower `--every`.*leave-one-out"),
         (data(9, 2), Protocol.FORECAST, "3 snapshots of `cells`|4 snapshots"),
-        (data(9, 1), Protocol.INTERPOLATION, "no time of `cells` is left to be scored.*raise `--every`"),
+        (data(9, 1), Protocol.INTERPOLATION, "no time of `cells` is left to be scored.*raise `--every`.*leave-one-out"),
+        (data(9, 1, n=1), Protocol.AUTO, "single trajectory.*protocol `leave-one-out`"),
         (data(40, 4, n=1), Protocol.INTERPOLATION, "single trajectory.*protocol `paper`"),
         (data(40, 4, n=1), Protocol.FORECAST, "single trajectory.*protocol `paper`"),
     ],

@@ -1,6 +1,7 @@
 """What is read is what was written, and no split lets a model be scored on what it was fitted to."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import jaxtyping
@@ -25,6 +26,7 @@ def untyped() -> Iterator[None]:
 
 
 HELD_BACK = (Protocol.INTERPOLATION, Protocol.FORECAST)
+SEARCHED = (*HELD_BACK, Protocol.PAPER)  # with one fold and one test
 
 
 def labelled(n: int, n_times: int, offset: int = 0, name: str = "x") -> Snapshots:
@@ -47,17 +49,18 @@ def together(*parts: Snapshots) -> set[float]:
     return set(times)
 
 
-@given(n_times=st.integers(7, 120), every=st.integers(1, 12), protocol=st.sampled_from(Protocol), paired=st.booleans())
+@given(n_times=st.integers(7, 120), every=st.integers(1, 12), protocol=st.sampled_from(SEARCHED), paired=st.booleans())
 def test_fitted_held_out_and_scored_parts_never_overlap(n_times, every, protocol, paired):
     try:
         parts = split(dataset(n_times, every, paired), protocol, seed=1)
     except InputError:
         return  # too few are seen, or none is left to be scored; tested below
-    assert together(parts.fit, parts.interior, parts.last) == set(parts.seen.times.tolist())
-    assert parts.fit.times[0] == parts.seen.times[0]
+    (fold,) = parts.folds
+    assert together(fold.fit, parts.interior, parts.last) == set(parts.seen.times.tolist())
+    assert fold.fit.times[0] == parts.seen.times[0]
     for time in parts.interior.times:
-        assert parts.fit.times[0] < time < parts.fit.times[-1]
-    assert parts.last.times[0] > max(parts.fit.times[-1], parts.interior.times[-1])
+        assert fold.fit.times[0] < time < fold.fit.times[-1]
+    assert parts.last.times[0] > max(fold.fit.times[-1], parts.interior.times[-1])
     if protocol is not Protocol.PAPER:
         assert not who(parts.seen) & who(parts.test)
         assert not set(parts.seen.times) & set(parts.test.times)
@@ -75,7 +78,7 @@ def test_many_data_sets_can_be_split():
 
 def test_the_paper_s_snapshots_are_split_as_described():
     data = dataset(101)
-    interpolation, forecast, paper = (split(data, protocol, 0) for protocol in Protocol)
+    interpolation, forecast, paper = (split(data, protocol, 0) for protocol in SEARCHED)
     tens = 5.0 * np.arange(11)
     assert interpolation.seen.times == pytest.approx(tens)
     assert interpolation.interior.times == pytest.approx([15, 25])
@@ -125,11 +128,97 @@ def test_fresh_trajectories_spare_the_fitted_ones(protocol):
     assert {row[0] for row in who(parts.floor)} == set(range(200, 220))
 
 
-@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("protocol", SEARCHED)
 def test_unpaired_clouds_are_scored_as_they_stand(protocol):
     parts = split(dataset(12, paired=False), protocol, seed=0)
     assert {len(cloud) for part in (parts.seen, parts.test) for cloud in part.samples} == {20}
     assert parts.floor is None
+
+
+FOLDS = {  # times: those that each fold of a search holds out, those that are tested, and whether these are selected by
+    3: ([1, 2], [1, 2], True),
+    4: ([1, 2, 3], [1, 2, 3], True),
+    5: ([1, 2, 3, 4], [1, 2, 3, 4], True),
+    6: ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5], True),
+    7: ([1, 3, 5, 6], [2, 4], False),
+    8: ([1, 3, 5, 7], [2, 4, 6], False),
+    9: ([1, 3, 5, 7, 8], [2, 4, 6], False),
+    10: ([1, 3, 5, 7, 9], [2, 4, 6, 8], False),
+}
+
+
+def places(snapshots: Snapshots) -> list[int]:
+    return [round(2 * time) for time in snapshots.times]
+
+
+@pytest.mark.parametrize("paired", [False, True])
+@pytest.mark.parametrize("n_times", FOLDS)
+def test_one_time_after_another_is_left_out_and_nothing_that_is_tested_was_fitted(n_times, paired):
+    held_out, tested, selected = FOLDS[n_times]
+    parts = split(dataset(n_times, 1, paired), Protocol.LEAVE_ONE_OUT, seed=0)
+    everything = set(range(n_times))
+    assert [places(fold.held_out) for fold in parts.folds] == [[k] for k in held_out]
+    assert [places(fold.held_out) for fold in parts.tests] == [[k] for k in tested]
+    for fold in (*parts.folds, *parts.tests):
+        assert set(places(fold.fit)) == everything - set(places(fold.held_out))
+        assert not who(fold.fit) & who(fold.held_out)
+    assert places(parts.seen) == sorted(everything)
+    assert places(parts.interior) == held_out[:-1]
+    assert places(parts.last) == [n_times - 1]
+    assert places(parts.test) == tested
+    assert parts.selected is selected
+    assert selected or not set(held_out) & set(tested)
+    assert {round(2 * time) for time in parts.known} == everything - set(tested)
+    if paired:  # those that are scored at a time were fitted nowhere
+        fitted, scored = ({row[0] for row in who(part)} for part in (parts.seen, parts.test))
+        assert not fitted & scored
+        assert parts.floor is not None
+        assert places(parts.floor) == tested
+
+
+@pytest.mark.parametrize(
+    ("n_times", "every", "becomes"),
+    [
+        (3, None, Protocol.LEAVE_ONE_OUT),
+        (9, None, Protocol.LEAVE_ONE_OUT),
+        (10, None, Protocol.INTERPOLATION),
+        (10, 1, Protocol.LEAVE_ONE_OUT),
+        (101, None, Protocol.INTERPOLATION),
+        (101, 1, Protocol.LEAVE_ONE_OUT),
+    ],
+)
+def test_auto_leaves_one_out_where_times_are_few_or_none_is_unseen(n_times, every, becomes):
+    data = dataset(n_times, every)
+    assert Protocol.AUTO.of(data) is becomes
+    assert split(data, Protocol.AUTO, 0).protocol is becomes
+    assert Protocol.FORECAST.of(data) is Protocol.FORECAST
+
+
+def test_of_many_times_a_bounded_number_is_left_out_evenly_spread():
+    parts = split(dataset(101, 1), Protocol.LEAVE_ONE_OUT, 0)
+    assert len(parts.folds) == 9
+    assert len(parts.tests) == 8
+    assert not set(parts.interior.times) & set(parts.test.times)
+    assert np.diff(parts.test.times).max() <= 8
+
+
+def test_two_times_can_be_fitted_and_the_search_says_that_nothing_can_be_judged():
+    with pytest.raises(InputError, match=r"has 2 times.*nothing can be judged here.*weightflow fit"):
+        split(dataset(2, 1), Protocol.AUTO, 0)
+
+
+def test_what_is_fitted_held_out_and_tested_is_said_with_its_unit():
+    named = replace(labelled(20, 7), unit="d")
+    fitted, held_out, scored = split(Dataset("data", named, every_nth(7, 1), False), Protocol.AUTO, 0).in_words()
+    assert fitted == "fitted by the final model: t = 0, 0.5, 1, 1.5, 2, 2.5, 3 d"
+    assert held_out.startswith("held out while searching: t = 0.5, 1.5, 2.5 d between fitted times and t = 3 d after")
+    assert scored == (
+        "tested at the end: t = 1, 2 d, each left out in turn, by fits to all others; the search holds out none of them"
+    )
+    few = split(dataset(4, 1, paired=False), Protocol.AUTO, 0)
+    assert few.in_words()[2].endswith("too few times to test others than the search selects by")
+    many = split(dataset(101), Protocol.AUTO, 0).in_words()
+    assert many[2] == "tested at the end: t = 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5.5, 6, 6.5 and 78 more times"
 
 
 def test_forecast_sees_a_snapshot_that_lies_exactly_at_the_end_of_its_share():

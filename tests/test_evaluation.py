@@ -10,7 +10,7 @@ import torch
 from scipy.stats import binom, norm, poisson
 
 from weightflow.bridge import Bridge, BridgeOptions, Curve, build_bridge
-from weightflow.data import Dataset, Protocol, Snapshots, Split, leave_one_out
+from weightflow.data import Dataset, Fold, Protocol, Snapshots, Split, leave_one_out
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.evaluation import (
     FLOOR_LEVEL,
@@ -29,6 +29,7 @@ from weightflow.evaluation import (
     floor_p_value,
     floor_power,
     held_out_score,
+    left_out,
     summary,
     verdict,
 )
@@ -56,11 +57,16 @@ def poisson_snapshots(times: np.ndarray, n: int, seed: int) -> Snapshots:
     return Snapshots(times, tuple(Poisson().sample(times, n, seed)))
 
 
+def scored_on(
+    seen: Snapshots, test: Snapshots, protocol: Protocol = Protocol.INTERPOLATION, floor: Snapshots | None = None
+) -> Split:
+    return Split(protocol, seen, (), (Fold(seen, test),), floor)
+
+
 def poisson_split(floor: bool, n: int = 400) -> Split:
     seen, test = poisson_snapshots(TIMES, n, 1), poisson_snapshots(np.arange(0.5, 4.1, 0.5), n, 2)
     reference = poisson_snapshots(test.times, n, 3) if floor else None
-    held_out = seen.subset([1]), seen.subset([2])
-    return Split(Protocol.INTERPOLATION, seen, seen.subset([0]), *held_out, test, reference)
+    return scored_on(seen, test, floor=reference)
 
 
 def line(kind: Kind = Kind.CONTINUOUS) -> Snapshots:
@@ -176,7 +182,7 @@ def test_sizes_are_equal_and_the_floors_label_tells_them():
 def test_under_the_papers_protocol_the_nearest_snapshot_scores_zero_at_seen_times():
     data = poisson_snapshots(np.array([0.0, 1.0, 2.0]), 60, 0)
     seen = data.subset([0, 2])
-    split = Split(Protocol.PAPER, seen, seen, seen, seen, data, None)
+    split = scored_on(seen, data, Protocol.PAPER)
     by_time = evaluate({"nearest": Nearest(seen)}, split, 60, 0, ["paper_w1", "joint_w1"]).by_time(
         "nearest", "paper_w1"
     )
@@ -232,7 +238,8 @@ def test_scores_survive_their_file(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["scores.json"]
     values = json.loads(path.read_text())
     assert list(values) == [
-        *("format", "protocol", "draws", "floor", "alternatives", "variants", "times", "methods", "differences")
+        *("format", "protocol", "draws", "floor", "selected"),
+        *("alternatives", "variants", "times", "methods", "differences"),
     ]
     entry = values["methods"]["model"]["joint_w1"]
     assert entry["mean"] == pytest.approx(np.mean(entry["by_time"]))
@@ -268,7 +275,7 @@ def gaussian_split(seed: int, n: int = 100) -> Split:
     times = np.array([1.0, 2.0, 3.0])
     noise = np.random.default_rng([7, seed]).standard_normal((n, 2))
     data = Snapshots(times, tuple(noise + time for time in times))
-    return Split(Protocol.INTERPOLATION, data, data, data, data, data, None)
+    return scored_on(data, data)
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
@@ -306,7 +313,7 @@ def test_intervals_of_evenly_spread_draws_hold_the_true_mean_as_often_as_they_sa
     intervals: dict[str, list[Interval]] = {metric: [] for metric in metrics}
     for seed in range(300):
         data = Snapshots(times, tuple(np.random.default_rng([9, seed]).poisson(5.0, (2, 40, 2)).astype(float)))
-        part = Split(Protocol.INTERPOLATION, data, data, data, data, data, None)
+        part = scored_on(data, data)
         result = evaluate({"model": EvenCounts(6.0)}, part, 40, seed, metrics)
         for metric in metrics:
             interval = result.interval("model", metric)
@@ -370,7 +377,7 @@ def test_a_metric_that_only_some_methods_have_survives_its_file_and_counts_for_n
 def test_the_likelihood_by_time_is_that_of_each_cloud_whatever_their_sizes():
     clouds = tuple(Drifting().sample(np.array([t]), n, 3)[0] for t, n in ((1.0, 40), (2.0, 60)))
     data = Snapshots(np.array([1.0, 2.0]), clouds)
-    split = Split(Protocol.INTERPOLATION, data, data, data, data, data, None)
+    split = scored_on(data, data)
     by_time = evaluate({"model": Drifting()}, split, 100, 0, ["nll"]).by_time("model", "nll")
     expected = [-norm.logpdf(cloud, loc=t).sum(1).mean() for t, cloud in zip(data.times, clouds, strict=True)]
     np.testing.assert_allclose(by_time, expected)
@@ -411,31 +418,71 @@ def cells(paired: bool = False) -> Dataset:
     return Dataset("cells", Snapshots(times, clouds), (0, 2, 4), paired)
 
 
-def test_leaving_one_out_fits_all_other_times_and_scores_there():
-    folds = leave_one_out(cells())
-    assert [fold.test.times.tolist() for fold in folds] == [[1.0], [2.0], [3.0]]
-    for fold in folds:
-        assert fold.fit is fold.seen
-        assert sorted([*fold.seen.times, *fold.test.times]) == [0, 1, 2, 3, 4]
-        assert fold.floor is None
-    with pytest.raises(InputError, match="give three at least"):
-        leave_one_out(Dataset("short", cells().snapshots.subset([0, 1]), (0, 1), paired=False))
+def test_scores_of_all_left_out_times_are_those_of_the_fits_that_have_not_seen_them():
+    parts = leave_one_out(cells())
+    names, metrics = ("nearest", "mccann"), ["joint_w1", "sliced_w2"]
+    each = [baselines(fold.fit) for fold in parts.tests]
+    times = [fold.held_out.times for fold in parts.tests]
+    together = evaluate({name: left_out([by[name] for by in each], times) for name in names}, parts, 90, 0, metrics)
+    assert (together.protocol, together.times) == ("leave-one-out", (1.0, 2.0, 3.0, 4.0))
+    alone = Scores.joined(
+        [
+            evaluate({n: by[n] for n in names}, scored_on(f.fit, f.held_out), 90, 0, metrics)
+            for by, f in zip(each, parts.tests, strict=True)
+        ]
+    )
+    for name in names:
+        for metric in metrics:
+            one, other = together.by_time(name, metric), alone.by_time(name, metric)
+            assert one == pytest.approx(other, rel=0.35), (name, metric)  # other draws, of the same fits
+
+
+def test_a_time_is_drawn_and_weighed_by_the_fit_that_left_it_out():
+    data = cells().snapshots
+    times = np.array([3.0, 1.0, 2.0])
+    parts = [Ahead(10.0 * k) for k in range(3)]
+    one = left_out(parts, [np.array([1.0]), np.array([2.0]), np.array([3.0])])
+    drawn = np.asarray(one.sample(times, 500, 0))
+    truth = np.asarray(Drifting().sample(times, 500, 0))
+    offsets = drawn.mean(axis=(1, 2)) - truth.mean(axis=(1, 2))
+    assert offsets == pytest.approx([20.0, 0.0, 10.0], abs=0.5)
+    assert left_out(parts[:1], [data.times]) is parts[0]
+    with pytest.raises(InputError, match="t=4 was not left out"):
+        one.sample(np.array([4.0]), 1, 0)
+
+
+def test_scores_that_were_selected_by_say_so_wherever_they_are_read():
+    parts = dataclasses.replace(poisson_split(floor=True), selected=True)
+    scores = evaluate({"model": Poisson()}, parts, 50, 0, ["species_w1"])
+    assert json.loads(scores.to_json())["selected"] is True
+    assert Scores.from_json(scores.to_json()) == scores
+    assert "Read the model's scores as selected" in summary(scores)
+    plain = evaluate({"model": Poisson()}, poisson_split(floor=True), 50, 0, ["species_w1"])
+    assert "selected" not in summary(plain)
+    assert json.loads(plain.to_json())["selected"] is False
 
 
 def test_trajectories_that_are_scored_are_not_fitted_at_the_neighbouring_times():
-    for fold in leave_one_out(cells(paired=True)):
-        assert {len(cloud) for cloud in fold.seen.samples} == {72}
-        assert len(fold.test.samples[0]) == 18
-        assert fold.floor is not None
+    parts = leave_one_out(cells(paired=True))
+    assert {len(cloud) for fold in parts.tests for cloud in fold.fit.samples} == {72}
+    assert {len(cloud) for cloud in parts.test.samples} == {18}
+    assert parts.floor is not None
+    assert parts.floor.times.tolist() == parts.test.times.tolist() == [1.0, 2.0, 3.0, 4.0]
 
 
 def test_scores_of_all_left_out_times_join_into_one():
     parts = [
-        evaluate({"model": Drifting(), **baselines(fold.seen)}, fold, 60, 0, ["joint_w1", "nll"])
-        for fold in leave_one_out(cells())
+        evaluate(
+            {"model": Drifting(), **baselines(fold.fit)},
+            scored_on(fold.fit, fold.held_out, Protocol.LEAVE_ONE_OUT),
+            60,
+            0,
+            ["joint_w1", "nll"],
+        )
+        for fold in leave_one_out(cells(), times=[1, 2, 3]).tests
     ]
     joined = Scores.joined(parts[::-1])
-    assert (joined.protocol, joined.times) == ("leave_one_out", (1.0, 2.0, 3.0))
+    assert (joined.protocol, joined.times) == ("leave-one-out", (1.0, 2.0, 3.0))
     assert list(joined.methods) == ["model", "nearest", "persistence", "mixture", "mccann", "bridge", "floor"]
     assert joined.mean("mccann", "joint_w1") == pytest.approx(
         np.mean([one.mean("mccann", "joint_w1") for one in parts])
@@ -560,7 +607,7 @@ class Wide:
 
 def wide_result(dim: int) -> Scores:
     data = Snapshots(np.array([1.0]), tuple(Wide(dim).sample(np.array([1.0]), 550, 7)))
-    part = Split(Protocol.INTERPOLATION, data, data, data, data, data, None)
+    part = scored_on(data, data)
     metrics = ["joint_w1", "joint_w2", "sliced_w1", "energy_distance"]
     return evaluate({"model": Wide(dim), "narrow": Wide(dim, 0.5)}, part, 275, 0, metrics)
 

@@ -87,3 +87,23 @@ def test_rounds_cost_twice_the_steps_of_those_before() -> None:
     config = ExperimentConfig.parse({"anchors": {"rounds": 2}, "teacher": {"rounds": 3}})
     work = rows_evaluated(config, 10, 1)
     assert [rows.most / rows.first for rows in work.values()] == [1, 1 + 2, 1 + 2 + 4]
+
+
+def test_more_folds_than_workers_are_prepared_in_waves() -> None:
+    config = ExperimentConfig.parse({"anchors": {"rounds": 1}, "teacher": {"rounds": 1}})
+    one, five = rows_evaluated(config, 4, 2, 1), rows_evaluated(config, 4, 2, 5)
+    assert [rows.waves for rows in five.values()] == [3, 3, 3]
+    assert [rows.waves for rows in one.values()] == [1, 1, 1]
+    assert five["anchors"].first == 2 * one["anchors"].first  # a worker to each fold, instead of two to one
+
+
+def test_what_later_waves_take_is_part_of_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [50.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    said: list[str] = []
+    told = Estimate({"base": Rows(100.0, 100.0, waves=3), "teacher": Rows(50.0, 50.0, waves=3)}, 3600.0, said.append)
+    for done in (1, 6, 11):
+        told("base", done, 50)
+        now[0] += 1.0
+    # 5 steps in a second: 44 of this wave, two waves of 50, and three of teachers that cost half as much
+    assert said == ["preparing will take about 44 s more"]

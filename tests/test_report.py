@@ -12,7 +12,7 @@ import pytest
 from optuna.distributions import BaseDistribution, FloatDistribution
 
 from weightflow.bridge import Bridge, BridgeOptions, Curve
-from weightflow.data import Protocol, Snapshots, Split
+from weightflow.data import Fold, Protocol, Snapshots, Split
 from weightflow.errors import InputError
 from weightflow.evaluation import baselines, evaluate
 from weightflow.evaluation.scores import VARIANTS
@@ -61,10 +61,12 @@ def make_report(
     data = Snapshots(times, tuple(model.sample(times, 60, 1)))
     seen = data.subset(range(0, n_times, every))
     unseen = data.subset([i for i in range(n_times) if i % every])
-    split = Split(protocol, seen, seen.subset([0]), seen.subset([1]), seen.subset([-1 % len(seen)]), unseen, None)
+    split = Split(protocol, seen, (), (Fold(seen, unseen),))
     return Report(
         scores=evaluate({"model": model, **baselines(seen)}, split, 60, 0),
-        split=split,
+        observed=split.observed,
+        known=split.known,
+        drawn=model,
         model=model,
         anchors_times=seen.times,
         anchors_tokens=model.weights(seen.times),
@@ -75,6 +77,10 @@ def make_report(
         next_commands=("make ui", "python -m weightflow forecast --model best"),
         title="Search of a moving cloud",
     )
+
+
+def seen_of(report: Report) -> Snapshots:
+    return report.observed.subset(np.flatnonzero(np.isin(report.observed.times, report.known)).tolist())
 
 
 def make_study(n: int, constant: bool = False) -> optuna.Study:
@@ -398,8 +404,8 @@ def test_why_importances_cannot_be_told_is_said(report, study, words):
 
 
 def test_every_method_that_a_search_scores_has_a_name_a_line_and_a_colour(report):
-    chosen = Bridge.between(report.split.seen, BridgeOptions(curve=Curve.PCHIP, width=0.5))
-    alternatives = {*baselines(report.split.seen, chosen)}
+    chosen = Bridge.between(seen_of(report), BridgeOptions(curve=Curve.PCHIP, width=0.5))
+    alternatives = {*baselines(seen_of(report), chosen)}
     assert {"chosen_bridge", "persistence"} <= alternatives
     assert alternatives == set(OWNERS) == set(NAMES)
     assert (
@@ -447,6 +453,6 @@ def test_a_still_path_of_weights_is_drawn(report):
 
 def test_the_contract_of_a_model_is_checked_at_run_time(report):
     assert isinstance(report.model, Model)
-    assert not isinstance(baselines(report.split.seen)["mccann"], Model)
+    assert not isinstance(baselines(seen_of(report))["mccann"], Model)
     with pytest.raises(InputError, match="give each its time"):
         dataclasses.replace(report, anchors_times=report.anchors_times[1:], anchors_tokens=report.anchors_tokens)

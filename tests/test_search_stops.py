@@ -189,9 +189,9 @@ def test_snapshots_whose_anchor_worker_or_machine_is_lost_are_fitted_again(
         said: list[str] = []
         with ThreadPoolExecutor() as pool, Crew(Resources(cpus=2, gpus=0), ArrayCache(tmp_path), said.append) as crew:
             robbed = pool.submit(rob)
-            prepared = crew.prepare(snapshots, config, 0)
+            (prepared,) = crew.prepare([snapshots], config, 0)
             robbed.result()
-            again = crew.prepare(snapshots, config, 0)
+            (again,) = crew.prepare([snapshots], config, 0)
     finally:
         ray.shutdown()
         cluster.shutdown()

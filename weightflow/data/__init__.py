@@ -6,6 +6,7 @@ from weightflow.data.grid import parse_times
 from weightflow.data.reading import ReadOptions, from_anndata, read
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.splits import Fold, Protocol, Split, leave_one_out, split
+from weightflow.data.words import listed
 
 __all__ = [
     "Dataset",
@@ -18,6 +19,7 @@ __all__ = [
     "every_nth",
     "from_anndata",
     "leave_one_out",
+    "listed",
     "parse_times",
     "read",
     "split",

@@ -1,13 +1,16 @@
 """What is fitted, what is held out while searching, and what is scored once at the end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
+from jaxtyping import Float
 
 from weightflow.data.dataset import Dataset
 from weightflow.data.snapshots import Snapshots
+from weightflow.data.words import listed
 from weightflow.errors import InputError
 from weightflow.rng import generator
 
@@ -16,71 +19,116 @@ INTERIOR_SHARE = 0.2
 FORECAST_SHARE = 0.7
 FRESH_SHARE = 0.2
 MIN_SEEN = 4
+FEW_TIMES = 10  # of fewer, each one is worth too much to be only fitted or only scored
+FEWEST_NESTED = 7  # from here on there are times enough to score some that the search does not hold out
+MOST_FOLDS = 8  # interior times that a search holds out, and as many that are tested: each is a fit of its own
 
 
 class Protocol(StrEnum):
     """How a model is judged.
 
+    - `auto`: leave-one-out with fewer than ten times or none unseen, else interpolation.
+    - `leave-one-out`: each interior time in turn, and the last one, is left out by a fit to all others.
     - `interpolation`: fitted at the seen times, scored on fresh samples at the unseen times among them.
     - `forecast`: fitted at the seen times up to 70 % of the time span, scored on fresh samples at all times after it.
     - `paper`: fitted at the seen times, scored on the same trajectories at all times after the first (Li et al. 2026).
     """
 
+    AUTO = "auto"
+    LEAVE_ONE_OUT = "leave-one-out"
     INTERPOLATION = "interpolation"
     FORECAST = "forecast"
     PAPER = "paper"
 
-
-LEAVE_ONE_OUT = "leave_one_out"  # not one of `Protocol`: it takes as many fits as there are times to leave out
+    def of(self, dataset: Dataset) -> "Protocol":
+        """Return the protocol that this one means for a data set: itself, unless it is `auto`."""
+        if self is not Protocol.AUTO:
+            return self
+        few = len(dataset.snapshots) < FEW_TIMES
+        return Protocol.LEAVE_ONE_OUT if few or not _unseen(dataset.seen) else Protocol.INTERPOLATION
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A data set without one of its times.
+    """A fit, and what it is judged by.
 
     Attributes:
-        protocol: `leave_one_out`.
-        seen: all other times, which may be fitted.
-        test: the time that was left out, to be scored.
-        floor: as in `Split`.
+        fit: snapshots that are fitted.
+        held_out: others, at later times than the first fitted one.
     """
 
-    protocol: str
-    seen: Snapshots
-    test: Snapshots
-    floor: Snapshots | None
-
-    @property
-    def fit(self) -> Snapshots:
-        """What is fitted: all that is seen."""
-        return self.seen
+    fit: Snapshots
+    held_out: Snapshots
 
 
 @dataclass(frozen=True)
 class Split:
-    """Disjoint parts of a data set.
+    """The parts of a data set.
 
     Attributes:
-        protocol: how the parts were chosen.
-        seen: all that may be fitted at the end.
-        fit: what trials of a search are fitted to: `seen` less the next two.
-        interior: held-out snapshots between fitted ones.
-        last: held-out snapshots after the fitted ones.
-        test: scored once, at the end.
+        protocol: how they were chosen; never `auto`.
+        seen: what the final model is fitted to.
+        folds: what a search fits in each trial, and scores it by; none where nothing is searched.
+        tests: what is fitted and scored once, at the end. No two folds, and no two tests, hold out the same time.
         floor: a second, independent sample of the true system at the times of `test`; None where there is none.
+        selected: whether the tested snapshots are those that the search selected by.
     """
 
     protocol: Protocol
     seen: Snapshots
-    fit: Snapshots
-    interior: Snapshots
-    last: Snapshots
-    test: Snapshots
-    floor: Snapshots | None
+    folds: tuple[Fold, ...]
+    tests: tuple[Fold, ...]
+    floor: Snapshots | None = None
+    selected: bool = False
+
+    @cached_property
+    def interior(self) -> Snapshots:
+        """What a search holds out between fitted times."""
+        return _held_out(self.folds, after=False)
+
+    @cached_property
+    def last(self) -> Snapshots:
+        """What a search holds out after all times that are fitted with it."""
+        return _held_out(self.folds, after=True)
+
+    @cached_property
+    def test(self) -> Snapshots:
+        """What is scored at the end."""
+        return _joined((fold.held_out, i) for fold in self.tests for i in range(len(fold.held_out)))
+
+    @cached_property
+    def observed(self) -> Snapshots:
+        """What there is at seen and tested times; at times that are both, what is tested."""
+        tested = set(self.test.times.tolist())
+        rest = [(self.seen, i) for i, time in enumerate(self.seen.times.tolist()) if time not in tested]
+        return _joined([*rest, *((self.test, i) for i in range(len(self.test)))])
+
+    @cached_property
+    def known(self) -> Float[np.ndarray, "time"]:
+        """Times that every fit has seen that is tested."""
+        return np.array([t for t in self.seen.times if all(t in fold.fit.times for fold in self.tests)])
+
+    def in_words(self) -> tuple[str, ...]:
+        """Say which times are fitted, held out and tested."""
+        unit = self.seen.unit
+        each = "each left out in turn, by fits to all others"
+        said = [f"fitted by the final model: {listed(self.seen.times, unit)}"]
+        if self.folds:
+            alone = len(self.folds) == 1
+            said.append(
+                f"held out while searching: {listed(self.interior.times, unit)} between fitted times and "
+                f"{listed(self.last.times, unit)} after them" + ("" if alone else f", {each}")
+            )
+        scored = f"tested at the end: {listed(self.test.times, unit)}"
+        if self.selected:
+            return (*said, f"{scored}: there are too few times to test others than the search selects by")
+        if len(self.tests) > 1:
+            return (*said, f"{scored}, {each}" + ("; the search holds out none of them" if self.folds else ""))
+        return (*said, scored)
 
 
 def split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
-    """Split a data set.
+    """Split a data set for a search.
 
     Trajectories without a fresh ensemble beside them give up a fifth of themselves, drawn by `seed`, as the fresh
     samples of the protocols that need them; clouds of different cells at every time are fresh at the unseen times as
@@ -89,6 +137,9 @@ def split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
     Raises:
         InputError: too few snapshots are seen, or none is left to be scored.
     """
+    protocol = protocol.of(dataset)
+    if protocol is Protocol.LEAVE_ONE_OUT:
+        return _nested(dataset, seed)
     full, seen = dataset.snapshots, list(dataset.seen)
     if protocol is Protocol.FORECAST:
         span = full.times[-1] - full.times[0]
@@ -98,52 +149,91 @@ def split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
     elif protocol is Protocol.PAPER:
         scored = list(range(1, len(full)))
     else:
-        scored = [i for i in range(seen[0], seen[-1]) if i not in set(seen)]
+        scored = _unseen(seen)
     if not scored:
         raise InputError(
             f"no time of `{dataset.name}` is left to be scored under the protocol `{protocol}`: {len(seen)} of "
-            f"{len(full)} times are seen; raise `--every`."
+            f"{len(full)} times are seen; raise `--every`, or take `--protocol {Protocol.LEAVE_ONE_OUT}`."
         )
     kept, fresh, floor = _ensembles(dataset, protocol, seed)
     interior, last = held_out_indices(len(seen), dataset.name)
-    fit = [i for i in range(len(seen)) if i not in {*interior, *last}]
+    held_out = [*interior, *last]
     visible = kept.subset(seen)
-    return Split(
-        protocol,
-        visible,
-        visible.subset(fit),
-        visible.subset(interior),
-        visible.subset(last),
-        fresh.subset(scored),
-        None if floor is None else floor.subset(scored),
-    )
+    fold = Fold(visible.subset([i for i in range(len(seen)) if i not in held_out]), visible.subset(held_out))
+    test = Fold(visible, fresh.subset(scored))
+    return Split(protocol, visible, (fold,), (test,), None if floor is None else floor.subset(scored))
 
 
-def leave_one_out(dataset: Dataset, seed: int = 0) -> tuple[Fold, ...]:
-    """Leave out each interior time in turn, for real data with few times.
+def leave_one_out(dataset: Dataset, seed: int = 0, times: Sequence[int] | None = None) -> Split:
+    """Test each time in turn by a fit to all others, without a search.
 
-    All times of the file count as seen, whatever `dataset.seen` says: fit `fold.seen`, score on
-    `fold.test`, and join the scores of all folds with `Scores.joined`. Trajectories are split as in `split`, so that
+    All times of the file count as seen, whatever `dataset.seen` says. Trajectories are split as in `split`, so that
     those that are scored were not fitted at the neighbouring times.
 
+    Args:
+        dataset: with three times at least.
+        seed: as for `split`.
+        times: indices of those that are left out; all but the first one by default, before which nothing is defined.
+
     Raises:
-        InputError: there are fewer than three times, so that none is interior, or as for `split`.
+        InputError: there are fewer than three times, or as for `split`.
     """
-    times = len(dataset.snapshots)
-    if times < 3:
+    n = len(dataset.snapshots)
+    if n < 3:
         raise InputError(
-            f"`{dataset.name}` has {times} times, and only one between two others can be left out; give three at least."
+            f"`{dataset.name}` has {n} times, and leaving one of them out takes three at least: nothing can be judged "
+            "here. Give more times, or fit a model without judging it: python -m weightflow fit."
         )
-    kept, fresh, floor = _ensembles(dataset, Protocol.INTERPOLATION, seed)
-    return tuple(
-        Fold(
-            LEAVE_ONE_OUT,
-            kept.subset([i for i in range(times) if i != left_out]),
-            fresh.subset([left_out]),
-            None if floor is None else floor.subset([left_out]),
-        )
-        for left_out in range(1, times - 1)
-    )
+    left_out = range(1, n) if times is None else times
+    kept, fresh, floor = _ensembles(dataset, Protocol.LEAVE_ONE_OUT, seed)
+    tests = tuple(Fold(_without(kept, i), fresh.subset([i])) for i in left_out)
+    return Split(Protocol.LEAVE_ONE_OUT, kept, (), tests, None if floor is None else floor.subset(left_out))
+
+
+def _nested(dataset: Dataset, seed: int) -> Split:
+    """Leave out every second interior time at the end, the others and the last one while searching.
+
+    With few times there are none to spare: those that the search holds out are tested too.
+    """
+    n = len(dataset.snapshots)
+    interior = range(1, n - 1)
+    selected = n < FEWEST_NESTED
+    searched, tested = (interior, range(1, n)) if selected else (interior[::2], interior[1::2])
+    parts = leave_one_out(dataset, seed, _spread(tested))
+    held_out = [*_spread(searched), n - 1]
+    folds = tuple(Fold(_without(parts.seen, i), parts.seen.subset([i])) for i in held_out)
+    return replace(parts, folds=folds, selected=selected)
+
+
+def _spread(indices: Sequence[int]) -> list[int]:
+    """Return `MOST_FOLDS` of the indices, evenly spread, or all where there are no more."""
+    places = np.linspace(0, len(indices) - 1, min(len(indices), MOST_FOLDS)).round().astype(int)
+    return [indices[place] for place in places]
+
+
+def _without(snapshots: Snapshots, index: int) -> Snapshots:
+    return snapshots.subset([i for i in range(len(snapshots)) if i != index])
+
+
+def _unseen(seen: Sequence[int]) -> list[int]:
+    """Return the indices between the first and the last seen one that are not seen."""
+    return [i for i in range(seen[0], seen[-1]) if i not in set(seen)]
+
+
+def _is_after(fold: Fold, index: int) -> bool:
+    return bool(fold.held_out.times[index] > fold.fit.times[-1])
+
+
+def _held_out(folds: Sequence[Fold], after: bool) -> Snapshots:
+    """Join what folds hold out after all that they fit, or before its end."""
+    return _joined((f.held_out, i) for f in folds for i in range(len(f.held_out)) if _is_after(f, i) is after)
+
+
+def _joined(chosen: Iterable[tuple[Snapshots, int]]) -> Snapshots:
+    """Join single snapshots, each given by its place in others, in the order of their times."""
+    ordered = sorted(chosen, key=lambda one: one[0].times[one[1]])
+    times = np.array([part.times[i] for part, i in ordered])
+    return replace(ordered[0][0], times=times, samples=tuple(part.samples[i] for part, i in ordered))
 
 
 def held_out_indices(n_seen: int, name: str = "the data") -> tuple[list[int], list[int]]:
@@ -155,7 +245,7 @@ def held_out_indices(n_seen: int, name: str = "the data") -> tuple[list[int], li
     if n_seen < MIN_SEEN:
         raise InputError(
             f"{n_seen} snapshots of `{name}` can be fitted, and a search holds one interior and one last out of at "
-            f"least {MIN_SEEN}; give more times, lower `--every`, or fit without a search: python -m weightflow fit."
+            f"least {MIN_SEEN}; give more times, lower `--every`, or take `--protocol {Protocol.LEAVE_ONE_OUT}`."
         )
     n_last = max(1, round(LAST_SHARE * n_seen))
     rest = n_seen - n_last  # the first and the last of these stay, so that the held-out ones lie between fitted ones

@@ -14,6 +14,7 @@ from weightflow.evaluation.fidelity import POINTS, REPEATS, Fidelity, fidelity, 
 from weightflow.evaluation.floor import Floor, check_scorable
 from weightflow.evaluation.held_out import HeldOut, held_out_score
 from weightflow.evaluation.indistinct import FLOOR_LEVEL, FLOOR_POWER, SHIFT, floor_p_value, floor_power
+from weightflow.evaluation.left_out import LeftOut, LeftOutModel, left_out, left_out_model
 from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate
 from weightflow.evaluation.scores import Interval, Scores
@@ -32,6 +33,8 @@ __all__ = [
     "Floor",
     "HeldOut",
     "Interval",
+    "LeftOut",
+    "LeftOutModel",
     "McCann",
     "Mixture",
     "Nearest",
@@ -47,6 +50,8 @@ __all__ = [
     "held_against",
     "held_out_score",
     "in_words",
+    "left_out",
+    "left_out_model",
     "summary",
     "verdict",
 ]

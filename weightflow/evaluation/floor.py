@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from weightflow.data import Fold, Snapshots, Split
+from weightflow.data import Snapshots, Split
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.evaluation.grouping import GROUPS, HALF_GROUPS, arranged
 
@@ -36,14 +36,14 @@ class Floor:
     groups: int
 
     @classmethod
-    def of(cls, split: Split | Fold, data: Sequence[Float[np.ndarray, "_ dim"]], draws: int, seed: int) -> "Floor":
+    def of(cls, split: Split, data: Sequence[Float[np.ndarray, "_ dim"]], draws: int, seed: int) -> "Floor":
         """Pair the scored test samples `data`, one cloud for each test time, with others as many, or halve them."""
         if split.floor is None:
             return _halves(split.test, data, draws, seed)
         return _fresh(split.floor, split.test, data, seed)
 
 
-def scored_samples(split: Split | Fold, draws: int, seed: int) -> tuple[Float[np.ndarray, "_ dim"], ...]:
+def scored_samples(split: Split, draws: int, seed: int) -> tuple[Float[np.ndarray, "_ dim"], ...]:
     """Return at most `draws` samples of the test part at each time, chosen at random by the seed and in groups.
 
     Raises:
@@ -59,7 +59,7 @@ def count_groups(clouds: Sequence[Float[np.ndarray, "_ dim"]], draws: int) -> in
     return min(GROUPS, draws, *map(len, clouds))
 
 
-def check_scorable(split: Split | Fold) -> None:
+def check_scorable(split: Split) -> None:
     """Refuse test parts that cannot be scored; worth calling before anything is fitted.
 
     Raises:

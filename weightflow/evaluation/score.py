@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from weightflow.data import Fold, Snapshots, Split
+from weightflow.data import Snapshots, Split
 from weightflow.errors import InputError
 from weightflow.evaluation.density import Density, log_densities
 from weightflow.evaluation.floor import Floor, count_groups, scored_samples
@@ -20,7 +20,7 @@ MANY_DIMENSIONS = 10  # from here on transport between finite clouds can prefer 
 
 def evaluate(
     samplers: Mapping[str, Sampler],
-    split: Split | Fold,
+    split: Split,
     draws: int,
     seed: int,
     metrics: Sequence[str | Metric] | None = None,
@@ -39,7 +39,7 @@ def evaluate(
 
     Args:
         samplers: by the name that score files use.
-        split: its test part is scored.
+        split: its test part is scored; of what leaves several times out in turn, give each method as `left_out`.
         draws: how many samples are compared at each time, at most.
         seed: decides every draw.
         metrics: names in `weightflow.metrics.METRICS`, metrics themselves (such as
@@ -77,6 +77,7 @@ def evaluate(
         tuple(map(float, split.test.times)),
         {name: {metric: one.by_time for metric, one in by.items()} for name, by in found.items()},
         {name: {metric: one.groups for metric, one in by.items()} for name, by in found.items()},
+        split.selected,
     )
 
 
@@ -106,7 +107,7 @@ def _shrunk(clouds: Sequence[np.ndarray], kinds: Sequence[Kind]) -> list[np.ndar
     return [np.where(counts, np.rint(cloud), cloud) for cloud in halved]
 
 
-def _chosen(split: Split | Fold, metrics: Sequence[str | Metric] | None) -> tuple[tuple[Metric, ...], bool]:
+def _chosen(split: Split, metrics: Sequence[str | Metric] | None) -> tuple[tuple[Metric, ...], bool]:
     """Return the distances, and whether the likelihood is wanted too."""
     if metrics is None:
         return applicable(split.test.kinds), True

@@ -77,6 +77,7 @@ class Scores:
         groups: method -> metric -> the mean score over times of each of some independent groups of samples (see
             `weightflow.evaluation.grouping`); missing where no interval is known. Equal places of two methods other
             than the floor stand for the same test samples.
+        selected: whether the model's configuration was chosen by scores at these very times.
     """
 
     protocol: str
@@ -85,6 +86,7 @@ class Scores:
     times: tuple[float, ...]
     methods: Mapping[str, Mapping[str, tuple[float, ...]]]
     groups: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
+    selected: bool = False
 
     def __post_init__(self) -> None:
         for method, by_metric in self.methods.items():
@@ -216,7 +218,8 @@ class Scores:
             method: {metric: _joined_groups(parts, method, metric) for metric in by} for method, by in methods.items()
         }
         label = _joined_labels([part.floor for part in parts])
-        return cls(first.protocol, first.draws, label, tuple(sorted(times)), methods, groups)
+        selected = any(part.selected for part in parts)
+        return cls(first.protocol, first.draws, label, tuple(sorted(times)), methods, groups, selected)
 
     def to_json(self) -> str:
         """Return the text of the score file.
@@ -229,6 +232,7 @@ class Scores:
             for method, by_metric in self.methods.items()
         }
         head: dict[str, Any] = {"format": FORMAT, "protocol": self.protocol, "draws": self.draws, "floor": self.floor}
+        head |= {"selected": self.selected}
         head |= {"alternatives": list(self.alternatives), "variants": list(self.variants)}
         values = {**head, "times": list(self.times), "methods": methods, "differences": self._differences()}
         return json.dumps(values, allow_nan=False, indent=1) + "\n"
@@ -283,7 +287,8 @@ class Scores:
         }
         times = tuple(map(float, values["times"]))
         known = {method: by_metric for method, by_metric in groups.items() if by_metric}
-        return cls(values["protocol"], values["draws"], values["floor"], times, methods, known)
+        selected = values.get("selected", False)  # files of before leave-one-out have no such scores
+        return cls(values["protocol"], values["draws"], values["floor"], times, methods, known, selected)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the score file; whoever reads it sees the old one or the new one, never half of it."""

@@ -17,6 +17,10 @@ NAMES = {
     "bridge": "the bridge",
     "chosen_bridge": "the chosen bridge",
 }
+SELECTED = (
+    "Read the model's scores as selected: the search chose its configuration at these very times, as there are too few "
+    "to keep some apart. On data that nobody has chosen by it may do worse; the alternatives were not chosen."
+)
 OWNERS = {
     "nearest": "the nearest snapshot's",
     "persistence": "the last snapshot's",
@@ -47,9 +51,12 @@ def summary(scores: Scores) -> str:
     """
     _require_model(scores)
     metric = scores.leading
-    if not scores.alternatives:
-        return f"{_distance(scores, metric)} It was scored without any alternative beside it."
-    return " ".join((_distance(scores, metric), _beaten(scores, metric), _elsewhere(scores, metric)))
+    told = (
+        (_beaten(scores, metric), _elsewhere(scores, metric))
+        if scores.alternatives
+        else ("It was scored without any alternative beside it.",)
+    )
+    return " ".join((_distance(scores, metric), *told, *([SELECTED] if scores.selected else [])))
 
 
 def _distance(scores: Scores, metric: str) -> str:

@@ -6,6 +6,7 @@ on, or begins anew with more, where it can be told from them.
 """
 
 from weightflow.experiment.config import ExperimentConfig, flat_keys, flatten, nest, preset
+from weightflow.experiment.judging import Fitted, judge, shown
 from weightflow.experiment.preparation import (
     PIECES,
     Preparation,
@@ -19,6 +20,7 @@ from weightflow.experiment.trial import Trial, fit_model
 __all__ = [
     "PIECES",
     "ExperimentConfig",
+    "Fitted",
     "Preparation",
     "Prepared",
     "Trial",
@@ -26,8 +28,10 @@ __all__ = [
     "fit_model",
     "flat_keys",
     "flatten",
+    "judge",
     "line_model",
     "nest",
     "prepare",
     "preset",
+    "shown",
 ]

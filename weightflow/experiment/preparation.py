@@ -73,9 +73,9 @@ class Prepared:
 
     def model(self, path: Rollout | Table | Direct, clock: Clock, record: dict[str, Any]) -> WeightFlow:
         """Return the model whose weights follow a path."""
-        bridge = {"bridge": self.bridge.options.model_dump(mode="json")}
         snapshots = self.snapshots
-        record = {**record, **bridge}
+        fitted = {"times": snapshots.times.tolist(), "bridge": self.bridge.options.model_dump(mode="json")}
+        record = {**record, **fitted}
         return WeightFlow(self.backbone, path, clock, snapshots.species, snapshots.kinds, record, snapshots.unit)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from optuna.study import Study
 
-from weightflow.data import Fold, Split
+from weightflow.data import Snapshots
 from weightflow.errors import InputError
 from weightflow.evaluation import Sampler, Scores
 from weightflow.trials import Front, Repeated, TrialRecord
@@ -30,8 +30,10 @@ class Report:
 
     Attributes:
         scores: of the model, the alternatives, the variants and the floor.
-        split: what was seen and what was scored.
-        model: the one that was scored as `model`.
+        observed: the data, at seen and at scored times.
+        known: those of its times that every drawn model was fitted to, which pictures mark.
+        drawn: who draws at these times: the model, or where times were left out in turn the fit that has not seen them.
+        model: the one that is left to the user.
         anchors_times: times of the anchors, which are marked on the path of the weights.
         anchors_tokens: weights of the anchors, one set for each of these times.
         study: Optuna's, for the importances; None if there was no search.
@@ -48,7 +50,9 @@ class Report:
     """
 
     scores: Scores
-    split: Split | Fold
+    observed: Snapshots
+    known: Float[np.ndarray, "known"]
+    drawn: Sampler
     model: Model
     anchors_times: Float[np.ndarray, "anchor"]
     anchors_tokens: Float[np.ndarray, "_ token width"]
@@ -72,4 +76,4 @@ class Report:
     @property
     def unit(self) -> str:
         """What distances between samples are measured in."""
-        return "counts" if set(self.split.test.kinds) == {Kind.COUNTS} else "data units"
+        return "counts" if set(self.observed.kinds) == {Kind.COUNTS} else "data units"

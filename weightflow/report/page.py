@@ -139,6 +139,11 @@ def _caveats(report: Report) -> list[str]:
         )
     if report.scores.many_dimensions:
         notes.append(MANY_DIMENSIONS)
+    if report.scores.protocol == Protocol.LEAVE_ONE_OUT:
+        notes.append(
+            "Each scored time was left out in turn: all methods are given the other times alone, and pictures show at "
+            "each scored time draws of the fit that has not seen it. The model that is left was fitted to all times."
+        )
     if report.scores.protocol == Protocol.PAPER:
         notes.append(
             "Under the paper's protocol the scored trajectories are those that were fitted: baselines that rearrange "

@@ -3,18 +3,17 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from optuna.study import Study
 
-from weightflow.data import Split, advice
-from weightflow.evaluation import Scores, baselines, evaluate, in_words
-from weightflow.experiment import ExperimentConfig, Prepared, direct_model, line_model
+from weightflow.data import Split, advice, listed
+from weightflow.evaluation import Scores, in_words
+from weightflow.experiment import ExperimentConfig, Fitted, judge, shown
 from weightflow.files import write_text
-from weightflow.model import WeightFlow
 from weightflow.progress import Progress
 from weightflow.report import Report, write_report
 from weightflow.search.pool import Crew
@@ -23,7 +22,6 @@ from weightflow.tracking import environment_facts
 from weightflow.training import Objective
 from weightflow.trials import Front, Repeated, TrialRecord
 
-DRAWS = 1000
 MODEL, SCORES, REPORT, CONCLUSION = "best", "scores.json", "report.html", "conclusion.json"
 
 
@@ -36,7 +34,6 @@ class Conclusion:
         name: of the search.
         data_name: of the data.
         data_hash: the same.
-        protocol: by which it is judged.
         parts: what was seen and what is scored.
         config: of the best trial.
         seed: of the search.
@@ -53,7 +50,6 @@ class Conclusion:
     name: str
     data_name: str
     data_hash: str
-    protocol: str
     parts: Split
     config: ExperimentConfig
     seed: int
@@ -89,24 +85,39 @@ def conclude(ended: Conclusion, crew: Crew, say: Say, progress: Progress) -> Lef
     """Fit the best configuration to all seen snapshots, score it once on the test part, and write the report."""
     best, parts = ended.best, ended.parts
     how = "is recommended" if ended.front else "is best"
-    say(f"trial {best.number} {how}: score {_scored(ended)}; fitting it again on all {len(parts.seen)} snapshots")
-    prepared = crew.prepare(parts.seen, ended.config, ended.seed)
-    record = {"trial": best.number, "score": best.score, "data": parts.seen.digest(), **environment_facts()}
-    model = crew.fit(prepared, ended.config, ended.seed, record)
-    model.save(ended.folder / MODEL)
-    fit = in_words(model.record["fidelity"])
+    also = "" if len(parts.tests) == 1 else f", and without each of {listed(parts.test.times, parts.seen.unit)}"
+    say(f"trial {best.number} {how}: score {_scored(ended)}; fitting it again on all {len(parts.seen)} snapshots{also}")
+    final, tested = _fits(ended, crew)
+    final.model.save(ended.folder / MODEL)
+    fit = in_words(final.model.record["fidelity"])
     say(f"the model is fitted: {fit} Scoring it on the test part")
-    scores = _score(model, prepared, parts, ended.seed, progress)
+    scores = judge(tested, parts, ended.seed, progress)
     scores.write(ended.folder / SCORES)
     commands = next_commands(ended.folder, parts)
     progress("report", 0, 0)
-    pictures = write_report(ended.folder / REPORT, _report(ended, scores, model, prepared, commands, fit))
+    pictures = write_report(ended.folder / REPORT, _report(ended, scores, final, tested, commands, fit))
     metrics = {
         f"test_{metric}": scores.mean("model", metric) for metric in scores.metrics if scores.has("model", metric)
     }
     metrics |= _fresh(ended)
     write_text(ended.folder / CONCLUSION, json.dumps({"best": best.number, "metrics": metrics}, indent=2) + "\n")
     return Left(scores, [ended.folder / SCORES, ended.folder / REPORT], list(pictures), metrics, commands)
+
+
+def _fits(ended: Conclusion, crew: Crew) -> tuple[Fitted, list[Fitted]]:
+    """Return the final fit, and those that are tested; what is the same is fitted once."""
+    parts = ended.parts
+    wanted = {part.digest(): part for part in (parts.seen, *(fold.fit for fold in parts.tests))}
+    record = {
+        "trial": ended.best.number,
+        "score": ended.best.score,
+        "data": parts.seen.digest(),
+        **environment_facts(),
+    }
+    prepared = crew.prepare(list(wanted.values()), ended.config, ended.seed)
+    models = crew.fit(prepared, ended.config, ended.seed, record)
+    made = dict(zip(wanted, map(Fitted, prepared, models), strict=True))
+    return made[parts.seen.digest()], [made[fold.fit.digest()] for fold in parts.tests]
 
 
 def _repeated(ended: Conclusion) -> Repeated | None:
@@ -138,29 +149,25 @@ def next_commands(folder: Path, parts: Split) -> tuple[str, ...]:
     )
 
 
-def _score(model: WeightFlow, prepared: Prepared, parts: Split, seed: int, progress: Progress) -> Scores:
-    samplers = {
-        "model": model,
-        **baselines(parts.seen, prepared.bridge),
-        "weights_line": line_model(prepared),
-        "direct": direct_model(prepared),
-    }
-    scores = evaluate(samplers, parts, DRAWS, seed, progress=lambda _, done, total: progress("scoring", done, total))
-    progress("scoring", 1, 1)
-    return scores
-
-
 def _report(
-    ended: Conclusion, scores: Scores, model: WeightFlow, prepared: Prepared, commands: tuple[str, ...], fit: str
+    ended: Conclusion,
+    scores: Scores,
+    final: Fitted,
+    tested: Sequence[Fitted],
+    commands: tuple[str, ...],
+    fit: str,
 ) -> Report:
     parts, best = ended.parts, ended.best
     by_anchors = ended.config.training.objective is Objective.ANCHOR
+    prepared = final.prepared
     times, tokens = prepared.taught.table(prepared.backbone)
     nearest = [int(np.argmin(np.abs(times - time))) for time in parts.seen.times]
     return Report(
         scores=scores,
-        split=parts,
-        model=model,
+        observed=parts.observed,
+        known=parts.known,
+        drawn=shown(final.model, tested, parts),
+        model=final.model,
         anchors_times=parts.seen.times,
         anchors_tokens=prepared.anchored.tokens if by_anchors else tokens[nearest],
         study=ended.compared,
@@ -182,19 +189,16 @@ def _facts(ended: Conclusion, fit: str) -> Mapping[str, str]:
     repeats = sum(record.repeat_of is not None for record in ended.trials)
     return {
         "Data": f"{ended.data_name}, {len(parts.seen)} seen snapshots, species {', '.join(parts.seen.species)}",
-        "Protocol": ended.protocol,
+        "Protocol": str(parts.protocol),
+        "Times": "; ".join(parts.in_words()),
         "Trials": ", ".join(f"{count} {state}" for state, count in states.items())
         + (f", and {repeats} repeats of the best" if repeats else ""),
         "Time": ended.used,
-        "Score": f"{_scored(ended)}; nats per sample, held-out: half interior (t = "
-        f"{_list(parts.interior.times)}), half last snapshots (t = {_list(parts.last.times)})",
+        "Score": f"{_scored(ended)}; nats per sample, held-out: half interior "
+        f"({listed(parts.interior.times)}), half last snapshots ({listed(parts.last.times)})",
         "Fit": f"{fit[0].upper()}{fit[1:]}",
         **({"Warning": " ".join(warnings)} if (warnings := advice(parts.seen)) else {}),
         "Seed": str(ended.seed),
         "Data hash": ended.data_hash,
         **{key.replace("_", " "): value for key, value in environment_facts().items()},
     }
-
-
-def _list(times: np.ndarray) -> str:
-    return ", ".join(f"{time:g}" for time in times)

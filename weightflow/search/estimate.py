@@ -19,24 +19,33 @@ class Rows:
     Attributes:
         first: in its first fit.
         most: in all rounds that it may take to reach its snapshots.
+        waves: how often workers take up such a piece, where there are more of them than workers.
     """
 
     first: float
     most: float
+    waves: int = 1
 
 
-def rows_evaluated(config: ExperimentConfig, snapshots: int, workers: int) -> dict[str, Rows]:
-    """Return the work of each piece, in the order in which they are made."""
+def batches(config: ExperimentConfig, snapshots: int, workers: int, parts: int) -> int:
+    """Return in how many batches the anchors of each of some parts are fitted, so that no worker is idle."""
+    return 1 if config.anchors.alignment is Alignment.CHAIN else min(-(-workers // parts), snapshots)
+
+
+def rows_evaluated(config: ExperimentConfig, snapshots: int, workers: int, parts: int = 1) -> dict[str, Rows]:
+    """Return the work of each piece, in the order in which they are made, for some parts of as many snapshots."""
     anchors, teacher = config.anchors, config.teacher
-    at_once = 1 if anchors.alignment is Alignment.CHAIN else min(workers, snapshots)
+    shared = batches(config, snapshots, workers, parts)
+    waves, anchor_waves = -(-parts // workers), -(-parts * shared // workers)
     base = float(anchors.base_steps * anchors.base_batch)
-    each = anchors.steps * anchors.batch * snapshots / at_once
+    each = anchors.steps * anchors.batch * snapshots / shared
     step = teacher.draws * (snapshots + teacher.random_times)
     rounds = [step * teacher.of_round(number).steps for number in range(teacher.rounds)]
+    most = each * (1 + 2 * (anchors.rounds - 1))  # those that go on do so with twice the steps
     return {
-        "base": Rows(base, base),
-        "anchors": Rows(each, each * (1 + 2 * (anchors.rounds - 1))),  # those that go on do so with twice the steps
-        "teacher": Rows(float(rounds[0]), float(sum(rounds))),
+        "base": Rows(base, base, waves),
+        "anchors": Rows(each, most, anchor_waves),
+        "teacher": Rows(float(rounds[0]), float(sum(rounds)), waves),
     }
 
 
@@ -68,14 +77,13 @@ class Estimate:
 
     def _remaining(self, phase: str, seconds_a_step: float, done: int, total: int) -> Rows:
         """Return the seconds that remain, if each first fit reaches its snapshots and if none does."""
-        pieces = list(self.work)
+        pieces, own = list(self.work), self.work[phase]
         later = [self.work[piece] for piece in pieces[pieces.index(phase) + 1 :]]
-        seconds_a_row = seconds_a_step * total / self.work[phase].first
-        here, again = seconds_a_step * (total - done), self.work[phase].most - self.work[phase].first
-        return Rows(
-            here + seconds_a_row * sum(rows.first for rows in later),
-            here + seconds_a_row * (again + sum(rows.most for rows in later)),
-        )
+        seconds_a_row = seconds_a_step * total / own.first
+        here, again = seconds_a_step * (total - done), own.most - own.first
+        first = (own.waves - 1) * own.first + sum(rows.waves * rows.first for rows in later)
+        most = again + (own.waves - 1) * own.most + sum(rows.waves * rows.most for rows in later)
+        return Rows(here + seconds_a_row * first, here + seconds_a_row * most)
 
     def _tell(self, remaining: Rows, left: float) -> None:
         if remaining.most <= min(left, WORTH):

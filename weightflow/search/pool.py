@@ -1,28 +1,30 @@
 """Fits in parallel: Ray actors, one for each GPU or share of the CPUs.
 
 A pooled base comes first, and the bridge beside it; then each worker fine-tunes its part of the snapshots from the base
-as one batch, while one fits the teacher. Results come back as return values, so that they outlive the actor, and the
-driver keeps them on disk. A call goes to whichever worker has started and is free; one whose worker dies, or whose
-machine leaves, is made again by another.
+as one batch, while one fits the teacher. Several sets of snapshots, such as folds, are fitted side by side. Results
+come back as return values, so that they outlive the actor, and the driver keeps them on disk. A call goes to whichever
+worker has started and is free; one whose worker dies, or whose machine leaves, is made again by another.
 """
 
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import ray
 from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayError
 
-from weightflow.anchors import Alignment, Anchors, ArrayCache
+from weightflow.anchors import Anchors, ArrayCache
 from weightflow.data import Snapshots
 from weightflow.errors import SearchError, first_line
 from weightflow.experiment import ExperimentConfig, Preparation, Prepared, Trial
 from weightflow.files import Arrays
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress, unseen
+from weightflow.search.estimate import batches
 from weightflow.search.resources import Resources, worker_device
 from weightflow.search.say import Say
 
@@ -74,6 +76,28 @@ class AnchorWorker:
         self._at = (phase, done, total)
 
 
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A piece of a preparation.
+
+    Attributes:
+        preparation: to which it belongs.
+        shared: the same in the object store.
+        name: which one it is.
+        needs: other pieces that it is made from.
+    """
+
+    preparation: Preparation
+    shared: ray.ObjectRef
+    name: str
+    needs: Sequence[Arrays] = ()
+
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        """What the piece depends on."""
+        return self.preparation.depends_on(self.name)
+
+
 class Crew:
     """The workers, started when the first of them is needed and dismissed at the end of a `with` block.
 
@@ -103,47 +127,60 @@ class Crew:
         self._free.clear()
         self._underway.clear()
 
-    def prepare(self, snapshots: Snapshots, config: ExperimentConfig, seed: int) -> Prepared:
-        """Fit, or fetch from the cache, what does not depend on phi."""
-        preparation = Preparation(snapshots, config, seed)
-        base, bridge = self._pieces("base and bridge", preparation, {"base": (), "bridge": ()})
-        anchors = self._anchors(preparation, base)
-        (teacher,) = self._pieces("teacher path", preparation, {"teacher": (base, bridge)})
-        return preparation.assemble(anchors, bridge, teacher)
+    def prepare(self, parts: Sequence[Snapshots], config: ExperimentConfig, seed: int) -> tuple[Prepared, ...]:
+        """Fit, or fetch from the cache, what does not depend on phi: for all parts side by side."""
+        made = [Preparation(part, config, seed) for part in parts]
+        shared = [ray.put(preparation) for preparation in made]
+        pairs = list(zip(made, shared, strict=True))
+        first = self._pieces("base and bridge", [Piece(*pair, name) for pair in pairs for name in ("base", "bridge")])
+        bases, bridges = first[::2], first[1::2]
+        anchors = self._anchors(pairs, bases)
+        fitted = [Piece(*pair, "teacher", needed) for pair, *needed in zip(pairs, bases, bridges, strict=True)]
+        teachers = self._pieces("teacher path", fitted)
+        return tuple(one.assemble(*pieces) for one, *pieces in zip(made, anchors, bridges, teachers, strict=True))
 
-    def fit(self, prepared: Prepared, config: ExperimentConfig, seed: int, record: dict[str, Any]) -> WeightFlow:
-        """Train one model to its end."""
-        with self._timed(f"final fit to {len(prepared.snapshots)} snapshots", 1):
-            ((_, model),) = self._run([("whole", (prepared, config, seed, record))])
-            return model
+    def fit(
+        self, prepared: Sequence[Prepared], config: ExperimentConfig, seed: int, record: dict[str, Any]
+    ) -> tuple[WeightFlow, ...]:
+        """Train a model on each to its end, side by side."""
+        with self._timed(f"final fit to {_sizes(prepared)}", len(prepared)):
+            models = dict(self._run([("whole", (one, config, seed, record)) for one in prepared]))
+        return tuple(models[i] for i in range(len(prepared)))
 
-    def _pieces(self, what: str, preparation: Preparation, calls: dict[str, tuple[Arrays, ...]]) -> list[Arrays]:
+    def _pieces(self, what: str, pieces: Sequence["Piece"]) -> list[Arrays]:
         """Have the pieces that the cache lacks made side by side, and keep each one as it comes."""
-        depends_on = {name: preparation.depends_on(name) for name in calls}
-        pieces = {name: self.cache.get(name, depends_on[name]) for name in calls}
-        missing = [name for name, arrays in pieces.items() if arrays is None]
+        found = [self.cache.get(piece.name, piece.depends_on) for piece in pieces]
+        missing = [i for i, arrays in enumerate(found) if arrays is None]
         with self._timed(what, len(missing)):
-            shared = ray.put(preparation)
-            for index, arrays in self._run([(name, (shared, *calls[name])) for name in missing]):
-                name = missing[index]
-                pieces[name] = self.cache.get_or_make(name, depends_on[name], lambda arrays=arrays: arrays)
-        return [arrays for arrays in pieces.values() if arrays is not None]
+            for call, arrays in self._run([(pieces[i].name, (pieces[i].shared, *pieces[i].needs)) for i in missing]):
+                found[missing[call]] = self._keep(pieces[missing[call]], arrays)
+        return [arrays for arrays in found if arrays is not None]
 
-    def _anchors(self, preparation: Preparation, base: Arrays) -> Arrays:
+    def _anchors(self, pairs: Sequence[tuple[Preparation, ray.ObjectRef]], bases: Sequence[Arrays]) -> list[Arrays]:
         """Share the snapshots out, neighbours together; a chain is fitted link by link."""
-        n = len(preparation.snapshots)
-        chained = preparation.config.anchors.alignment is Alignment.CHAIN
-        parts = np.array_split(range(n), 1 if chained else min(self.resources.workers, n))
-        depends_on = preparation.depends_on("anchors")
-        missing = self.cache.get("anchors", depends_on) is None
-        with self._timed(f"anchors of {n} snapshots", len(parts) if missing else 0):
-            return self.cache.get_or_make("anchors", depends_on, lambda: self._fit_anchors(preparation, base, parts))
+        pieces = [Piece(*pair, "anchors", (base,)) for pair, base in zip(pairs, bases, strict=True)]
+        found = [self.cache.get(piece.name, piece.depends_on) for piece in pieces]
+        calls = [
+            (i, batch.tolist())
+            for i, piece in enumerate(pieces)
+            if found[i] is None
+            for batch in self._batches(piece.preparation, len(pieces))
+        ]
+        with self._timed(f"anchors of {_sizes([piece.preparation for piece in pieces])}", len(calls)):
+            made = dict(self._run([("anchors", (pieces[i].shared, batch, bases[i])) for i, batch in calls]))
+        for i, piece in enumerate(pieces):
+            own = [made[call] for call, (owner, _) in enumerate(calls) if owner == i]
+            if own:
+                joined = Anchors.join([Anchors(part["times"], part["tokens"]) for part in own])
+                found[i] = self._keep(piece, {"times": joined.times, "tokens": joined.tokens})
+        return [arrays for arrays in found if arrays is not None]
 
-    def _fit_anchors(self, preparation: Preparation, base: Arrays, parts: list[np.ndarray]) -> Arrays:
-        shared = ray.put(preparation)
-        made = dict(self._run([("anchors", (shared, part.tolist(), base)) for part in parts]))
-        joined = Anchors.join([Anchors(made[i]["times"], made[i]["tokens"]) for i in range(len(parts))])
-        return {"times": joined.times, "tokens": joined.tokens}
+    def _batches(self, preparation: Preparation, parts: int) -> list[np.ndarray]:
+        n = len(preparation.snapshots)
+        return np.array_split(range(n), batches(preparation.config, n, self.resources.workers, parts))
+
+    def _keep(self, piece: "Piece", arrays: Arrays) -> Arrays:
+        return self.cache.get_or_make(piece.name, piece.depends_on, lambda: arrays)
 
     def _run(self, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
         """Make calls (a method of a worker, its arguments), and yield the index and the result of each as it comes.
@@ -222,6 +259,12 @@ class Crew:
         yield
         how = f"on {min(calls, self.resources.workers)} worker(s)" if calls else "from the cache"
         self.say(f"{what} {how} in {time.perf_counter() - began:.1f} s")
+
+
+def _sizes(fitted: Sequence[Preparation | Prepared]) -> str:
+    """Say how many snapshots are fitted, in which fits."""
+    sizes = " or ".join(dict.fromkeys(str(len(one.snapshots)) for one in fitted))
+    return f"{sizes} snapshots" if len(fitted) == 1 else f"{sizes} snapshots, {len(fitted)} times"
 
 
 def _check_deaths(deaths: int, what: str, last: Exception) -> None:

@@ -125,7 +125,7 @@ class Search:
                 "species": ", ".join(snapshots.species),
                 "samples": sum(len(cloud) for cloud in snapshots.samples),
             },
-            "protocol": self.protocol.value,
+            "protocol": self.parts.protocol.value,
             "seed": self.seed,
             "sampler": self.plan.sampler.value,
             "scheduler": self.plan.scheduler.value,
@@ -140,7 +140,7 @@ class Search:
             name=self.name,
             data_name=self.dataset.name,
             data_hash=self.dataset.snapshots.digest(),
-            protocol=self.protocol.value,
+            protocol=self.parts.protocol.value,
             seed=self.seed,
             space_digest=self.space.digest(),
             facts=environment_facts(),
@@ -149,11 +149,12 @@ class Search:
 
     def describe(self) -> str:
         """Say in a sentence what is fitted and scored."""
-        parts = self.parts
+        parts, folds = self.parts, self.parts.folds
+        sizes = " or ".join(dict.fromkeys(str(len(fold.fit)) for fold in folds))
         return (
-            f"{self.dataset.name}, protocol {self.protocol}: {len(parts.seen)} seen snapshots, trials fitted to "
-            f"{len(parts.fit)}, score = half the negative log-likelihood of {len(parts.interior)} interior and half "
-            f"that of {len(parts.last)} last held-out snapshots"
+            f"{self.dataset.name}, protocol {parts.protocol}: {len(parts.seen)} seen snapshots, trials fitted to "
+            f"{sizes}{'' if len(folds) == 1 else f' in {len(folds)} folds'}, score = half the negative log-likelihood "
+            f"of {len(parts.interior)} interior and half that of {len(parts.last)} last held-out snapshots"
         )
 
     def open_book(self) -> Book:
@@ -239,7 +240,9 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
 def _run(search: Search, book: Book, resources: Resources, console: Console, began: float) -> Outcome:
     say = saying(console)
     say(f"{search.name}: {search.describe()}; {resources}; {search.folder}")
-    for warning in advice(search.parts.fit):
+    for line in search.parts.in_words():
+        say(line)
+    for warning in advice(search.parts.seen):
         say(f"warning: {warning}")
     reserved = resources.per_trial
     ending = Ending(book, search.plan, reserved["cpu"], reserved.get("gpu", 0.0))
@@ -262,10 +265,11 @@ def _run(search: Search, book: Book, resources: Resources, console: Console, beg
         raise
 
 
-def _prepare(search: Search, ending: Ending, resources: Resources, console: Console, say: Say) -> Prepared:
+def _prepare(search: Search, ending: Ending, resources: Resources, console: Console, say: Say) -> tuple[Prepared, ...]:
     """Have made what the trials share; how long that will take is said as soon as it can be told."""
-    parts, config = search.parts.fit, search.shared_config
-    estimate = Estimate(rows_evaluated(config, len(parts), resources.workers), ending.left, say)
+    parts, config = [fold.fit for fold in search.parts.folds], search.shared_config
+    work = rows_evaluated(config, max(map(len, parts)), resources.workers, len(parts))
+    estimate = Estimate(work, ending.left, say)
     with Shown(console) as shown:
 
         def watch(phase: str, done: int, total: int) -> None:
@@ -281,7 +285,7 @@ def _run_trials(
     book: Book,
     ending: Ending,
     resources: Resources,
-    prepared: Prepared,
+    prepared: tuple[Prepared, ...],
     console: Console,
     say: Say,
 ) -> None:
@@ -338,7 +342,6 @@ def _finish(
         name=search.name,
         data_name=search.dataset.name,
         data_hash=search.dataset.snapshots.digest(),
-        protocol=search.protocol.value,
         parts=search.parts,
         config=ExperimentConfig.parse(nest(best.params)),
         seed=search.seed,

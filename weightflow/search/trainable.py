@@ -2,20 +2,30 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from ray import tune
 from safetensors import SafetensorError
 
 from weightflow.anchors import ArrayCache
 from weightflow.data import Split
 from weightflow.errors import TrainingError
-from weightflow.evaluation import FLOOR_LEVEL, fidelity, floor_p_value, floor_power, held_out_score
+from weightflow.evaluation import (
+    FLOOR_LEVEL,
+    LeftOutModel,
+    fidelity,
+    floor_p_value,
+    floor_power,
+    held_out_score,
+    left_out_model,
+)
 from weightflow.experiment import PIECES, ExperimentConfig, Prepared, Trial, nest, prepare
 from weightflow.files import read_arrays, write_arrays
 from weightflow.model import WeightFlow
@@ -33,7 +43,7 @@ class Task:
 
     Attributes:
         shared: the configuration that the shared preparation was made with.
-        split: what is fitted and held out.
+        split: what is fitted and held out, in folds.
         seed: of the search.
         cache: folder of other preparations.
         checkpoints: folder of what trials leave after each epoch.
@@ -53,8 +63,10 @@ def checkpoint_file(folder: Path, number: int) -> Path:
     return folder / f"{number:04d}.safetensors"
 
 
-def train_trial(asked: dict[str, Any], prepared: Prepared, task: Task) -> None:
-    """Train one phi and report each epoch; the score is measured on snapshots that it was not fitted to.
+def train_trial(asked: dict[str, Any], prepared: tuple[Prepared, ...], task: Task) -> None:
+    """Train one phi on each fold and report each epoch; the score is measured on what the folds hold out.
+
+    All folds are trained side by side, so that a trial that does badly on them together ends early on all.
 
     A trial whose backbone, bridge, anchors or teacher differ from the shared ones takes its own from the cache; the
     first one that asks makes them. One that was cut off goes on from its checkpoint, and first repeats the report that
@@ -63,7 +75,7 @@ def train_trial(asked: dict[str, Any], prepared: Prepared, task: Task) -> None:
 
     Args:
         asked: `number` of the trial, `params` by dotted key, and `seed`: 0, or i for the i-th repeat.
-        prepared: what most trials share.
+        prepared: what most trials share, for each fold.
         task: see there.
     """
     try:
@@ -72,51 +84,58 @@ def train_trial(asked: dict[str, Any], prepared: Prepared, task: Task) -> None:
         tune.report({"number": asked["number"], "failure": str(error)})
 
 
-def _train(asked: dict[str, Any], prepared: Prepared, task: Task) -> None:
+def _train(asked: dict[str, Any], prepared: tuple[Prepared, ...], task: Task) -> None:
     began = time.perf_counter()
-    config = ExperimentConfig.parse(nest(asked["params"]))
+    config, device = ExperimentConfig.parse(nest(asked["params"])), worker_device()
     if not _alike(config, task.shared):
-        prepared = prepare(task.split.fit, config, task.seed, worker_device(), ArrayCache(task.cache))
+        cache = ArrayCache(task.cache)
+        prepared = tuple(prepare(fold.fit, config, task.seed, device, cache) for fold in task.split.folds)
     seed = derive_seed(task.seed, "repeat", asked["seed"]) if asked["seed"] else task.seed
-    trial = Trial(prepared, config, seed, worker_device())
+    trials = [Trial(one, config, seed, device) for one in prepared]
     file = checkpoint_file(task.checkpoints, asked["number"])
-    before = _restore(trial, file)
+    before = _restore(trials, file)
     spent = before.get("seconds", 0.0)
     if before:
         tune.report(before)
-    for report in trial.epochs():
-        metrics = _measure(trial.model(), report, config, task)
+    for reports in zip(*(trial.epochs() for trial in trials), strict=True):
+        metrics = _measure([trial.model() for trial in trials], reports, config, task)
         reported = {"number": asked["number"], **metrics, "seconds": spent + time.perf_counter() - began}
-        tune.report({**reported, "problem": _save(trial, file, reported)})
+        tune.report({**reported, "problem": _save(trials, file, reported)})
 
 
-def _measure(model: WeightFlow, report: EpochReport, config: ExperimentConfig, task: Task) -> dict[str, float]:
+def _measure(
+    models: Sequence[WeightFlow], reports: Sequence[EpochReport], config: ExperimentConfig, task: Task
+) -> dict[str, float]:
+    folds, epoch = task.split.folds, reports[0].epoch
     interior, last = task.split.interior, task.split.last
+    model = left_out_model(models, [fold.held_out.times for fold in folds])
     held_out = held_out_score(model, interior, last)
     if not math.isfinite(held_out.score):
-        raise TrainingError(f"the held-out score is {held_out.score} after epoch {report.epoch}")
+        raise TrainingError(f"the held-out score is {held_out.score} after epoch {epoch}")
     metrics = {
-        "epoch": report.epoch,
+        "epoch": epoch,
         "score": held_out.score,
         "score_error": held_out.error,
         "score_interior": held_out.interior,
         "score_last": held_out.last,
-        "loss": report.loss,
-        "learning_rate": report.learning_rate,
-        "epoch_seconds": report.seconds,
+        "loss": fmean(report.loss for report in reports),
+        "learning_rate": reports[0].learning_rate,
+        "epoch_seconds": sum(report.seconds for report in reports),
     }
-    if report.epoch < config.training.epochs:
+    if epoch < config.training.epochs:
         return metrics
-    times = [*interior.times, *last.times]
+    times = np.concatenate([interior.times, last.times])
     metrics |= {
-        "missed_snapshots": len(fidelity(model, task.split.fit, task.seed).missed),
+        "missed_snapshots": sum(
+            len(fidelity(one, fold.fit, task.seed).missed) for one, fold in zip(models, folds, strict=True)
+        ),
         "sampling_seconds": _sampling_seconds(model, times),
-        "parameters": sum(tensor.numel() for tensor in model.path.state_dict().values()),
+        "parameters": max(sum(tensor.numel() for tensor in one.path.state_dict().values()) for one in models),
     }
     return metrics | (_against_floor(model, task) if task.tests_floor else {})
 
 
-def _against_floor(model: WeightFlow, task: Task) -> dict[str, float]:
+def _against_floor(model: WeightFlow | LeftOutModel, task: Task) -> dict[str, float]:
     """Test whether the held-out data can be told from the model; where not, what the test could have seen."""
     parts = task.split.interior, task.split.last
     p = floor_p_value(model, parts, task.seed)
@@ -126,7 +145,7 @@ def _against_floor(model: WeightFlow, task: Task) -> dict[str, float]:
     return {"floor_p": p, "floor_power": floor_power(model, parts, task.seed), "floor_samples": fewest}
 
 
-def _sampling_seconds(model: WeightFlow, times: list[float]) -> float:
+def _sampling_seconds(model: WeightFlow | LeftOutModel, times: Float[np.ndarray, "time"]) -> float:
     def once() -> float:
         began = time.perf_counter()
         model.sample(times, TIMED_DRAWS)
@@ -137,23 +156,27 @@ def _sampling_seconds(model: WeightFlow, times: list[float]) -> float:
     return median(once() for _ in range(TIMINGS))
 
 
-def _restore(trial: Trial, file: Path) -> dict[str, Any]:
+def _restore(trials: Sequence[Trial], file: Path) -> dict[str, Any]:
     """Let the trial go on from its checkpoint, if there is one, and return what was reported with it."""
     try:
         arrays, facts = read_arrays(file)
     except (FileNotFoundError, SafetensorError):  # damaged or none: from the start
         return {}
-    trial.restore(Checkpoint(facts["reported"]["epoch"], arrays, facts["training"]))
+    for i, trial in enumerate(trials):
+        own = {name.removeprefix(f"{i}."): array for name, array in arrays.items() if name.startswith(f"{i}.")}
+        trial.restore(Checkpoint(facts["reported"]["epoch"], own, facts["training"][i]))
     return facts["reported"]
 
 
-def _save(trial: Trial, file: Path, reported: Mapping[str, Any]) -> str:
-    """Leave a checkpoint; return why that was not possible, which is no reason to lose the trial."""
-    checkpoint = trial.checkpoint()
-    if checkpoint is None:
+def _save(trials: Sequence[Trial], file: Path, reported: Mapping[str, Any]) -> str:
+    """Leave a checkpoint of all folds; return why that was not possible, which is no reason to lose the trial."""
+    checkpoints = [checkpoint for trial in trials if (checkpoint := trial.checkpoint()) is not None]
+    if not checkpoints:
         return ""
+    arrays = {f"{i}.{name}": array for i, one in enumerate(checkpoints) for name, array in one.arrays.items()}
+    facts = {"reported": dict(reported), "training": [checkpoint.facts for checkpoint in checkpoints]}
     try:
-        write_arrays(file, checkpoint.arrays, {"reported": dict(reported), "training": checkpoint.facts})
+        write_arrays(file, arrays, facts)
     except (OSError, SafetensorError) as error:
         return f"no checkpoint of trial {reported['number']} could be written ({disk_problem(error) or error})"
     return ""

@@ -58,7 +58,7 @@ def run_trials(
     book: Book,
     ending: Ending,
     resources: Resources,
-    prepared: Prepared,
+    prepared: tuple[Prepared, ...],
     task: Task,
     folder: Path,
     warn: Say,
@@ -69,7 +69,7 @@ def run_trials(
         book: of the search.
         ending: when it is over.
         resources: of a trial, and how many there are at a time.
-        prepared: what most trials share.
+        prepared: what most trials share, for each fold.
         task: the rest of what they share.
         folder: for Ray's own notes.
         warn: told once of what is wrong without ending the search.

@@ -130,7 +130,7 @@ def _set_scale(axis: Axes, scores: Scores, metric: str) -> float:
 def _mark_seen(axis: Axes, report: Report, theme: Theme) -> None:
     """Mark seen times, as far as they lie in or next to the scored ones."""
     low, high = axis.get_xlim()
-    seen = report.split.seen.times
+    seen = report.known
     seen = seen[(seen >= low) & (seen <= high)]
     if not len(seen):
         return

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from weightflow.data import Fold, Split
 from weightflow.report.content import Report
 from weightflow.types import Kind
 
@@ -37,23 +36,21 @@ class Observed:
 
 
 def observe(report: Report) -> Observed:
-    """Collect the data at seen and scored times (the scored part where both exist) and draw from the model there."""
-    clouds = dict(zip(report.split.seen.times.tolist(), report.split.seen.samples, strict=True))
-    clouds |= dict(zip(report.split.test.times.tolist(), report.split.test.samples, strict=True))
-    times = _thin(np.array(sorted(clouds)), report.split)
-    model = np.asarray(report.model.sample(times, DRAWS, report.seed), dtype=np.float64)
+    """Take the data, and as many draws as are enough for pictures at the same times."""
+    data = report.observed
+    some = _thin(data.times, report.known)
+    times = data.times[some]
     return Observed(
         times,
-        tuple(clouds[time] for time in times.tolist()),
-        model,
-        np.isin(times, report.split.seen.times),
-        report.split.test.species,
-        tuple(kind is Kind.COUNTS for kind in report.split.test.kinds),
+        tuple(data.samples[i] for i in some),
+        np.asarray(report.drawn.sample(times, DRAWS, report.seed), dtype=np.float64),
+        np.isin(times, report.known),
+        data.species,
+        tuple(kind is Kind.COUNTS for kind in data.kinds),
     )
 
 
-def _thin(times: Float[np.ndarray, "all"], split: Split | Fold) -> Float[np.ndarray, "time"]:
-    if len(times) <= MAX_TIMES:
-        return times
-    some = times[np.linspace(0, len(times) - 1, MAX_TIMES).round().astype(int)]
-    return np.union1d(some, np.intersect1d(times, split.seen.times))
+def _thin(times: Float[np.ndarray, "all"], known: Float[np.ndarray, "known"]) -> Int[np.ndarray, "_"]:
+    """Return the places of evenly spread times and of all known ones."""
+    some = np.linspace(0, len(times) - 1, min(len(times), MAX_TIMES)).round().astype(int)
+    return np.union1d(some, np.flatnonzero(np.isin(times, known)))

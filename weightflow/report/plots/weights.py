@@ -47,8 +47,8 @@ def weights(report: Report) -> Picture:
 
 
 def _project(report: Report) -> Plane:
-    seen = report.split.seen.times
-    times = np.linspace(seen[0], max(seen[-1], report.split.test.times[-1]), STEPS)
+    seen = report.anchors_times
+    times = np.linspace(seen[0], max(seen[-1], report.scores.times[-1]), STEPS)
     path = np.asarray(report.model.weights(times), dtype=np.float64).reshape(STEPS, -1)
     anchors = np.asarray(report.anchors_tokens, dtype=np.float64).reshape(len(report.anchors_times), -1)
     together = np.concatenate([path, anchors])

@@ -1,0 +1,74 @@
+"""A model judged: beside what a user could take instead, beside variants of its own fit, and beside the floor."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from weightflow.data import Split
+from weightflow.evaluation import (
+    ChosenBridge,
+    LeftOutModel,
+    Sampler,
+    Scores,
+    baselines,
+    evaluate,
+    left_out,
+    left_out_model,
+)
+from weightflow.experiment.preparation import Prepared, direct_model, line_model
+from weightflow.model import WeightFlow
+from weightflow.progress import Progress, unseen
+
+DRAWS = 1000
+CHOSEN = "chosen_bridge"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A model, and what it was made from."""
+
+    prepared: Prepared
+    model: WeightFlow
+
+    @property
+    def models(self) -> dict[str, WeightFlow]:
+        """The model and, where it was prepared with what they need, its variants."""
+        prepared = self.prepared
+        variants = {
+            **({} if prepared.anchors is None else {"weights_line": line_model(prepared)}),
+            **({} if prepared.teacher is None else {"direct": direct_model(prepared)}),
+        }
+        return {"model": self.model, **variants}
+
+
+def judge(tested: Sequence[Fitted], split: Split, seed: int, progress: Progress = unseen) -> Scores:
+    """Score fits, one for each test of the split, on what these hold out."""
+    methods = _methods(tested, split)
+    scores = evaluate(methods, split, DRAWS, seed, progress=lambda _, done, total: progress("scoring", done, total))
+    progress("scoring", 1, 1)
+    return scores
+
+
+def shown(final: WeightFlow, tested: Sequence[Fitted], split: Split) -> WeightFlow | LeftOutModel:
+    """Return who draws for pictures: at tested times the model that was tested there, elsewhere the final one."""
+    if len(tested) == 1:
+        return final
+    times = [*(fold.held_out.times for fold in split.tests), split.seen.times]
+    return LeftOutModel([*(fitted.model for fitted in tested), final], times)
+
+
+def _methods(tested: Sequence[Fitted], split: Split) -> dict[str, Sampler]:
+    """Return the methods in the order of the tables."""
+    times = [fold.held_out.times for fold in split.tests]
+    models = [fitted.models for fitted in tested]
+    joined = {name: left_out_model([by[name] for by in models], times) for name in models[0]}
+    rivals = [baselines(fitted.prepared.snapshots, fitted.prepared.bridge) for fitted in tested]
+    names = dict.fromkeys(name for by in rivals for name in by)
+    others = {
+        name: left_out([_rival(name, *pair) for pair in zip(rivals, tested, strict=True)], times) for name in names
+    }
+    return {"model": joined.pop("model"), **others, **joined}
+
+
+def _rival(name: str, known: Mapping[str, Sampler], fitted: Fitted) -> Sampler:
+    """Return a baseline of one fit; only the bridge that it chose may be missing, where it is one of the others too."""
+    return ChosenBridge(fitted.prepared.bridge) if name == CHOSEN else known[name]
