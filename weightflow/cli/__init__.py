@@ -6,8 +6,10 @@ needs nothing.
 
 import typer
 
+from weightflow.cli.compare import compare
 from weightflow.cli.fit import fit
 from weightflow.cli.forecast import forecast
+from weightflow.cli.score import score
 from weightflow.cli.simulate import simulate
 from weightflow.cli.sync import sync
 
@@ -19,5 +21,5 @@ def main() -> None:
     """Predict the distribution of a stochastic system between and beyond the times at which it was observed."""
 
 
-for command in (simulate, fit, forecast, sync):
+for command in (simulate, fit, forecast, score, compare, sync):
     app.command()(command)
