@@ -66,7 +66,7 @@ class Split:
     """The parts of a data set.
 
     Attributes:
-        protocol: how they were chosen; never `auto`.
+        protocol: how they were chosen, a `Protocol` other than `auto` or other words.
         seen: what the final model is fitted to.
         folds: what a search fits in each trial, and scores it by; none where nothing is searched.
         tests: what is fitted and scored once, at the end. No two folds, and no two tests, hold out the same time.
@@ -74,7 +74,7 @@ class Split:
         selected: whether the tested snapshots are those that the search selected by.
     """
 
-    protocol: Protocol
+    protocol: str
     seen: Snapshots
     folds: tuple[Fold, ...]
     tests: tuple[Fold, ...]

@@ -160,7 +160,19 @@ def fit_model(
     """
     chosen = config or ExperimentConfig()
     prepared = prepare(snapshots, chosen, seed, device=device, progress=progress)
-    trial = Trial(prepared, chosen, seed, device, {"data": snapshots.digest()}, progress)
+    return train(prepared, chosen, seed, device, observer, progress)
+
+
+def train(
+    prepared: Prepared,
+    config: ExperimentConfig,
+    seed: int,
+    device: torch.device | str = "cpu",
+    observer: Callable[[EpochReport], None] | None = None,
+    progress: Progress = unseen,
+) -> WeightFlow:
+    """Train one model on what was prepared, to its end; arguments as for `fit_model`."""
+    trial = Trial(prepared, config, seed, device, {"data": prepared.snapshots.digest()}, progress)
     for report in trial.epochs():
         if observer is not None:
             observer(report)

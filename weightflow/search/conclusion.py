@@ -12,7 +12,7 @@ from optuna.study import Study
 
 from weightflow.data import Split, advice, listed
 from weightflow.evaluation import Scores, in_words
-from weightflow.experiment import ExperimentConfig, Fitted, judge, shown
+from weightflow.experiment import ExperimentConfig, Fitted, judge, reference_points, shown
 from weightflow.files import write_text
 from weightflow.progress import Progress
 from weightflow.report import Report, write_report
@@ -20,7 +20,6 @@ from weightflow.search.bundle import CONCLUSION, MODEL, REPORT, SCORES
 from weightflow.search.pool import Crew
 from weightflow.search.say import Say
 from weightflow.tracking import environment_facts
-from weightflow.training import Objective
 from weightflow.trials import Front, Repeated, TrialRecord
 
 
@@ -157,10 +156,6 @@ def _report(
     fit: str,
 ) -> Report:
     parts, best = ended.parts, ended.best
-    by_anchors = ended.config.training.objective is Objective.ANCHOR
-    prepared = final.prepared
-    times, tokens = prepared.taught.table(prepared.backbone)
-    nearest = [int(np.argmin(np.abs(times - time))) for time in parts.seen.times]
     return Report(
         scores=scores,
         observed=parts.observed,
@@ -168,7 +163,7 @@ def _report(
         drawn=shown(final.model, tested, parts),
         model=final.model,
         anchors_times=parts.seen.times,
-        anchors_tokens=prepared.anchored.tokens if by_anchors else tokens[nearest],
+        anchors_tokens=reference_points(final, ended.config),
         study=ended.compared,
         trials=ended.trials,
         facts=_facts(ended, fit),

@@ -37,8 +37,8 @@ def weights(report: Report) -> Picture:
         "weights",
         "Path of the weights",
         "The model's weights over time, in the two principal components that hold "
-        f"{plane.share.sum():.0%} of what moves.{beyond} Points: the path that the field learned from, at the seen "
-        "snapshots, labelled by their times. A model trained by likelihood need not pass through them: different "
+        f"{plane.share.sum():.0%} of what moves.{beyond} Points: {report.points}, labelled by their times. "
+        "A model trained by likelihood need not pass through them: different "
         "weights can describe the same distribution.",
         alt="Left, the path of the weights in the plane of the first two principal components, the reference path as "
         "points. Right, each of the two components against time.",
