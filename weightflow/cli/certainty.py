@@ -34,6 +34,6 @@ def beyond(model: "WeightFlow", times: Float[np.ndarray, "time"]) -> str:
     ratios = np.median(width[1:, moving] / width[0, moving], axis=1) if moving.any() else np.ones(len(some))
     told = ", ".join(f"{ratio:.1f} at t = {t:g}" for ratio, t in zip(ratios, some, strict=True))
     return said + (
-        f"the {LEVEL:.0%} bands of the means, in units of those at t = {last:g}, are as wide as {told}, and hold only if "
-        "the system goes on as it did.\n"
+        f"the {LEVEL:.0%} bands of the means, in units of those at t = {last:g}, are as wide as {told}, and hold only "
+        "if the system goes on as it did.\n"
     )
