@@ -48,6 +48,13 @@ def test_the_message_gives_shape_times_with_their_unit_and_species(folder: Path,
     assert "species A, B, C" in said
 
 
+def test_a_forecast_without_members_warns_that_nothing_says_how_sure_it_is(folder: Path, tmp_path: Path) -> None:
+    said = forecast(folder, tmp_path / "samples.npy").stderr
+    assert "warning: the forecast goes 1 times the fitted span beyond t = 20; nothing here says how sure" in said
+    words = ["forecast", "--model", str(folder), "--times", "10:20:5", "--out", str(tmp_path / "within.npy")]
+    assert CliRunner().invoke(app, words).stderr == ""
+
+
 @pytest.mark.parametrize("name", ["samples.npy", "samples.NPY"])
 def test_an_npy_holds_the_samples(folder: Path, expected: np.ndarray, name: str, tmp_path: Path) -> None:
     written(folder, tmp_path / name)

@@ -29,6 +29,10 @@ def fit(
     head: HeadOfCounts = None,
     seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
     device: Device = "cpu",
+    members: Annotated[
+        int,
+        typer.Option(min=0, metavar="K", help="Fits to resampled units, which give bands, such as 10."),
+    ] = 0,
     *,
     reading: ReadOptions,
 ) -> None:
@@ -54,10 +58,11 @@ def fit(
     for warning in advice(snapshots):
         sys.stderr.write(f"warning: {warning}\n")
     with Shown(Console(stderr=True)) as shown:
-        model = fit_model(snapshots, options, seed, place, progress=shown)
+        model = fit_model(snapshots, options, seed, place, progress=shown, members=members, paired=dataset.paired)
     model.save(out)
     sys.stdout.write(
         f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "
         f"{snapshots.times[-1]:g}; {in_words(model.record['fidelity'])}\n"
-        f"Use it with: python -m weightflow forecast --model {out}\n"
+        + (f"{members} members beside it give bands: {out / 'members'}\n" if members else "")
+        + f"Use it with: python -m weightflow forecast --model {out}\n"
     )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from weightflow.errors import WeightFlowError
 from weightflow.evaluation import fidelity
 from weightflow.experiment.attempt import Attempt
 from weightflow.experiment.config import ExperimentConfig
+from weightflow.experiment.members import check_members, fit_members
 from weightflow.experiment.preparation import Prepared, direct_model, prepare
 from weightflow.metrics.subsample import subsample
 from weightflow.model import WeightFlow
@@ -140,8 +142,10 @@ def fit_model(
     device: torch.device | str = "cpu",
     observer: Callable[[EpochReport], None] | None = None,
     progress: Progress = unseen,
+    members: int = 0,
+    paired: bool = False,
 ) -> WeightFlow:
-    """Fit one model to all `snapshots`, in this process.
+    """Fit one model to all `snapshots`, in this process, and its members, if any are asked for, in others.
 
     Args:
         snapshots: what is fitted.
@@ -150,6 +154,8 @@ def fit_model(
         device: where to compute.
         observer: told after each epoch.
         progress: told the phase, how much of it is done, and how much there is.
+        members: how many more fits, to resampled units, say by their spread how sure the model is (`WeightFlow.band`).
+        paired: whether row i is the same unit at every time; units are then resampled as a whole.
 
     Returns:
         the model; its `record` says under `fidelity` how it stands to the fitted snapshots.
@@ -158,6 +164,7 @@ def fit_model(
         InputError: the data cannot be modelled.
         TrainingError: a loss is no longer finite.
     """
+    check_members(members)
     chosen = config or ExperimentConfig()
     prepared = prepare(snapshots, chosen, seed, device=device, progress=progress)
     return train(prepared, chosen, seed, device, observer, progress)
@@ -176,4 +183,12 @@ def train(
     for report in trial.epochs():
         if observer is not None:
             observer(report)
-    return trial.finished()
+    model = trial.finished()
+    if not members:
+        return model
+    fit = partial(_fit_member, config=chosen, device=device)
+    return replace(model, members=fit_members(fit, snapshots, members, seed, paired, progress))
+
+
+def _fit_member(snapshots: Snapshots, seed: int, config: ExperimentConfig, device: torch.device | str) -> WeightFlow:
+    return fit_model(snapshots, config, seed, device)
