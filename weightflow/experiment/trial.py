@@ -167,7 +167,11 @@ def fit_model(
     check_members(members)
     chosen = config or ExperimentConfig()
     prepared = prepare(snapshots, chosen, seed, device=device, progress=progress)
-    return train(prepared, chosen, seed, device, observer, progress)
+    model = train(prepared, chosen, seed, device, observer, progress)
+    if not members:
+        return model
+    fit = partial(_fit_member, config=chosen, device=device)
+    return replace(model, members=fit_members(fit, snapshots, members, seed, paired, progress))
 
 
 def train(
@@ -183,11 +187,7 @@ def train(
     for report in trial.epochs():
         if observer is not None:
             observer(report)
-    model = trial.finished()
-    if not members:
-        return model
-    fit = partial(_fit_member, config=chosen, device=device)
-    return replace(model, members=fit_members(fit, snapshots, members, seed, paired, progress))
+    return trial.finished()
 
 
 def _fit_member(snapshots: Snapshots, seed: int, config: ExperimentConfig, device: torch.device | str) -> WeightFlow:
