@@ -53,7 +53,7 @@ def test_a_result_holds_what_a_notebook_asks_for(result: SearchResult, folder: P
     assert result.model.sample([3.0, 4.0], 5).shape == (2, 5, 2)
     assert next(iter(result.scores.methods)) == "model"
     assert np.isfinite(result.scores.mean("model", "energy_distance"))
-    assert result.report.read_text().startswith("<!DOCTYPE html>")
+    assert result.report.read_text().startswith("<!doctype html>")
 
 
 def test_a_result_shows_itself(result: SearchResult):
