@@ -8,6 +8,7 @@ import typer
 
 from weightflow.cli.fit import fit
 from weightflow.cli.forecast import forecast
+from weightflow.cli.inspect import inspect
 from weightflow.cli.simulate import simulate
 from weightflow.cli.sync import sync
 
@@ -19,5 +20,5 @@ def main() -> None:
     """Predict the distribution of a stochastic system between and beyond the times at which it was observed."""
 
 
-for command in (simulate, fit, forecast, sync):
+for command in (simulate, inspect, fit, forecast, sync):
     app.command()(command)
