@@ -10,7 +10,7 @@ from weightflow.evaluation import Scores
 from weightflow.evaluation.scores import FLOOR
 from weightflow.metrics import described
 from weightflow.report.content import Report
-from weightflow.report.picture import Picture, grid_of_axes
+from weightflow.report.picture import Picture, grid_of_axes, label_time
 from weightflow.report.theme import STYLES, Style, Theme
 
 SHOWN = 4
@@ -104,7 +104,7 @@ def _draw_metric(report: Report, metric: str, axis: Axes, theme: Theme) -> None:
         )
     _mark_seen(axis, report, theme)
     axis.set_title(_heading(report, metric))
-    axis.set_xlabel("time")
+    label_time(axis, report.observed.unit)
 
 
 def _heading(report: Report, metric: str) -> str:
