@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import weightflow
-from weightflow.data import Snapshots
+from weightflow.data import Dataset, Snapshots, leave_one_out
 from weightflow.evaluation import Scores
+from weightflow.experiment import fit_each
 
 SMALL = """
 anchors.base_steps: 40
@@ -130,6 +131,20 @@ def test_what_was_judged_is_a_run_in_mlflow_if_that_is_asked_for(judged: str, wo
     assert run.info.status == "FINISHED"
     assert run.data.metrics["test_species_w1"] == pytest.approx(scores.mean("model", "species_w1"))
     assert "MLflow has it as run judged" in judged
+
+
+@pytest.mark.parametrize("kind", ["ode", "cde", "direct"])
+@pytest.mark.parametrize("objective", ["likelihood", "anchor"])
+def test_two_snapshots_which_is_what_a_fold_of_three_times_has_can_be_fitted_in_every_way(
+    kind: str, objective: str
+) -> None:
+    parts = leave_one_out(Dataset("three", clouds(TIMES[:3]), (0, 1, 2), paired=False))
+    options = {**nested(), "dynamics": {**nested()["dynamics"], "kind": kind, "z_dim": 1}}
+    options["training"] = {**options["training"], "objective": objective}
+    config = weightflow.preset("default", **options)
+    for fitted, fold in zip(fit_each([fold.fit for fold in parts.tests], config, 0), parts.tests, strict=True):
+        (time,), (cloud,) = fold.held_out.times, fold.held_out.samples
+        assert np.isfinite(fitted.model.log_prob(cloud, time).numpy()).all()
 
 
 def test_a_model_is_scored_at_the_times_that_it_was_not_fitted_to(

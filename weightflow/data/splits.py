@@ -47,6 +47,16 @@ class Protocol(StrEnum):
         few = len(dataset.snapshots) < FEW_TIMES
         return Protocol.LEAVE_ONE_OUT if few or not _unseen(dataset.seen) else Protocol.INTERPOLATION
 
+    def in_words(self, dataset: Dataset) -> str:
+        """Say which protocol this one means for a data set, and why."""
+        n, meant = len(dataset.snapshots), self.of(dataset)
+        if self is meant:
+            return f"protocol {meant}"
+        if meant is Protocol.INTERPOLATION:
+            return f"protocol {self}: {meant}, since there are times that are not seen between those that are"
+        why = f"{n} times are few" if n < FEW_TIMES else "all times are seen"
+        return f"protocol {self}: {meant}, since {why}"
+
 
 @dataclass(frozen=True)
 class Fold:

@@ -180,7 +180,7 @@ def _report(
 def _facts(ended: Conclusion, fit: str) -> Mapping[str, str]:
     parts = ended.parts
     states = Counter(record.state.value for record in ended.trials if record.repeat_of is None)
-    repeats = sum(record.repeat_of is not None for record in ended.trials)
+    repeats, unit = sum(record.repeat_of is not None for record in ended.trials), parts.seen.unit
     return {
         "Data": f"{ended.data_name}, {len(parts.seen)} seen snapshots, species {', '.join(parts.seen.species)}",
         "Protocol": str(parts.protocol),
@@ -189,7 +189,7 @@ def _facts(ended: Conclusion, fit: str) -> Mapping[str, str]:
         + (f", and {repeats} repeats of the best" if repeats else ""),
         "Time": ended.used,
         "Score": f"{_scored(ended)}; nats per sample, held-out: half interior "
-        f"({listed(parts.interior.times)}), half last snapshots ({listed(parts.last.times)})",
+        f"({listed(parts.interior.times, unit)}), half last snapshots ({listed(parts.last.times, unit)})",
         "Fit": f"{fit[0].upper()}{fit[1:]}",
         **({"Warning": " ".join(warnings)} if (warnings := advice(parts.seen)) else {}),
         "Seed": str(ended.seed),
