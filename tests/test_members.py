@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from models import model_of, numbers, of_counts
 from scipy import stats
-from test_model import model_of, numbers, of_counts
 from typer.testing import CliRunner
 
 import weightflow

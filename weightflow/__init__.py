@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from weightflow.errors import InputError, WeightFlowError
     from weightflow.experiment import ExperimentConfig, preset
     from weightflow.experiment import fit_model as fit
-    from weightflow.model import WeightFlow, load
+    from weightflow.model import WeightFlow, export_model, load
     from weightflow.types import Kind
 
 __version__ = "0.1.0"
@@ -22,6 +22,7 @@ __all__ = [
     "Snapshots",
     "WeightFlow",
     "WeightFlowError",
+    "export_model",
     "fit",
     "load",
     "preset",
@@ -38,6 +39,7 @@ _HOMES = {
     "Snapshots": ("weightflow.data", "Snapshots"),
     "WeightFlow": ("weightflow.model", "WeightFlow"),
     "WeightFlowError": ("weightflow.errors", "WeightFlowError"),
+    "export_model": ("weightflow.model", "export_model"),
     "fit": ("weightflow.experiment", "fit_model"),
     "load": ("weightflow.model", "load"),
     "preset": ("weightflow.experiment", "preset"),
