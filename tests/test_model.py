@@ -84,9 +84,9 @@ def test_means_covariances_and_quantiles_are_those_of_the_density() -> None:
 def test_quantiles_of_continuous_values_invert_their_distribution() -> None:
     model, levels = model_of(numbers()), [0.025, 0.5, 0.975]
     found = model.quantiles(12.0, levels, 20_000)
-    fresh = model.sample(12.0, 200_000, seed=5, independent=True)
+    fresh = model.sample(12.0, 50_000, seed=5, independent=True)
     shares = (fresh[None] <= found[:, None]).double().mean(1)
-    torch.testing.assert_close(shares, torch.tensor(levels).double()[:, None].expand(3, 3), atol=0.004, rtol=0)
+    torch.testing.assert_close(shares, torch.tensor(levels).double()[:, None].expand(3, 3), atol=0.006, rtol=0)
     with pytest.raises(InputError, match="from 0 to 1"):
         model.quantiles(12.0, 95)
 
@@ -122,9 +122,9 @@ def test_samples_given_some_species_have_the_conditional_law(given: dict[str, fl
 
 def test_continuous_values_given_a_later_one_agree_with_a_window_around_it() -> None:
     model, n = model_of(numbers(), scale=4.0), 2000
-    whole = model.sample(15.0, 400_000, seed=3)
+    whole = model.sample(15.0, 150_000, seed=3)
     value = float(whole[:, 2].median())
-    window = whole[(whole[:, 2] - value).abs() < 0.003]
+    window = whole[(whole[:, 2] - value).abs() < 0.005]
     drawn = model.sample(15.0, n, seed=1, given={"C": value})
     assert (drawn[:, 2] == value).all()
     for i in (0, 1):
