@@ -1,7 +1,7 @@
 """How often the bands of members hold the truth: many data sets of two laws that are known exactly.
 
-- `ou`: two independent Ornstein-Uhlenbeck processes, Gaussian at every time.
-- `births`: two independent birth-death processes, Poisson at every time.
+- `ou`: four independent Ornstein-Uhlenbeck processes, Gaussian at every time.
+- `births`: four independent birth-death processes, Poisson at every time.
 
 Each data set is fitted with members, and asked for 90 % bands at the fitted times, half-way between them, and beyond
 the last one.
@@ -26,21 +26,22 @@ from weightflow.data import Snapshots
 from weightflow.experiment import preset
 
 TIMES = np.arange(6.0)
+RATES = np.array([0.3, 0.5, 0.8, 1.2])
 WHERE = {"fitted": TIMES, "between": TIMES[:-1] + 0.5, "beyond": np.array([5.5, 6.0, 7.0])}
 LEVEL = 0.9
 LIKELY = 0.02  # marginals are looked at where counts have at least this probability
 
 
 def ou_law(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means and deviations, shape (time, 2)."""
-    decay = np.exp(-np.outer(times, [0.3, 0.8]))
+    """Means and deviations, shape (time, 4)."""
+    decay = np.exp(-np.outer(times, RATES))
     return 2.0 * decay, np.sqrt(0.25 * decay**2 + 1 - decay**2)
 
 
 def birth_law(times: np.ndarray) -> np.ndarray:
-    """Means, shape (time, 2)."""
-    decay = np.exp(-np.outer(times, [0.3, 0.8]))
-    return np.array([12.0, 3.0]) + np.array([-9.0, 3.0]) * decay
+    """Means, shape (time, 4)."""
+    decay = np.exp(-np.outer(times, RATES))
+    return np.array([12.0, 3.0, 6.0, 8.0]) + np.array([-9.0, 3.0, -4.0, 6.0]) * decay
 
 
 def coverage_of(key: str, system: str, n: int, members: int, kind: str, number: int) -> list[common.Row]:
@@ -48,9 +49,9 @@ def coverage_of(key: str, system: str, n: int, members: int, kind: str, number: 
     torch.set_num_threads(1)
     rng = np.random.default_rng([n, number, system == "ou"])
     if system == "ou":
-        clouds = [rng.normal(mean, deviation, (n, 2)) for mean, deviation in zip(*ou_law(TIMES), strict=True)]
+        clouds = [rng.normal(mean, deviation, (n, len(RATES))) for mean, deviation in zip(*ou_law(TIMES), strict=True)]
     else:
-        clouds = [rng.poisson(mean, (n, 2)).astype(float) for mean in birth_law(TIMES)]
+        clouds = [rng.poisson(mean, (n, len(RATES))).astype(float) for mean in birth_law(TIMES)]
     model = weightflow.fit(
         Snapshots(TIMES, tuple(clouds)), preset("default", dynamics={"kind": kind}), seed=number, members=members
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_model import SPECIES, mixed, model_of, small_counts
+from models import SPECIES, mixed, model_of, small_counts
 from typer.testing import CliRunner, Result
 
 from weightflow import Snapshots, WeightFlow
