@@ -59,8 +59,7 @@ def _heads(seen: Snapshots) -> list[str]:
 
     backbone = ExperimentConfig().backbone.build(seen)
     told = [
-        f"{len(head.species)} species are described by {FAMILIES.get(head.family, head.family)}: "
-        f"{_some([seen.species[i] for i in head.species])}"
+        f"described by {FAMILIES.get(head.family, head.family)}: {_some([seen.species[i] for i in head.species])}"
         for head in backbone.heads
     ]
     still = backbone.constant.species
