@@ -191,7 +191,9 @@ def test_auto_leaves_one_out_where_times_are_few_or_none_is_unseen(n_times, ever
     data = dataset(n_times, every)
     assert Protocol.AUTO.of(data) is becomes
     assert split(data, Protocol.AUTO, 0).protocol is becomes
+    assert Protocol.AUTO.in_words(data).startswith(f"protocol auto: {becomes}, since ")
     assert Protocol.FORECAST.of(data) is Protocol.FORECAST
+    assert Protocol.FORECAST.in_words(data) == "protocol forecast"
 
 
 def test_of_many_times_a_bounded_number_is_left_out_evenly_spread():

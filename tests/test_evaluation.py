@@ -238,7 +238,7 @@ def test_scores_survive_their_file(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["scores.json"]
     values = json.loads(path.read_text())
     assert list(values) == [
-        *("format", "protocol", "draws", "floor", "selected"),
+        *("format", "protocol", "draws", "floor", "selected", "data"),
         *("alternatives", "variants", "times", "methods", "differences"),
     ]
     entry = values["methods"]["model"]["joint_w1"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_model import mixed, model_of, numbers, small_counts
+from models import mixed, model_of, numbers, small_counts
 from typer.testing import CliRunner
 
 from weightflow import Snapshots, WeightFlow

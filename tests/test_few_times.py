@@ -41,6 +41,7 @@ def test_four_times_are_searched_by_leaving_each_out(done: subprocess.CompletedP
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
     assert "protocol leave-one-out: 4 seen snapshots, trials fitted to 3 in 3 folds" in said
+    assert "protocol auto: leave-one-out, since 4 times are few" in said
     assert "held out while searching: t = 1, 2 between fitted times and t = 3 after them" in said
     assert "tested at the end: t = 1, 2, 3: there are too few times to test others than the search selects by" in said
     assert "anchors of 3 snapshots, 3 times on 1 worker(s)" in said
@@ -83,6 +84,7 @@ def test_the_report_says_which_times_are_fitted_held_out_and_tested(
     assert "Protocol leave-one-out" in words
 
 
+@pytest.mark.slow
 def test_a_search_of_few_times_goes_on_where_it_was_killed(
     done: subprocess.CompletedProcess[str], tmp_path: Path, ray_environment: dict[str, str]
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_model import SPECIES, mixed, model_of, small_counts
+from models import SPECIES, mixed, model_of, small_counts
 from typer.testing import CliRunner, Result
 
 from weightflow import Snapshots, WeightFlow
@@ -46,6 +46,13 @@ def test_the_message_gives_shape_times_with_their_unit_and_species(folder: Path,
     said = written(folder, tmp_path / "samples.npy")
     assert "shape (3, 4, 3), 4 samples at 3 times from 10 to 30 day, 1 of them forecasts beyond t = 20 day" in said
     assert "species A, B, C" in said
+
+
+def test_a_forecast_without_members_warns_that_nothing_says_how_sure_it_is(folder: Path, tmp_path: Path) -> None:
+    said = forecast(folder, tmp_path / "samples.npy").stderr
+    assert "warning: the forecast goes 1 times the fitted span beyond t = 20; nothing here says how sure" in said
+    words = ["forecast", "--model", str(folder), "--times", "10:20:5", "--out", str(tmp_path / "within.npy")]
+    assert CliRunner().invoke(app, words).stderr == ""
 
 
 @pytest.mark.parametrize("name", ["samples.npy", "samples.NPY"])

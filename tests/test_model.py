@@ -3,53 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from models import SPECIES, mixed, model_of, numbers, of_counts, small_counts
 from scipy import stats
 
 from weightflow import Snapshots, WeightFlow
-from weightflow.backbones import BackboneOptions
-from weightflow.dynamics import Table
 from weightflow.errors import InputError
 from weightflow.model import engine, marginals
-from weightflow.path import Clock
-from weightflow.torch_rng import torch_generator
 from weightflow.types import Kind
-
-SPECIES = ("A", "B", "C")
-
-
-def model_of(snapshots: Snapshots, scale: float = 2.0, **options: object) -> WeightFlow:
-    """A model whose weights go in a straight line from one random set to another, over the times 10 to 20."""
-    backbone = BackboneOptions.parse({"hidden": 4, "components": 2, **options}).build(snapshots)
-    tokens = torch.stack([scale * backbone.init(torch_generator(0, "weights", i)) for i in range(2)])
-    record = {"fidelity": {"missed": [], "ratio": 1.0, "rounds": {"teacher": 1, "fit": 1}}}
-    clock = Clock.uniform(10.0, 20.0)
-    path = Table(torch.tensor([0.0, 1.0]), tokens)
-    return WeightFlow(backbone, path, clock, snapshots.species, snapshots.kinds, record, "day")
-
-
-def small_counts(largest: int = 5) -> Snapshots:
-    rng = np.random.default_rng(0)
-    clouds = tuple(rng.integers(0, largest + 1, (80, 3)).astype(float) for _ in range(2))
-    return Snapshots(np.array([10.0, 20.0]), clouds, SPECIES)
-
-
-def numbers(n: int = 200) -> Snapshots:
-    rng = np.random.default_rng(0)
-    return Snapshots(
-        np.array([10.0, 20.0]), tuple(rng.normal([0, 50, -3], [1, 20, 0.1], (n, 3)) for _ in range(2)), SPECIES
-    )
-
-
-def mixed() -> Snapshots:
-    """A continuous species, one of counts, and one that is constant."""
-    rng = np.random.default_rng(0)
-    clouds = tuple(np.stack([rng.normal(3, 1, 90), rng.poisson(4, 90), np.full(90, 0.5)], 1) for _ in range(2))
-    return Snapshots(np.array([10.0, 20.0]), clouds, SPECIES)
-
-
-def of_counts() -> WeightFlow:
-    return model_of(small_counts(), scale=20.0, head="softmax")
-
 
 # One rule for shapes
 
@@ -124,9 +84,9 @@ def test_means_covariances_and_quantiles_are_those_of_the_density() -> None:
 def test_quantiles_of_continuous_values_invert_their_distribution() -> None:
     model, levels = model_of(numbers()), [0.025, 0.5, 0.975]
     found = model.quantiles(12.0, levels, 20_000)
-    fresh = model.sample(12.0, 200_000, seed=5, independent=True)
+    fresh = model.sample(12.0, 50_000, seed=5, independent=True)
     shares = (fresh[None] <= found[:, None]).double().mean(1)
-    torch.testing.assert_close(shares, torch.tensor(levels).double()[:, None].expand(3, 3), atol=0.004, rtol=0)
+    torch.testing.assert_close(shares, torch.tensor(levels).double()[:, None].expand(3, 3), atol=0.006, rtol=0)
     with pytest.raises(InputError, match="from 0 to 1"):
         model.quantiles(12.0, 95)
 
@@ -162,9 +122,9 @@ def test_samples_given_some_species_have_the_conditional_law(given: dict[str, fl
 
 def test_continuous_values_given_a_later_one_agree_with_a_window_around_it() -> None:
     model, n = model_of(numbers(), scale=4.0), 2000
-    whole = model.sample(15.0, 400_000, seed=3)
+    whole = model.sample(15.0, 150_000, seed=3)
     value = float(whole[:, 2].median())
-    window = whole[(whole[:, 2] - value).abs() < 0.003]
+    window = whole[(whole[:, 2] - value).abs() < 0.005]
     drawn = model.sample(15.0, n, seed=1, given={"C": value})
     assert (drawn[:, 2] == value).all()
     for i in (0, 1):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from weightflow.errors import InputError, WeightFlowError
     from weightflow.experiment import ExperimentConfig, preset
     from weightflow.experiment import fit_model as fit
-    from weightflow.model import WeightFlow, load
+    from weightflow.model import WeightFlow, export_model, load
     from weightflow.search.request import tune
     from weightflow.search.result import SearchResult
     from weightflow.types import Kind
@@ -27,6 +27,7 @@ __all__ = [
     "Snapshots",
     "WeightFlow",
     "WeightFlowError",
+    "export_model",
     "fit",
     "from_anndata",
     "load",
@@ -46,6 +47,7 @@ _HOMES = {
     "Snapshots": ("weightflow.data", "Snapshots"),
     "WeightFlow": ("weightflow.model", "WeightFlow"),
     "WeightFlowError": ("weightflow.errors", "WeightFlowError"),
+    "export_model": ("weightflow.model", "export_model"),
     "fit": ("weightflow.experiment", "fit_model"),
     "from_anndata": ("weightflow.data", "from_anndata"),
     "load": ("weightflow.model", "load"),

@@ -6,9 +6,12 @@ needs nothing.
 
 import typer
 
+from weightflow.cli.compare import compare
 from weightflow.cli.export import export
 from weightflow.cli.fit import fit
 from weightflow.cli.forecast import forecast
+from weightflow.cli.inspect import inspect
+from weightflow.cli.score import score
 from weightflow.cli.simulate import simulate
 from weightflow.cli.sync import sync
 from weightflow.cli.tune import tune
@@ -21,5 +24,5 @@ def main() -> None:
     """Predict the distribution of a stochastic system between and beyond the times at which it was observed."""
 
 
-for command in (simulate, fit, tune, forecast, export, sync):
+for command in (inspect, simulate, fit, tune, score, compare, forecast, export, sync):
     app.command()(command)

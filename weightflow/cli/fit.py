@@ -2,16 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 from rich.console import Console
 
+from weightflow.cli.config import read_config
 from weightflow.cli.options import HEAD, Device, HeadOfCounts
 from weightflow.cli.reading import reads_data, tell
 from weightflow.data import ReadOptions, advice
-from weightflow.errors import InputError
 from weightflow.presets import PRESETS
 from weightflow.progress import Shown
 from weightflow.systems import load_dataset
@@ -30,6 +29,10 @@ def fit(
     head: HeadOfCounts = None,
     seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
     device: Device = "cpu",
+    members: Annotated[
+        int,
+        typer.Option(min=0, metavar="K", help="Fits to resampled units, which give bands, such as 10."),
+    ] = 0,
     *,
     reading: ReadOptions,
 ) -> None:
@@ -47,7 +50,7 @@ def fit(
     from weightflow.experiment import fit_model, nest, preset
 
     asked = {} if head is None else {HEAD: head.value}
-    options = preset(start, **nest({**_read_config(config), **asked}))
+    options = preset(start, **nest({**read_config(config), **asked}))
     place = find_device(device)
     dataset = load_dataset(data, seed, reading)
     tell(dataset)
@@ -55,30 +58,11 @@ def fit(
     for warning in advice(snapshots):
         sys.stderr.write(f"warning: {warning}\n")
     with Shown(Console(stderr=True)) as shown:
-        model = fit_model(snapshots, options, seed, place, progress=shown)
+        model = fit_model(snapshots, options, seed, place, progress=shown, members=members, paired=dataset.paired)
     model.save(out)
     sys.stdout.write(
         f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "
         f"{snapshots.times[-1]:g}; {in_words(model.record['fidelity'])}\n"
-        f"Use it with: python -m weightflow forecast --model {out}\n"
+        + (f"{members} members beside it give bands: {out / 'members'}\n" if members else "")
+        + f"Use it with: python -m weightflow forecast --model {out}\n"
     )
-
-
-def _read_config(path: Path | None) -> dict[str, Any]:
-    """Read dotted keys from YAML; an unknown key is refused later, by the options themselves."""
-    from weightflow.experiment import flat_keys
-
-    if path is None:
-        return {}
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(
-            f"`--config {path}` cannot be read as YAML ({' '.join(str(error).split())}); mend it."
-        ) from None
-    if not isinstance(values, dict):
-        raise InputError(f"`--config {path}` must hold keys such as `dynamics.hidden: 64`, not {values!r}.")
-    for key in values:
-        if key not in flat_keys():
-            raise InputError(f"`--config {path}` holds `{key}`, which is not known; known: {', '.join(flat_keys())}.")
-    return values

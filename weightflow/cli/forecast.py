@@ -8,6 +8,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from weightflow.cli import certainty
 from weightflow.cli.options import Device
 from weightflow.cli.output import whole_file
 from weightflow.cli.samples import WRITERS, check_library, write_samples
@@ -32,7 +33,8 @@ def forecast(
 
     An .npy holds an array of shape (time, draw, species), and an .npz names and times beside it; .csv and .parquet are
     tables with the columns time, draw and one for each species, and so is .h5ad, whose obs has time and draw. Times
-    after the last fitted one are forecasts.
+    after the last fitted one are forecasts. Of a model with members an .npz also holds the means with their 90 % bands:
+    mean, mean_low and mean_high, of shape (time, species).
 
     \b
     python -m weightflow forecast --model runs/NAME/best --times 0:100:1 --draws 1000 --seed 0 --out samples.npy
@@ -46,7 +48,8 @@ def forecast(
     check_library(out)
     with whole_file(out, *WRITERS) as file, Shown(Console(stderr=True)) as shown:
         shown("draws", 0, 0)
-        write_samples(file, fitted.draws(wanted, draws, seed))
+        write_samples(file, fitted.draws(wanted, draws, seed), certainty.means(fitted, wanted))
+    sys.stderr.write(certainty.beyond(fitted, wanted))
     beyond, unit = int((wanted > last).sum()), fitted.unit and f" {fitted.unit}"
     sys.stdout.write(
         f"{out}: shape ({len(wanted)}, {draws}, {len(fitted.species)}), {draws:,} samples at {len(wanted)} times from "

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from weightflow.cli.certainty import LEVEL
 from weightflow.errors import InputError
 
 if TYPE_CHECKING:
-    from weightflow.model import Draws
+    from weightflow.model import Band, Draws
 
 NEEDS = {".parquet": ("pyarrow", "pyarrow"), ".h5ad": ("anndata", "'weightflow[anndata]'")}  # library, what to install
 
@@ -26,18 +27,34 @@ def check_library(path: Path) -> None:
         raise InputError(f"`--out {path}` needs the library {library}; pip install {install}, or write .npz or .csv.")
 
 
-def write_samples(path: Path, draws: "Draws") -> None:
-    """Write samples as the end of `path` says."""
-    WRITERS[path.suffix.lower()](path, draws)
+def write_samples(path: Path, draws: "Draws", means: "Band | None" = None) -> None:
+    """Write samples as the end of `path` says; the band of the means has a place in an .npz alone."""
+    if path.suffix.lower() == ".npz":
+        _npz(path, draws, means)
+    else:
+        WRITERS[path.suffix.lower()](path, draws)
 
 
 def _npy(path: Path, draws: "Draws") -> None:
     np.save(path, draws.samples)
 
 
-def _npz(path: Path, draws: "Draws") -> None:
+def _npz(path: Path, draws: "Draws", means: "Band | None" = None) -> None:
     species, unit = np.array(draws.species), np.array(draws.unit)
-    np.savez(path, times=draws.times, samples=draws.samples, species=species, unit=unit)
+    if means is None:
+        np.savez(path, times=draws.times, samples=draws.samples, species=species, unit=unit)
+        return
+    np.savez(
+        path,
+        times=draws.times,
+        samples=draws.samples,
+        species=species,
+        unit=unit,
+        mean=means.mid.numpy(),
+        mean_low=means.low.numpy(),
+        mean_high=means.high.numpy(),
+        level=np.array(LEVEL),
+    )
 
 
 def _csv(path: Path, draws: "Draws") -> None:

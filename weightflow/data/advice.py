@@ -1,14 +1,31 @@
-"""What a statistician would say before a fit: how much these samples can carry."""
+"""What a statistician would say before a fit: how much these samples can carry, and what looks like a mistake."""
+
+import numpy as np
 
 from weightflow.data.snapshots import Snapshots
+from weightflow.data.spread import deviation, varies
 from weightflow.data.words import listed
+from weightflow.types import Kind
 
 SHOWN = 5
 FEW = 30  # samples of one time; fewer support a broad density, and scores that vary much
+APART = 1e6  # ratio of the spreads of two species from which distances tell nothing of the smaller one
+COPIES = 0.05  # share of continuous samples that are copies, from which that is no chance
+JUMP = 5.0  # factor by which the total of one time is off both its neighbours
 
 
 def advice(snapshots: Snapshots) -> tuple[str, ...]:
     """Return warnings in whole sentences; none where there is nothing to say."""
+    return (
+        *_few(snapshots),
+        *_constant(snapshots),
+        *_apart(snapshots),
+        *_copies(snapshots),
+        *_composition(snapshots),
+    )
+
+
+def _few(snapshots: Snapshots) -> list[str]:
     sizes = [len(cloud) for cloud in snapshots.samples]
     single = [time for time, n in zip(snapshots.times, sizes, strict=True) if n == 1]
     few = [time for time, n in zip(snapshots.times, sizes, strict=True) if 1 < n < FEW]
@@ -24,4 +41,79 @@ def advice(snapshots: Snapshots) -> tuple[str, ...]:
             f"there are fewer than {FEW} samples at {listed(few, unit, SHOWN)} (the fewest: {smallest}): they carry a "
             "smooth, broad density and no detail, and every score of so few varies much by chance."
         )
-    return tuple(said)
+    return said
+
+
+def _constant(snapshots: Snapshots) -> list[str]:
+    pooled = snapshots.pooled()
+    still = np.flatnonzero(~varies(pooled))
+    if not len(still) or len(pooled) < 2:
+        return []
+    names = _named([f"`{snapshots.species[i]}` ({pooled[0, i]:g})" for i in still])
+    return [f"{names} never varies: it is drawn as this constant, and tells nothing; `--drop` leaves it out."]
+
+
+def _apart(snapshots: Snapshots) -> list[str]:
+    pooled = snapshots.pooled()
+    moving = np.flatnonzero(varies(pooled))
+    if len(moving) < 2:
+        return []
+    spread = deviation(pooled)[moving]
+    wide, narrow = moving[spread.argmax()], moving[spread.argmin()]
+    if spread.max() < APART * spread.min():
+        return []
+    return [
+        f"`{snapshots.species[wide]}` spreads {spread.max() / spread.min():.0e} times as widely as "
+        f"`{snapshots.species[narrow]}`: distances over all species see the former alone; give both in units of their "
+        "own size, or take logarithms."
+    ]
+
+
+def _copies(snapshots: Snapshots) -> list[str]:
+    """Say where samples are copies of each other: of continuous ones hardly any should be."""
+    said: list[str] = []
+    sorted_clouds = [cloud[np.lexsort(cloud.T)] for cloud in snapshots.samples]
+    for i, cloud in enumerate(sorted_clouds):
+        same = [k for k in range(i) if len(cloud) > 1 and np.array_equal(sorted_clouds[k], cloud)]
+        if same and varies(cloud).any():
+            when = listed([snapshots.times[same[0]], snapshots.times[i]], snapshots.unit)
+            said.append(f"the samples at {when} are the same: one may be a copy of the other by mistake.")
+    if Kind.COUNTS not in snapshots.kinds:
+        copies = sum(int((np.diff(cloud, axis=0) == 0).all(axis=1).sum()) for cloud in sorted_clouds)
+        total = sum(map(len, sorted_clouds))
+        if copies > COPIES * total:
+            said.append(
+                f"{copies:,} of {total:,} samples are exact copies of others at the same time, which continuous values "
+                "hardly are by chance: remove repeated rows, or say `--kind counts` if they are counts."
+            )
+    return said
+
+
+def _composition(snapshots: Snapshots) -> list[str]:
+    """Say where one time is unlike both its neighbours in a way that measuring, and hardly time, explains."""
+    said: list[str] = []
+    counts = [i for i, kind in enumerate(snapshots.kinds) if kind is Kind.COUNTS]
+    if len(snapshots) < 3 or not counts:
+        return said
+    present = np.array([(cloud[:, counts] > 0).mean(axis=0) for cloud in snapshots.samples])
+    totals = np.array([cloud[:, counts].sum(axis=1).mean() for cloud in snapshots.samples])
+    for k in range(1, len(snapshots) - 1):
+        around = np.minimum(present[k - 1], present[k + 1])
+        lost = [snapshots.species[counts[i]] for i in np.flatnonzero((present[k] == 0) & (around > 0.5))]
+        when = listed([snapshots.times[k]], snapshots.unit)
+        if lost:
+            said.append(
+                f"{_named([f'`{name}`' for name in lost])} is zero in all samples at {when} alone: was it measured?"
+            )
+        low, high = sorted((totals[k - 1], totals[k + 1]))
+        if len(counts) > 2 and low > 0 and not low / JUMP <= totals[k] <= high * JUMP:
+            said.append(
+                f"samples at {when} hold {totals[k]:.3g} in total, and those before and after {totals[k - 1]:.3g} and "
+                f"{totals[k + 1]:.3g}: if that is how much was read of each, scale it, or take `--pca`."
+            )
+    return said
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

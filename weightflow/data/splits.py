@@ -47,6 +47,16 @@ class Protocol(StrEnum):
         few = len(dataset.snapshots) < FEW_TIMES
         return Protocol.LEAVE_ONE_OUT if few or not _unseen(dataset.seen) else Protocol.INTERPOLATION
 
+    def in_words(self, dataset: Dataset) -> str:
+        """Say which protocol this one means for a data set, and why."""
+        n, meant = len(dataset.snapshots), self.of(dataset)
+        if self is meant:
+            return f"protocol {meant}"
+        if meant is Protocol.INTERPOLATION:
+            return f"protocol {self}: {meant}, since there are times that are not seen between those that are"
+        why = f"{n} times are few" if n < FEW_TIMES else "all times are seen"
+        return f"protocol {self}: {meant}, since {why}"
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -66,7 +76,7 @@ class Split:
     """The parts of a data set.
 
     Attributes:
-        protocol: how they were chosen; never `auto`.
+        protocol: how they were chosen, a `Protocol` other than `auto` or other words.
         seen: what the final model is fitted to.
         folds: what a search fits in each trial, and scores it by; none where nothing is searched.
         tests: what is fitted and scored once, at the end. No two folds, and no two tests, hold out the same time.
@@ -74,7 +84,7 @@ class Split:
         selected: whether the tested snapshots are those that the search selected by.
     """
 
-    protocol: Protocol
+    protocol: str
     seen: Snapshots
     folds: tuple[Fold, ...]
     tests: tuple[Fold, ...]

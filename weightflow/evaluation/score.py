@@ -78,6 +78,7 @@ def evaluate(
         {name: {metric: one.by_time for metric, one in by.items()} for name, by in found.items()},
         {name: {metric: one.groups for metric, one in by.items()} for name, by in found.items()},
         split.selected,
+        split.test.digest(),
     )
 
 

@@ -16,6 +16,7 @@ from weightflow.errors import InputError
 from weightflow.rng import generator
 
 FORMAT = 1
+UNSEEN, FITTED = "unseen times", "fitted times"  # where a model is scored that was fitted before, instead of a protocol
 MODEL, FLOOR, MCCANN = "model", "floor", "mccann"
 SHRUNK = "shrunk_truth"  # a sample of the truth at half its spread: no method, but a warning beside transport distances
 VARIANTS = ("direct", "weights_line")  # what the model's own fit yields besides: no user has these without it
@@ -78,6 +79,7 @@ class Scores:
             `weightflow.evaluation.grouping`); missing where no interval is known. Equal places of two methods other
             than the floor stand for the same test samples.
         selected: whether the model's configuration was chosen by scores at these very times.
+        data: digest of the scored snapshots; empty where that is not known. Scores of equal data can be compared.
     """
 
     protocol: str
@@ -87,6 +89,7 @@ class Scores:
     methods: Mapping[str, Mapping[str, tuple[float, ...]]]
     groups: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
     selected: bool = False
+    data: str = ""
 
     def __post_init__(self) -> None:
         for method, by_metric in self.methods.items():
@@ -232,7 +235,7 @@ class Scores:
             for method, by_metric in self.methods.items()
         }
         head: dict[str, Any] = {"format": FORMAT, "protocol": self.protocol, "draws": self.draws, "floor": self.floor}
-        head |= {"selected": self.selected}
+        head |= {"selected": self.selected, "data": self.data}
         head |= {"alternatives": list(self.alternatives), "variants": list(self.variants)}
         values = {**head, "times": list(self.times), "methods": methods, "differences": self._differences()}
         return json.dumps(values, allow_nan=False, indent=1) + "\n"
@@ -287,8 +290,8 @@ class Scores:
         }
         times = tuple(map(float, values["times"]))
         known = {method: by_metric for method, by_metric in groups.items() if by_metric}
-        selected = values.get("selected", False)  # files of before leave-one-out have no such scores
-        return cls(values["protocol"], values["draws"], values["floor"], times, methods, known, selected)
+        later = values.get("selected", False), values.get("data", "")  # what older files do not tell
+        return cls(values["protocol"], values["draws"], values["floor"], times, methods, known, *later)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the score file; whoever reads it sees the old one or the new one, never half of it."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 from weightflow.errors import InputError
 from weightflow.evaluation.floor import TOO_HIGH
-from weightflow.evaluation.scores import FLOOR, MCCANN, MODEL, Scores
+from weightflow.evaluation.scores import FITTED, FLOOR, MCCANN, MODEL, Scores
 from weightflow.metrics import described
 
 LEVEL = 0.01  # two scores are called level if they differ by less than this share of the larger one, or by chance
@@ -20,6 +20,10 @@ NAMES = {
 SELECTED = (
     "Read the model's scores as selected: the search chose its configuration at these very times, as there are too few "
     "to keep some apart. On data that nobody has chosen by it may do worse; the alternatives were not chosen."
+)
+KNOWN = (
+    "All these times were fitted: the scores say how well the model describes what it has seen, and nothing of how it "
+    "predicts."
 )
 OWNERS = {
     "nearest": "the nearest snapshot's",
@@ -56,7 +60,8 @@ def summary(scores: Scores) -> str:
         if scores.alternatives
         else ("It was scored without any alternative beside it.",)
     )
-    return " ".join((_distance(scores, metric), *told, *([SELECTED] if scores.selected else [])))
+    caveats = (*([SELECTED] if scores.selected else []), *([KNOWN] if scores.protocol == FITTED else []))
+    return " ".join((_distance(scores, metric), *told, *caveats))
 
 
 def _distance(scores: Scores, metric: str) -> str:

@@ -6,7 +6,7 @@ on, or begins anew with more, where it can be told from them.
 """
 
 from weightflow.experiment.config import ExperimentConfig, flat_keys, flatten, nest, preset
-from weightflow.experiment.judging import Fitted, judge, shown
+from weightflow.experiment.judging import DRAWS, Fitted, fit_each, judge, reference_points, shown
 from weightflow.experiment.preparation import (
     PIECES,
     Preparation,
@@ -18,6 +18,7 @@ from weightflow.experiment.preparation import (
 from weightflow.experiment.trial import Trial, fit_model
 
 __all__ = [
+    "DRAWS",
     "PIECES",
     "ExperimentConfig",
     "Fitted",
@@ -25,6 +26,7 @@ __all__ = [
     "Prepared",
     "Trial",
     "direct_model",
+    "fit_each",
     "fit_model",
     "flat_keys",
     "flatten",
@@ -33,5 +35,6 @@ __all__ = [
     "nest",
     "prepare",
     "preset",
+    "reference_points",
     "shown",
 ]

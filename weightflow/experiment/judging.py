@@ -3,7 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from weightflow.data import Split
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from weightflow.data import Snapshots, Split
 from weightflow.evaluation import (
     ChosenBridge,
     LeftOutModel,
@@ -14,9 +18,12 @@ from weightflow.evaluation import (
     left_out,
     left_out_model,
 )
-from weightflow.experiment.preparation import Prepared, direct_model, line_model
+from weightflow.experiment.config import ExperimentConfig
+from weightflow.experiment.preparation import Prepared, direct_model, line_model, prepare
+from weightflow.experiment.trial import train
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress, unseen
+from weightflow.training import Objective
 
 DRAWS = 1000
 CHOSEN = "chosen_bridge"
@@ -38,6 +45,42 @@ class Fitted:
             **({} if prepared.teacher is None else {"direct": direct_model(prepared)}),
         }
         return {"model": self.model, **variants}
+
+
+def reference_points(fitted: Fitted, config: ExperimentConfig) -> Float[np.ndarray, "time token width"]:
+    """Return the weights that the field learned from, at the fitted snapshots."""
+    if config.training.objective is Objective.ANCHOR:
+        return fitted.prepared.anchored.tokens
+    times, tokens = fitted.prepared.taught.table(fitted.prepared.backbone)
+    return tokens[[int(np.argmin(np.abs(times - time))) for time in fitted.prepared.snapshots.times]]
+
+
+def fit_each(
+    parts: Sequence[Snapshots],
+    config: ExperimentConfig,
+    seed: int,
+    device: torch.device | str = "cpu",
+    progress: Progress = unseen,
+) -> list[Fitted]:
+    """Fit one model to each of some sets of snapshots, one after the other in this process.
+
+    Args:
+        parts: the snapshots of each fit.
+        config: of all of them.
+        seed: rules all random numbers.
+        device: where to compute.
+        progress: told how far each piece of each fit is.
+    """
+    made: list[Fitted] = []
+    for i, part in enumerate(parts):
+        told = _numbered(progress, f"fit {i + 1} of {len(parts)}: ")
+        prepared = prepare(part, config, seed, device, progress=told)
+        made.append(Fitted(prepared, train(prepared, config, seed, device, progress=told)))
+    return made
+
+
+def _numbered(progress: Progress, which: str) -> Progress:
+    return lambda phase, done, total: progress(f"{which}{phase}", done, total)
 
 
 def judge(tested: Sequence[Fitted], split: Split, seed: int, progress: Progress = unseen) -> Scores:

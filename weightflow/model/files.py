@@ -1,6 +1,8 @@
 """A model directory: `model.safetensors` and `config.json`, and `members` beside them where there are any."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,16 @@ from weightflow.model.engine import AnyPath
 from weightflow.path import Clock, ControlPath
 
 FORMAT = 3
-CONFIG, TENSORS = "config.json", "model.safetensors"
+CONFIG, TENSORS, MEMBERS = "config.json", "model.safetensors", "members"
+
+
+def member_folders(folder: str | os.PathLike[str], members: int) -> list[Path]:
+    """Return where the members of a model lie."""
+    return [Path(folder) / MEMBERS / f"{k:02d}" for k in range(members)]
 
 
 def write(folder: Path, config: dict[str, Any], path: AnyPath, clock: Clock) -> None:
-    """Write both files, each whole or not at all, what the second one says last."""
+    """Write both files, each whole or not at all, then remove the members of a former model."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"path.{name}": tensor.contiguous() for name, tensor in path.state_dict().items()}
     tensors |= {"clock.times": torch.tensor(clock.times), "clock.marks": torch.tensor(clock.marks)}
@@ -32,6 +39,10 @@ def write(folder: Path, config: dict[str, Any], path: AnyPath, clock: Clock) -> 
     write_text(
         folder / CONFIG, json.dumps({"format": FORMAT, **config, "path": kind, "dynamics": dynamics}, indent=2) + "\n"
     )
+    kept = {place.name for place in member_folders(folder, config["members"])}
+    for place in (folder / MEMBERS).glob("[0-9][0-9]*"):
+        if place.name not in kept:
+            shutil.rmtree(place)
 
 
 def read(folder: Path) -> tuple[dict[str, Any], Backbone, AnyPath, Clock]:

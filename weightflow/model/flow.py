@@ -18,6 +18,7 @@ from weightflow.device import find_device
 from weightflow.errors import InputError
 from weightflow.model import card, files
 from weightflow.model.asked import Asked, Numbers
+from weightflow.model.bands import Band, band, clipped
 from weightflow.model.draws import Draws
 from weightflow.model.engine import AnyPath, Engine
 from weightflow.model.given import Given, resampled
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 MAX_SPANS = 10  # forecasts further than this many fitted spans are refused: nothing supports them
 DRAWS = 10_000  # what statistics are computed from
+Statistic = Callable[["WeightFlow", Numbers], Tensor]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,6 +54,7 @@ class WeightFlow:
         kinds: kinds of the dimensions.
         record: how the model was made (configuration, seed, versions, data), as plain values.
         unit: of the times, as in `Snapshots`.
+        members: fits of the same kind to resampled data, whose spread says how sure the model is (`band`).
     """
 
     backbone: Backbone
@@ -61,6 +64,7 @@ class WeightFlow:
     kinds: tuple[Kind, ...]
     record: dict[str, Any] = field(default_factory=dict)
     unit: str = ""
+    members: tuple["WeightFlow", ...] = ()
 
     @property
     def span(self) -> tuple[float, float]:
@@ -80,7 +84,10 @@ class WeightFlow:
         Raises:
             InputError: the device is not there.
         """
-        return replace(self, path=deepcopy(self.path).to(find_device(device)))
+        place = find_device(device)
+        return replace(
+            self, path=deepcopy(self.path).to(place), members=tuple(member.to(place) for member in self.members)
+        )
 
     def weights(self, times: Numbers) -> Float[Tensor, "*time token width"]:
         """Return the backbone's weights at physical `times`, in any order.
@@ -186,22 +193,28 @@ class WeightFlow:
             raise InputError("`x` holds values that are not finite, where a density has no gradient; drop those rows.")
         return self._evaluated(partial(gradient, self.backbone), x, t)
 
-    def marginals(self, times: Numbers, draws: int = DRAWS, seed: int = 0) -> Float[Tensor, "*time dim state"]:
+    def marginals(
+        self, times: Numbers, draws: int = DRAWS, seed: int = 0, states: int | None = None
+    ) -> Float[Tensor, "*time dim state"]:
         """Return the probability of each count of each species; the last one listed is of "this count or more".
 
         They are exact where the states of all species but the last can be listed (at most 20,000), and averages of the
-        exact conditionals over `draws` samples elsewhere.
+        exact conditionals over `draws` samples elsewhere. `states` says how many are listed, where more are wanted than
+        the backbone's own.
 
         Raises:
-            InputError: a species is continuous, or as for `weights`.
+            InputError: a species is continuous, `states` are too few, or as for `weights`.
         """
         asked = Asked.of(times)
-        clock, engine, states = self._clock(asked), self._engine, self.backbone.states
+        clock, engine, least = self._clock(asked), self._engine, self.backbone.states
+        listed = least if states is None else states
+        if listed < least:
+            raise InputError(f"`states`={listed} were asked for; this model lists at least {least}.")
         if listable(self.backbone):
-            found = [exact_marginals(engine, tokens, states) for tokens in engine.each(clock)]
+            found = [exact_marginals(engine, tokens, listed) for tokens in engine.each(clock)]
         else:
             clouds = self._clouds(asked, clock, draws, seed)
-            found = [drawn_marginals(engine, tokens, cloud, states) for tokens, cloud in clouds]
+            found = [drawn_marginals(engine, tokens, cloud, listed) for tokens, cloud in clouds]
         return asked.shaped(torch.cat([one.cpu() for one in found]))
 
     def mean_and_cov(self, times: Numbers, draws: int = DRAWS, seed: int = 0) -> Moments:
@@ -244,6 +257,32 @@ class WeightFlow:
         clouds = self._clouds(asked, self._clock(asked), draws, seed)
         return asked.shaped(torch.stack([sample_quantiles(cloud, wanted, self.kinds) for _, cloud in clouds]))
 
+    def band(self, statistic: str | Statistic, times: Numbers, level: float = 0.9) -> Band:
+        """Return what the model says of a statistic, and the band in which the truth lies with the probability `level`.
+
+        It comes from the spread of `members` (`weightflow.model.bands`), and covers what the sample and the fit leave
+        open. Beyond the last fitted time it grows as the members part, and still says nothing of what no data show.
+
+        Args:
+            statistic: `mean`, `cov` or `marginals`, or a function of (model, times) whose answers have one shape for
+                all members, such as `lambda model, times: model.quantiles(times, 0.5)`.
+            times: one or several.
+            level: between 0 and 1.
+
+        Raises:
+            InputError: there are fewer than two members, the statistic is not known, or as for what is asked.
+        """
+        known: dict[str, Statistic] = {
+            "mean": lambda model, times: model.mean_and_cov(times).mean,
+            "cov": lambda model, times: model.mean_and_cov(times).cov,
+            "marginals": lambda model, times: model.marginals(times, states=self.backbone.states),
+        }
+        if isinstance(statistic, str) and statistic not in known:
+            raise InputError(f"the statistic `{statistic}` is not known; give {', '.join(known)}, or a function.")
+        ask = known[statistic] if isinstance(statistic, str) else statistic
+        found = band(ask(self, times), [ask(member, times) for member in self.members], level)
+        return clipped(found, 0.0, 1.0) if statistic == "marginals" else found
+
     def draws(self, times: Numbers, n: int, seed: int = 0, *, given: Mapping[str, float] | None = None) -> Draws:
         """Draw as `sample` does, and keep times, names, kinds and unit beside the samples."""
         asked = Asked.of(times)
@@ -267,26 +306,34 @@ class WeightFlow:
         return self.draws(times, n, seed, given=given).anndata()
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write `model.safetensors` and `config.json` into `folder`; each file appears whole or not at all."""
+        """Write `model.safetensors` and `config.json` into `folder`; each file appears whole or not at all.
+
+        Members go into `members/00`, `members/01`, .. beside them; what was left there of a former model is removed.
+        """
+        for place, member in zip(files.member_folders(folder, len(self.members)), self.members, strict=True):
+            member.save(place)
         config = {
             "species": list(self.species),
             "kinds": [kind.value for kind in self.kinds],
             "backbone": self.backbone.model_dump(mode="json"),
             "record": self.record,
             "unit": self.unit,
+            "members": len(self.members),
         }
         files.write(Path(folder), config, self.path, self.clock)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "WeightFlow":
-        """Read a model directory.
+        """Read a model directory, with its members.
 
         Raises:
             InputError: the folder is no model directory, is damaged, or is of another format.
         """
         config, backbone, path, clock = files.read(Path(folder))
         kinds = tuple(Kind(kind) for kind in config["kinds"])
-        return cls(backbone, path, clock, tuple(config["species"]), kinds, config["record"], config.get("unit", ""))
+        members = tuple(cls.load(place) for place in files.member_folders(folder, config.get("members", 0)))
+        unit = config.get("unit", "")
+        return cls(backbone, path, clock, tuple(config["species"]), kinds, config["record"], unit, members)
 
     def __repr__(self) -> str:
         return card.as_text(*self._card())
@@ -304,6 +351,7 @@ class WeightFlow:
             ("backbone", f"{core.kind} of {core.hidden}, {self.backbone.layout.n_weights:,} weights"),
             ("path", f"{type(self.path).__name__.lower()}, on {self.device}"),
             ("snapshots", in_words(standing) if standing else "not held against any."),
+            ("members", f"{len(self.members)}, for bands" if self.members else "none: it gives no bands"),
         ]
 
     @property

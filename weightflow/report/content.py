@@ -14,6 +14,8 @@ from weightflow.evaluation import Sampler, Scores
 from weightflow.trials import Front, Repeated, TrialRecord
 from weightflow.types import Kind
 
+POINTS = "the path that the field learned from, at the seen snapshots"
+
 
 @runtime_checkable
 class Model(Sampler, Protocol):
@@ -43,6 +45,7 @@ class Report:
         next_commands: to be typed next, each on a line of its own.
         title: heading of the page.
         seed: of the samples that are drawn for pictures.
+        points: what the anchors are, in words.
         front: of trials that no other one beats, where there was more than the score to minimise.
         repeats: configurations that were trained with fresh seeds.
         floor_decision: a sentence: whether the best trial's held-out data can be told from the sampling floor, and by
@@ -63,6 +66,7 @@ class Report:
     next_commands: tuple[str, ...]
     title: str = "WeightFlow report"
     seed: int = 0
+    points: str = POINTS
     front: Front | None = None
     repeats: tuple[Repeated, ...] = ()
     floor_decision: str = ""

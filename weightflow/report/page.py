@@ -68,6 +68,17 @@ def write_report(path: Path, report: Report) -> tuple[Path, ...]:
     return tuple(sorted(folder / f"{name}.png" for name in light))
 
 
+def environment() -> Environment:
+    """Return what renders the pages."""
+    return Environment(
+        loader=PackageLoader("weightflow.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
 def _pictures(report: Report) -> tuple[Picture, ...]:
     observed = observe(report)
     return (
@@ -87,39 +98,36 @@ def _render(drawn: tuple[Picture, ...], theme: Theme) -> dict[str, bytes]:
 
 
 def _page(report: Report, drawn: tuple[Picture, ...], light: dict[str, bytes], dark: dict[str, bytes]) -> str:
-    environment = Environment(
-        loader=PackageLoader("weightflow.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = {
         p.name: Shown(p.name, p.title, p.caption, p.alt, _data(light.get(p.name)), _data(dark.get(p.name)))
         for p in drawn
     }
-    return environment.get_template("report.html.j2").render(
-        title=report.title,
-        headline=summary(report.scores),
-        caveats=_caveats(report),
-        verdicts=[
-            (metric, standing(report.scores, metric), verdict(report.scores, metric))
-            for metric in report.scores.metrics
-            if report.scores.has(MODEL, metric)
-        ],
-        facts=report.facts,
-        scores=report.scores,
-        columns=score_columns(report.scores, report.unit),
-        rows=score_rows(report.scores),
-        pictures=shown,
-        front=report.front,
-        front_rows=() if report.front is None else front_rows(report.front),
-        repeats=repeat_rows(report.repeats),
-        compared=compared(report.repeats),
-        floor_decision=report.floor_decision,
-        trials=trial_rows(report.trials, report.repeats),
-        config={key: plain(value) for key, value in report.best_config.items()},
-        commands=report.next_commands,
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            title=report.title,
+            headline=summary(report.scores),
+            caveats=_caveats(report),
+            verdicts=[
+                (metric, standing(report.scores, metric), verdict(report.scores, metric))
+                for metric in report.scores.metrics
+                if report.scores.has(MODEL, metric)
+            ],
+            facts=report.facts,
+            scores=report.scores,
+            columns=score_columns(report.scores, report.unit),
+            rows=score_rows(report.scores),
+            pictures=shown,
+            front=report.front,
+            front_rows=() if report.front is None else front_rows(report.front),
+            repeats=repeat_rows(report.repeats),
+            compared=compared(report.repeats),
+            floor_decision=report.floor_decision,
+            trials=trial_rows(report.trials, report.repeats),
+            config={key: plain(value) for key, value in report.best_config.items()},
+            commands=report.next_commands,
+        )
     )
 
 

@@ -45,6 +45,11 @@ class Picture:
         return target.getvalue()
 
 
+def label_time(axis: Axes, unit: str) -> None:
+    """Say on a time axis what times are measured in."""
+    axis.set_xlabel(f"time ({unit})" if unit else "time")
+
+
 def grid_of_axes(n: int, width: float, height: float, columns: int) -> tuple[Figure, list[Axes]]:
     """Return a figure with `n` axes in rows of `columns`, each `height` inches high."""
     columns = min(n, columns)

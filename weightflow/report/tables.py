@@ -9,7 +9,7 @@ import numpy as np
 from weightflow.evaluation import Interval, Scores
 from weightflow.evaluation.scores import FLOOR, MODEL, SHRUNK
 from weightflow.evaluation.verdict import figure
-from weightflow.metrics import Measure, described
+from weightflow.metrics import described
 from weightflow.report.theme import STYLES
 from weightflow.trials import Criterion, Front, Repeated, TrialRecord, TrialState
 
@@ -93,7 +93,7 @@ class RepeatRow:
 
 def score_columns(scores: Scores, unit: str) -> tuple[Column, ...]:
     """Return the metrics; `unit` is what the data's values are."""
-    return tuple(_column(name, described(name), unit) for name in scores.metrics)
+    return tuple(column(name, unit) for name in scores.metrics)
 
 
 def score_rows(scores: Scores) -> tuple[Row, ...]:
@@ -114,7 +114,9 @@ def _label(scores: Scores, method: str) -> str:
     return f"variant of the model: {label}" if method in scores.variants else label
 
 
-def _column(name: str, known: Measure | None, unit: str) -> Column:
+def column(name: str, unit: str) -> Column:
+    """Return one metric; `unit` is what the data's values are."""
+    known = described(name)
     return Column(name, "", "") if known is None else Column(name, unit if known.unit else "", known.meaning)
 
 

@@ -12,7 +12,7 @@ from optuna.study import Study
 
 from weightflow.data import Split, advice, listed
 from weightflow.evaluation import Scores, in_words
-from weightflow.experiment import ExperimentConfig, Fitted, judge, shown
+from weightflow.experiment import ExperimentConfig, Fitted, judge, reference_points, shown
 from weightflow.files import write_text
 from weightflow.progress import Progress
 from weightflow.report import Report, write_report
@@ -20,7 +20,6 @@ from weightflow.search.bundle import CONCLUSION, MODEL, REPORT, SCORES
 from weightflow.search.pool import Crew
 from weightflow.search.say import Say
 from weightflow.tracking import environment_facts
-from weightflow.training import Objective
 from weightflow.trials import Front, Repeated, TrialRecord
 
 
@@ -157,10 +156,6 @@ def _report(
     fit: str,
 ) -> Report:
     parts, best = ended.parts, ended.best
-    by_anchors = ended.config.training.objective is Objective.ANCHOR
-    prepared = final.prepared
-    times, tokens = prepared.taught.table(prepared.backbone)
-    nearest = [int(np.argmin(np.abs(times - time))) for time in parts.seen.times]
     return Report(
         scores=scores,
         observed=parts.observed,
@@ -168,7 +163,7 @@ def _report(
         drawn=shown(final.model, tested, parts),
         model=final.model,
         anchors_times=parts.seen.times,
-        anchors_tokens=prepared.anchored.tokens if by_anchors else tokens[nearest],
+        anchors_tokens=reference_points(final, ended.config),
         study=ended.compared,
         trials=ended.trials,
         facts=_facts(ended, fit),
@@ -185,7 +180,7 @@ def _report(
 def _facts(ended: Conclusion, fit: str) -> Mapping[str, str]:
     parts = ended.parts
     states = Counter(record.state.value for record in ended.trials if record.repeat_of is None)
-    repeats = sum(record.repeat_of is not None for record in ended.trials)
+    repeats, unit = sum(record.repeat_of is not None for record in ended.trials), parts.seen.unit
     return {
         "Data": f"{ended.data_name}, {len(parts.seen)} seen snapshots, species {', '.join(parts.seen.species)}",
         "Protocol": str(parts.protocol),
@@ -194,7 +189,7 @@ def _facts(ended: Conclusion, fit: str) -> Mapping[str, str]:
         + (f", and {repeats} repeats of the best" if repeats else ""),
         "Time": ended.used,
         "Score": f"{_scored(ended)}; nats per sample, held-out: half interior "
-        f"({listed(parts.interior.times)}), half last snapshots ({listed(parts.last.times)})",
+        f"({listed(parts.interior.times, unit)}), half last snapshots ({listed(parts.last.times, unit)})",
         "Fit": f"{fit[0].upper()}{fit[1:]}",
         **({"Warning": " ".join(warnings)} if (warnings := advice(parts.seen)) else {}),
         "Seed": str(ended.seed),

@@ -126,7 +126,7 @@ class Search:
                 "species": ", ".join(snapshots.species),
                 "samples": sum(len(cloud) for cloud in snapshots.samples),
             },
-            "protocol": self.parts.protocol.value,
+            "protocol": str(self.parts.protocol),
             "seed": self.seed,
             "sampler": self.plan.sampler.value,
             "scheduler": self.plan.scheduler.value,
@@ -141,11 +141,11 @@ class Search:
             name=self.name,
             data_name=self.dataset.name,
             data_hash=self.dataset.snapshots.digest(),
-            protocol=self.parts.protocol.value,
+            protocol=str(self.parts.protocol),
             seed=self.seed,
             space_digest=self.space.digest(),
             facts=environment_facts(),
-            description=f"{self.describe()}. {self.space.description}",
+            description=f"{self.describe()}; {'; '.join(self.parts.in_words())}. {self.space.description}",
         )
 
     def describe(self) -> str:
@@ -241,7 +241,7 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
 def _run(search: Search, book: Book, resources: Resources, console: Console, began: float) -> Outcome:
     say = saying(console)
     say(f"{search.name}: {search.describe()}; {resources}; {search.folder}")
-    for line in search.parts.in_words():
+    for line in (search.protocol.in_words(search.dataset), *search.parts.in_words()):
         say(line)
     for warning in advice(search.parts.seen):
         say(f"warning: {warning}")

@@ -5,12 +5,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from weightflow.evaluation import summary
+from weightflow.report.terminal import print_scores
 from weightflow.search.bundle import REPORT
 from weightflow.search.study import Outcome
 from weightflow.trials import Front, TrialState
-
-SHOWN = ("paper_w1", "paper_jsd", "energy_distance", "species_w1", "sliced_w1")
 
 
 def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None) -> None:
@@ -24,19 +22,7 @@ def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None
     if outcome.scores is None:
         _print_interrupted(console, outcome)
         return
-    scores = outcome.scores
-    wanted = scores.metrics if scores.many_dimensions else SHOWN
-    shown = [metric for metric in wanted if all(scores.has(method, metric) for method in scores.methods)][: len(SHOWN)]
-    table = Table(title=f"Test scores, mean over {len(scores.times)} times (lower is better)", title_justify="left")
-    table.add_column("")
-    for metric in shown:
-        table.add_column(metric, justify="right")
-    for method in scores.ordered:
-        style = "bold" if method == "model" else "dim" if method in ("floor", "shrunk_truth") else ""
-        name = f"variant: {method}" if method in scores.variants else method
-        table.add_row(name, *(f"{scores.mean(method, metric):.4f}" for metric in shown), style=style)
-    console.print(table)
-    console.print(summary(scores), highlight=False)
+    print_scores(console, outcome.scores)
     if outcome.front is not None:
         _print_front(console, outcome.front)
     for repeated in outcome.repeats:

@@ -10,7 +10,7 @@ from weightflow.evaluation import Scores
 from weightflow.evaluation.scores import FLOOR
 from weightflow.metrics import described
 from weightflow.report.content import Report
-from weightflow.report.picture import Picture, grid_of_axes
+from weightflow.report.picture import Picture, grid_of_axes, label_time
 from weightflow.report.theme import STYLES, Style, Theme
 
 SHOWN = 4
@@ -31,10 +31,8 @@ WIDE = 20.0  # a ratio of largest to smallest error from which a logarithmic axi
 MARKERS_UP_TO = 20
 FEWEST_TIMES = 3
 
-MANY = (
-    "Marks on the lower edge are the snapshots that were seen in fitting. Where the axis is logarithmic, lines that "
-    "leave it at the bottom are zero or nearly so."
-)
+MARKED = "Marks on the lower edge are the snapshots that were seen in fitting. "
+MANY = "Where the axis is logarithmic, lines that leave it at the bottom are zero or nearly so."
 FEW = "One point for each scored time."
 
 
@@ -48,11 +46,18 @@ def errors(report: Report) -> Picture:
         "errors",
         "Error by time",
         f"Lower is better. The grey area is the sampling floor ({report.scores.floor}): differences inside say little. "
-        + (FEW if len(report.scores.times) < FEWEST_TIMES else MANY),
+        + _about_times(report),
         alt=f"Plots of {', '.join(names)} by time for {methods} and the sampling floor; "
         "the means are in the table of scores.",
         draw=partial(_draw, report, names),
     )
+
+
+def _about_times(report: Report) -> str:
+    times = report.scores.times
+    if len(times) < FEWEST_TIMES:
+        return FEW
+    return (MARKED if any(times[0] <= time <= times[-1] for time in report.known) else "") + MANY
 
 
 def _draw(report: Report, names: list[str], theme: Theme) -> Figure:
@@ -104,7 +109,7 @@ def _draw_metric(report: Report, metric: str, axis: Axes, theme: Theme) -> None:
         )
     _mark_seen(axis, report, theme)
     axis.set_title(_heading(report, metric))
-    axis.set_xlabel("time")
+    label_time(axis, report.observed.unit)
 
 
 def _heading(report: Report, metric: str) -> str:

@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from weightflow.report.picture import Picture
+from weightflow.report.picture import Picture, label_time
 from weightflow.report.plots.observed import Observed
 from weightflow.report.theme import Theme
 
@@ -47,7 +47,7 @@ def _draw(observed: Observed, theme: Theme) -> Figure:
     for row in observed.shown:
         _draw_species(observed, row, list(axes[row]), theme, figure)
     for axis in axes[-1]:
-        axis.set_xlabel("time")
+        label_time(axis, observed.unit)
     axes[0][0].set_title("data")
     axes[0][1].set_title("model")
     return figure

@@ -23,6 +23,7 @@ class Observed:
     seen: Bool[np.ndarray, "time"]
     species: tuple[str, ...]
     counts: tuple[bool, ...]
+    unit: str = ""
 
     @property
     def shown(self) -> range:
@@ -47,6 +48,7 @@ def observe(report: Report) -> Observed:
         np.isin(times, report.known),
         data.species,
         tuple(kind is Kind.COUNTS for kind in data.kinds),
+        data.unit,
     )
 
 

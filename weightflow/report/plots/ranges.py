@@ -7,7 +7,7 @@ from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weightflow.report.picture import Picture, grid_of_axes
+from weightflow.report.picture import Picture, grid_of_axes, label_time
 from weightflow.report.plots.observed import Observed
 from weightflow.report.theme import Theme
 
@@ -50,7 +50,7 @@ def _draw_species(observed: Observed, i: int, axis: Axes, theme: Theme) -> None:
             times[chosen], data[2][chosen], "o", color=theme.ink, markerfacecolor=fill, ms=4.2, markeredgewidth=0.9
         )
     axis.set_title(observed.species[i])
-    axis.set_xlabel("time")
+    label_time(axis, observed.unit)
 
 
 def _spread(observed: Observed, most: int = 31) -> Int[np.ndarray, "_"]:

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from weightflow.report.content import Report
-from weightflow.report.picture import Picture
+from weightflow.report.picture import Picture, label_time
 from weightflow.report.theme import Theme
 
 STEPS = 201
@@ -27,6 +27,7 @@ class Plane:
     anchors: Float[np.ndarray, "anchor 2"]
     share: Float[np.ndarray, "2"]
     last_seen: float
+    unit: str
 
 
 def weights(report: Report) -> Picture:
@@ -37,8 +38,8 @@ def weights(report: Report) -> Picture:
         "weights",
         "Path of the weights",
         "The model's weights over time, in the two principal components that hold "
-        f"{plane.share.sum():.0%} of what moves.{beyond} Points: the path that the field learned from, at the seen "
-        "snapshots, labelled by their times. A model trained by likelihood need not pass through them: different "
+        f"{plane.share.sum():.0%} of what moves.{beyond} Points: {report.points}, labelled by their times. "
+        "A model trained by likelihood need not pass through them: different "
         "weights can describe the same distribution.",
         alt="Left, the path of the weights in the plane of the first two principal components, the reference path as "
         "points. Right, each of the two components against time.",
@@ -59,7 +60,15 @@ def _project(report: Report) -> Plane:
     flat[:, :kept] = centred @ directions[:kept].T
     share = np.zeros(2)
     share[:kept] = sizes[:kept] ** 2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
-    return Plane(times, flat[:STEPS], np.asarray(report.anchors_times), flat[STEPS:], share, float(seen[-1]))
+    return Plane(
+        times,
+        flat[:STEPS],
+        np.asarray(report.anchors_times),
+        flat[STEPS:],
+        share,
+        float(seen[-1]),
+        report.observed.unit,
+    )
 
 
 def _draw(plane: Plane, theme: Theme) -> Figure:
@@ -103,5 +112,5 @@ def _draw_components(plane: Plane, axis: Axes, theme: Theme) -> None:
     if plane.times[-1] > plane.last_seen:
         axis.axvline(plane.last_seen, color=theme.muted, linestyle=":", linewidth=1.2)
     axis.set_title("over time (points: reference path)")
-    axis.set_xlabel("time")
+    label_time(axis, plane.unit)
     axis.legend(fontsize=9.5)

@@ -1,0 +1,236 @@
+"""Judging without a search: `score` and `compare`, as a user types them."""
+
+import html
+import re
+import runpy
+import shutil
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+
+import weightflow
+from weightflow.data import Dataset, Snapshots, leave_one_out
+from weightflow.evaluation import Scores
+from weightflow.experiment import fit_each
+
+SMALL = """
+anchors.base_steps: 40
+anchors.steps: 30
+anchors.rounds: 1
+teacher.steps: 40
+teacher.rounds: 1
+dynamics.hidden: 8
+dynamics.heads: 1
+dynamics.steps: 6
+training.epochs: 3
+training.collocation_steps: 5
+training.rollout_steps: 2
+training.rounds: 1
+"""
+TIMES = np.arange(4.0)
+
+
+def clouds(times: np.ndarray, seed: int = 1) -> Snapshots:
+    """Other cells at each time: a cloud that moves by 1 a day in both species."""
+    rng = np.random.default_rng(seed)
+    return Snapshots(times, tuple(rng.normal(time, 1.0, (120, 2)) for time in times), ("A", "B"))
+
+
+def write(path: Path, snapshots: Snapshots) -> None:
+    rows = [
+        f"{time:g},{a!r},{b!r}"
+        for time, cloud in zip(snapshots.times, snapshots.samples, strict=True)
+        for a, b in cloud.tolist()
+    ]
+    path.write_text("\n".join(["time,A,B", *rows]) + "\n")
+
+
+def say(monkeypatch: pytest.MonkeyPatch, folder: Path, words: str) -> int:
+    """Run a command in this process; return its exit code."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["weightflow", *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("weightflow", run_name="__main__", alter_sys=True)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def words_of(page: Path) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", html.unescape(page.read_text())).split())
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of four times, another with two times more, and a model of the first one."""
+    folder = tmp_path_factory.mktemp("judging")
+    (folder / "small.yaml").write_text(SMALL)
+    (folder / "mlflow.yml").write_text("tracking_uri: sqlite:///runs.db\nexperiment: tests\n")
+    four = clouds(TIMES)
+    write(folder / "four.csv", four)
+    between = clouds(np.array([1.5, 4.0]), seed=2)
+    both = [*zip(four.times, four.samples, strict=True), *zip(between.times, between.samples, strict=True)]
+    both.sort(key=lambda pair: pair[0])
+    write(folder / "six.csv", Snapshots(np.array([t for t, _ in both]), tuple(x for _, x in both), ("A", "B")))
+    write(folder / "others.csv", clouds(np.array([0.5, 2.5]), seed=3))
+    config = weightflow.preset("default", **nested())
+    weightflow.fit(four, config).save(folder / "model")
+    return folder
+
+
+def nested() -> dict[str, dict[str, int]]:
+    groups: dict[str, dict[str, int]] = {}
+    for line in SMALL.split("\n"):
+        if line:
+            key, value = line.split(": ")
+            group, name = key.split(".")
+            groups.setdefault(group, {})[name] = int(value)
+    return groups
+
+
+@pytest.fixture(scope="module")
+def judged(workplace: Path) -> str:
+    """What is printed where the method is judged on four times; it is left in the folder `judged`."""
+    command = "score --data four.csv --leave-one-out --out judged --config small.yaml --mlflow mlflow.yml"
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out:
+        assert say(patch, workplace, command) == 0
+    return " ".join(out.getvalue().split())
+
+
+def test_a_method_is_judged_by_leaving_each_time_out(judged: str, workplace: Path) -> None:
+    assert "tested at the end: t = 1, 2, 3, each left out in turn, by fits to all others" in judged
+    assert "4 fits follow" in judged
+    scores = Scores.from_json((workplace / "judged" / "scores.json").read_text())
+    assert (scores.protocol, scores.times, scores.selected) == ("leave-one-out", (1.0, 2.0, 3.0), False)
+    beside = {"nearest", "persistence", "mixture", "mccann", "bridge", "direct", "floor"}
+    assert set(scores.methods) - {"chosen_bridge"} == {"model", *beside}
+    assert scores.by_time("persistence", "species_w1") == pytest.approx([1.0, 1.0, 1.0], abs=0.3)
+    assert max(scores.by_time("mccann", "species_w1")) < 0.4
+    assert weightflow.load(workplace / "judged" / "best").record["times"] == TIMES.tolist()
+    page = words_of(workplace / "judged" / "report.html")
+    assert "Each scored time was left out in turn" in page
+    assert "There was no search" in page
+
+
+def test_the_model_of_each_left_out_time_is_the_fit_to_the_others(judged: str, workplace: Path) -> None:
+    scores = Scores.from_json((workplace / "judged" / "scores.json").read_text())
+    data = clouds(TIMES)
+    by_hand = weightflow.fit(data.subset([0, 1, 3]), weightflow.preset("default", **nested()))
+    lost = -by_hand.log_prob(data.samples[2], 2.0).numpy().mean()
+    assert scores.by_time("model", "nll")[1] == pytest.approx(lost, rel=1e-6)
+
+
+def test_what_was_judged_is_a_run_in_mlflow_if_that_is_asked_for(judged: str, workplace: Path) -> None:
+    scores = Scores.from_json((workplace / "judged" / "scores.json").read_text())
+    (run,) = mlflow.MlflowClient(f"sqlite:///{workplace / 'runs.db'}").search_runs(["1"])
+    assert run.info.run_name == "judged"
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test_species_w1"] == pytest.approx(scores.mean("model", "species_w1"))
+    assert "MLflow has it as run judged" in judged
+
+
+@pytest.mark.parametrize("kind", ["ode", "cde", "direct"])
+@pytest.mark.parametrize("objective", ["likelihood", "anchor"])
+def test_two_snapshots_which_is_what_a_fold_of_three_times_has_can_be_fitted_in_every_way(
+    kind: str, objective: str
+) -> None:
+    parts = leave_one_out(Dataset("three", clouds(TIMES[:3]), (0, 1, 2), paired=False))
+    options = {**nested(), "dynamics": {**nested()["dynamics"], "kind": kind, "z_dim": 1}}
+    options["training"] = {**options["training"], "objective": objective}
+    config = weightflow.preset("default", **options)
+    for fitted, fold in zip(fit_each([fold.fit for fold in parts.tests], config, 0), parts.tests, strict=True):
+        (time,), (cloud,) = fold.held_out.times, fold.held_out.samples
+        assert np.isfinite(fitted.model.log_prob(cloud, time).numpy()).all()
+
+
+def test_a_model_is_scored_at_the_times_that_it_was_not_fitted_to(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert say(monkeypatch, workplace, "score --model model --data six.csv") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "scored at t = 1.5, 4, which the model was not fitted to" in said
+    assert "they rearrange the snapshots that the model was fitted to" in said
+    scores = Scores.from_json((workplace / "model-on-six" / "scores.json").read_text())
+    assert (scores.protocol, scores.times) == ("unseen times", (1.5, 4.0))
+    assert {"model", "mccann", "persistence", "floor"} <= set(scores.methods)
+    assert scores.by_time("persistence", "species_w1") == pytest.approx([0.5, 1.0], abs=0.3)
+    assert "</html>" in (workplace / "model-on-six" / "report.html").read_text()
+
+
+def test_scores_at_fitted_times_are_plainly_marked(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert say(monkeypatch, workplace, "score --model model --data four.csv --out fitted") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "All these times were fitted" in said
+    assert "none: they would hand out the scored samples themselves" in said
+    scores = Scores.from_json((workplace / "fitted" / "scores.json").read_text())
+    assert (scores.protocol, scores.times) == ("fitted times", tuple(TIMES))
+    assert set(scores.methods) == {"model", "floor"}
+    assert "All these times were fitted" in words_of(workplace / "fitted" / "report.html")
+
+
+def test_without_the_fitted_snapshots_the_model_stands_beside_the_floor_alone(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert say(monkeypatch, workplace, "score --model model --data others.csv --out others") == 0
+    assert "the data do not hold snapshots at all times that the model was fitted to" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    scores = Scores.from_json((workplace / "others" / "scores.json").read_text())
+    assert (set(scores.methods), scores.times) == ({"model", "floor"}, (0.5, 2.5))
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("score --data four.csv", "give one of the two"),
+        ("score --data four.csv --model model --leave-one-out --out x", "give one of the two"),
+        ("score --data four.csv --leave-one-out", "name their folder with `--out`"),
+        ("score --data four.csv --model model --config small.yaml", "`--model` is fitted"),
+        ("score --data two.csv --leave-one-out --out x", "nothing can be judged here"),
+        ("score --data strange.csv --model model", "same species, in the same order"),
+        ("score --data before.csv --model model", "lie before t=0"),
+        ("compare judged", "two at least"),
+        ("compare nowhere nothing", "`nowhere` is no folder with a scores.json"),
+    ],
+)
+def test_what_cannot_be_judged_is_said(
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    says: str,
+) -> None:
+    write(workplace / "two.csv", clouds(np.array([0.0, 1.0])))
+    write(workplace / "before.csv", clouds(np.array([-2.0, -1.0])))
+    (workplace / "strange.csv").write_text((workplace / "four.csv").read_text().replace("time,A,B", "time,B,A"))
+    assert say(monkeypatch, workplace, command) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_judged_models_are_compared_on_one_page(
+    judged: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(workplace / "judged", workplace / "twin")
+    assert say(monkeypatch, workplace, "compare judged twin --folder . --out same.html") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "All were scored on the same data" in said
+    scores = Scores.from_json((workplace / "judged" / "scores.json").read_text())
+    assert f"{scores.mean('model', 'energy_distance'):.4f}" in said
+    page = words_of(workplace / "same.html")
+    assert "t = 1, 2, 3" in page
+    assert "All were scored on the same data" in page
+    assert (workplace / "same.html").read_text().count("data:image/png") >= 6  # two of each, and the common one twice
+    assert say(monkeypatch, workplace, "score --model model --data six.csv --out six") == 0
+    assert say(monkeypatch, workplace, "compare judged six --folder . --out other.html") == 0
+    assert "They were not scored on the same data" in words_of(workplace / "other.html")
+    (workplace / "twin" / "scores.json").write_text(
+        (workplace / "judged" / "scores.json").read_text().replace(f'"data": "{scores.data}",', "")
+    )
+    assert say(monkeypatch, workplace, "compare judged twin --folder . --out unknown.html") == 0
+    assert "Whether all were scored on the same data is not known" in words_of(workplace / "unknown.html")

@@ -1,0 +1,194 @@
+"""Members of a model: what they are fitted to, what their spread says, and how they are kept."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from models import model_of, numbers, of_counts
+from scipy import stats
+from typer.testing import CliRunner
+
+import weightflow
+from weightflow import Snapshots, WeightFlow, load
+from weightflow.cli import app
+from weightflow.dynamics import Table
+from weightflow.errors import InputError
+from weightflow.experiment import ExperimentConfig
+from weightflow.experiment.members import resampled
+from weightflow.model.bands import band
+
+TINY = {
+    "anchors": {"base_steps": 20, "steps": 2, "rounds": 1},
+    "teacher": {"steps": 20, "rounds": 1},
+    "dynamics": {"kind": "direct"},
+    "training": {"epochs": 2, "collocation_steps": 2, "rollout_steps": 1, "rounds": 1},
+}
+
+
+def trajectories(n: int = 40) -> Snapshots:
+    """Row i is one unit, whose first species is its number."""
+    rng = np.random.default_rng(0)
+    clouds = tuple(np.stack([np.arange(n), rng.poisson(3 + t, n)], 1).astype(float) for t in range(3))
+    return Snapshots(np.arange(3.0), clouds, ("unit", "A"), unit="h")
+
+
+# What they are fitted to
+
+
+def test_rows_are_resampled_at_each_time_by_themselves() -> None:
+    data = replace(trajectories(), samples=tuple(cloud[: 40 - 5 * k] for k, cloud in enumerate(trajectories().samples)))
+    drawn = resampled(data, 0, paired=False)
+    assert [len(cloud) for cloud in drawn.samples] == [40, 35, 30]
+    for cloud, first in zip(drawn.samples, data.samples, strict=True):
+        assert {tuple(row) for row in cloud} < {tuple(row) for row in first}
+    assert not np.array_equal(drawn.samples[0][:30, 0], drawn.samples[2][:, 0])
+    assert drawn.unit == "h"
+
+
+def test_units_are_resampled_as_a_whole_where_rows_are_paired() -> None:
+    data = trajectories()
+    drawn = resampled(data, 0, paired=True)
+    units = [cloud[:, 0].astype(int) for cloud in drawn.samples]
+    assert (units[0] == units[1]).all()
+    assert (units[0] == units[2]).all()
+    assert len(set(units[0])) < 40
+    for cloud, first in zip(drawn.samples, data.samples, strict=True):
+        np.testing.assert_array_equal(cloud, first[units[0]])
+    uneven = replace(data, samples=(*data.samples[:2], data.samples[2][:30]))
+    with pytest.raises(InputError, match="30 to 40 rows"):
+        resampled(uneven, 0, paired=True)
+
+
+def test_each_unit_is_drawn_once_on_average_and_as_often_as_chance_has_it() -> None:
+    counts = np.concatenate(
+        [
+            np.bincount(resampled(trajectories(), seed, True).samples[0][:, 0].astype(int), minlength=40)
+            for seed in range(50)
+        ]
+    )
+    assert counts.mean() == 1.0
+    assert counts.var() == pytest.approx(1 - 1 / 40, abs=0.1)
+
+
+# What they say
+
+
+def test_a_band_holds_the_truth_as_often_as_it_says_whatever_the_number_of_members() -> None:
+    rng = np.random.default_rng(0)
+    for members in (2, 5, 20):
+        said = torch.as_tensor(rng.normal(0.0, 1.0, (members + 1, 10_000)))
+        found = band(said[0], list(said[1:]), 0.9)
+        inside = (found.low <= 0.0) & (found.high >= 0.0)
+        assert float(inside.double().mean()) == pytest.approx(0.9, abs=0.01)
+
+
+def test_a_band_is_the_spread_of_the_members_around_what_the_model_says() -> None:
+    model = of_counts()
+    assert isinstance(model.path, Table)
+    other, third = (replace(model, path=Table(model.path.marks, by * model.path.tokens)) for by in (1.1, 0.9))
+    whole = replace(model, members=(other, third))
+    found = whole.band("mean", [12.0, 15.0], 0.8)
+    said = [one.mean_and_cov([12.0, 15.0]).mean for one in (model, other, third)]
+    half = stats.t.ppf(0.9, 1) * (said[1] - said[2]).abs() / np.sqrt(2)
+    torch.testing.assert_close(found.mid, said[0])
+    torch.testing.assert_close(found.high - found.mid, half)
+    torch.testing.assert_close(found.width, 2 * half)
+    assert whole.band("marginals", 12.0).low.min() >= 0.0
+    medians = whole.band(lambda one, times: one.quantiles(times, 0.5), 12.0)
+    assert medians.mid.shape == (3,)
+
+
+def test_members_that_saw_smaller_counts_list_as_many_as_the_model() -> None:
+    model = of_counts()
+    rng = np.random.default_rng(0)
+    fewer = Snapshots(np.array([10.0, 20.0]), tuple(rng.integers(0, 3, (50, 3)).astype(float) for _ in range(2)))
+    small = model_of(fewer, head="softmax")
+    whole = replace(model, members=(small, small))
+    found = whole.band("marginals", 12.0)
+    torch.testing.assert_close(found.low, found.high)
+    short, long = small.marginals(12.0), small.marginals(12.0, states=model.backbone.states)
+    assert short.shape[-1] < long.shape[-1]
+    torch.testing.assert_close(long[:, : short.shape[-1] - 1], short[:, :-1])
+    torch.testing.assert_close(long[:, short.shape[-1] - 1 :].sum(-1), short[:, -1])
+    with pytest.raises(InputError, match=r"`states`=2 were asked for; this model lists at least"):
+        small.marginals(12.0, states=2)
+
+
+def test_bands_that_cannot_be_are_refused() -> None:
+    model = model_of(numbers())
+    with pytest.raises(InputError, match=r"0 members, and bands need two at least; fit it with `--members 10`"):
+        model.band("mean", 12.0)
+    whole = replace(model, members=(model, model))
+    with pytest.raises(InputError, match="between 0 and 1"):
+        whole.band("mean", 12.0, level=90.0)
+    with pytest.raises(InputError, match="`spread` is not known; give mean, cov, marginals"):
+        whole.band("spread", 12.0)
+
+
+# How they are made and kept
+
+
+@pytest.fixture(scope="module")
+def fitted() -> WeightFlow:
+    return weightflow.fit(trajectories(), ExperimentConfig.parse(TINY), members=3, paired=True)
+
+
+def test_members_are_fits_of_their_own_and_the_model_is_what_it_is_without_them(fitted: WeightFlow) -> None:
+    alone = weightflow.fit(trajectories(), ExperimentConfig.parse(TINY))
+    assert torch.equal(alone.weights(1.0), fitted.weights(1.0))
+    weights = [one.weights(1.0) for one in (fitted, *fitted.members)]
+    assert len(fitted.members) == 3
+    assert all(not torch.equal(a, b) for i, a in enumerate(weights) for b in weights[:i])
+    assert [one.unit for one in fitted.members] == ["h"] * 3
+
+
+def test_the_same_seed_gives_the_same_members(fitted: WeightFlow) -> None:
+    again = weightflow.fit(trajectories(), ExperimentConfig.parse(TINY), members=2, paired=True)
+    for one, other in zip(again.members, fitted.members, strict=False):
+        assert torch.equal(one.weights([0.0, 1.7]), other.weights([0.0, 1.7]))
+
+
+def test_members_are_kept_beside_the_model_and_those_of_a_former_one_are_not(
+    fitted: WeightFlow, tmp_path: Path
+) -> None:
+    fitted.save(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "members").iterdir()) == ["00", "01", "02"]
+    again = load(tmp_path)
+    assert torch.equal(again.band("mean", [0.0, 3.0]).high, fitted.band("mean", [0.0, 3.0]).high)
+    assert "3, for bands" in repr(again)
+    replace(fitted, members=fitted.members[:2]).save(tmp_path)
+    assert len(load(tmp_path).members) == 2
+    assert sorted(path.name for path in (tmp_path / "members").iterdir()) == ["00", "01"]
+    replace(fitted, members=()).save(tmp_path)
+    assert load(tmp_path).members == ()
+
+
+@pytest.mark.parametrize("members", [1, -2])
+def test_a_single_member_is_refused_before_anything_is_fitted(members: int) -> None:
+    with pytest.raises(InputError, match="needs two at least, and 10 are a good number"):
+        weightflow.fit(trajectories(), ExperimentConfig.parse(TINY), members=members)
+
+
+def test_the_commands_fit_members_and_write_bands(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(
+        "\n".join(f"{g}.{k}: {v}" for g, values in TINY.items() for k, v in values.items())
+    )
+    np.save(tmp_path / "data.npy", np.random.default_rng(0).normal(size=(30, 3, 2)).cumsum(1))
+    words = ["fit", "--data", str(tmp_path / "data.npy"), "--config", str(tmp_path / "tiny.yaml"), "--every", "1"]
+    done = CliRunner().invoke(app, [*words, "--members", "2", "--out", str(tmp_path / "model")])
+    assert done.exit_code == 0, done.output
+    assert "2 members beside it give bands" in done.stdout
+    model, out = load(tmp_path / "model"), tmp_path / "samples.npz"
+    words = ["forecast", "--model", str(tmp_path / "model"), "--times", "1,2,4,6", "--draws", "3", "--out", str(out)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    band = model.band("mean", [1.0, 2.0, 4.0, 6.0])
+    with np.load(out) as found:
+        for name, part in (("mean_low", band.low), ("mean", band.mid), ("mean_high", band.high)):
+            np.testing.assert_allclose(found[name], part)
+        assert float(found["level"]) == 0.9
+    shares = np.median(band.width / band.width[1], axis=1)
+    assert "the forecast goes 2 times the fitted span beyond t = 2" in done.stderr
+    assert f"those at t = 2, are as wide as {shares[2]:.1f} at t = 4, {shares[3]:.1f} at t = 6, and hold" in done.stderr

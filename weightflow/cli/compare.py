@@ -1,0 +1,87 @@
+"""`weightflow compare`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from weightflow.errors import InputError
+
+if TYPE_CHECKING:
+    from weightflow.report.comparison import Scored
+
+
+def compare(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Searches or scored models: names in FOLDER, or folders.")
+    ],
+    folder: Annotated[Path, typer.Option(help="Where the names are.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Page to write; an existing one is replaced.")] = Path("comparison.html"),
+) -> None:
+    """Show several searches or scored models on one page: scores with intervals, times, data and pictures.
+
+    \b
+    python -m weightflow compare my-search another-search --out both.html
+    """  # noqa: D301 (click reads the control character that the escape stands for)
+    from weightflow.report.comparison import common_metrics, same_data, write_comparison
+    from weightflow.report.terminal import first_shown
+
+    if len({*names}) < 2:
+        raise InputError("one name is nothing to compare; give two at least, each once.")
+    if out.suffix.lower() != ".html":
+        raise InputError(f"`--out {out}` is a page; give a name that ends in .html.")
+    scored = [_read(name, folder) for name in dict.fromkeys(names)]
+    metrics = common_metrics(scored)
+    if not metrics:
+        raise InputError("there is no metric by which all of them were scored; score them anew on data of one kind.")
+    try:
+        write_comparison(out, scored)
+    except OSError as error:
+        raise InputError(f"`--out {out}` cannot be written ({error.strerror}); choose another place.") from error
+    console = Console(emoji=False, markup=False)
+    table = Table(title="Test scores of the models (lower is better)", title_justify="left")
+    table.add_column("")
+    shown = first_shown(scored[0].scores, metrics)
+    for metric in shown:
+        table.add_column(metric, justify="right")
+    for one in scored:
+        table.add_row(one.name, *(_mean(one, metric) for metric in shown))
+    console.print(table)
+    console.print(same_data(scored), highlight=False)
+    console.print(f"Written: {out}", highlight=False, soft_wrap=True)
+
+
+def _mean(one: "Scored", metric: str) -> str:
+    from weightflow.evaluation.scores import MODEL
+
+    interval = one.scores.interval(MODEL, metric)
+    return f"{one.scores.mean(MODEL, metric):.4f}" + ("" if interval is None else f" ± {interval.half:.4f}")
+
+
+def _read(name: str, folder: Path) -> "Scored":
+    """Read the scores of a name in the folder, or of a folder of its own.
+
+    Raises:
+        InputError: there is no such folder, it holds no scores, or none of a model.
+    """
+    from weightflow.evaluation import Scores
+    from weightflow.evaluation.scores import MODEL
+    from weightflow.report.comparison import Scored
+
+    place = next((place for place in (folder / name, Path(name)) if (place / "scores.json").is_file()), None)
+    if place is None:
+        raise InputError(
+            f"`{name}` is no folder with a scores.json, neither in `{folder}` nor here; a search leaves one at its "
+            "end, and for a model there is: python -m weightflow score."
+        )
+    try:
+        scores = Scores.from_json((place / "scores.json").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"`{place / 'scores.json'}` cannot be read ({error}); score again.") from None
+    except InputError as error:
+        raise InputError(f"`{place / 'scores.json'}`: {error}") from None
+    if MODEL not in scores.methods:
+        raise InputError(f"`{place / 'scores.json'}` holds no scores of a model; score one.")
+    return Scored(name, scores, place)

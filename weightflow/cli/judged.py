@@ -1,0 +1,238 @@
+"""A model that is judged without a search, and what is left of that: a score file, a report, a run in MLflow."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from weightflow.data import Dataset, Fold, Snapshots, Split, advice, leave_one_out, listed
+from weightflow.errors import InputError
+from weightflow.evaluation import LeftOutModel, Scores, baselines, check_scorable, evaluate, in_words
+from weightflow.evaluation.scores import FITTED, UNSEEN
+from weightflow.experiment import DRAWS, ExperimentConfig, fit_each, flatten, judge, reference_points, shown
+from weightflow.model import WeightFlow
+from weightflow.progress import Progress, within
+from weightflow.report import POINTS, Report, write_report
+from weightflow.tracking import Results, RunFacts, SearchRun, TrackingConfig, environment_facts
+
+MODEL, SCORES, REPORT = "best", "scores.json", "report.html"
+OWN_POINTS = "the fitted snapshots"
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What was judged, and how.
+
+    Attributes:
+        scores: of the model and what stands beside it.
+        model: the one that a user goes on with.
+        made: whether it was fitted here, and is left beside its scores.
+        drawn: who draws for pictures.
+        observed: the data that pictures show.
+        known: times of these that all that is drawn was fitted to.
+        points: times and weights that are marked on the path of the weights, and what they are.
+        about: what was done, by topic.
+        config: of the model, by dotted key.
+    """
+
+    scores: Scores
+    model: WeightFlow
+    made: bool
+    drawn: WeightFlow | LeftOutModel
+    observed: Snapshots
+    known: Float[np.ndarray, "known"]
+    points: tuple[np.ndarray, np.ndarray, str]
+    about: Mapping[str, str]
+    config: Mapping[str, Any]
+
+    def write(self, folder: Path, dataset: Dataset, seed: int) -> tuple[Path, ...]:
+        """Write the score file, the report with its pictures, and the model if it was made here."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.made:
+            self.model.save(folder / MODEL)
+        self.scores.write(folder / SCORES)
+        write_report(folder / REPORT, self._report(folder, dataset, seed))
+        return (*([folder / MODEL] if self.made else []), folder / SCORES, folder / REPORT)
+
+    def track(self, tracking: TrackingConfig, folder: Path, dataset: Dataset, seed: int) -> str:
+        """Log scores and report as a run; returns where it is.
+
+        Raises:
+            InputError: the store cannot be used.
+        """
+        facts = RunFacts(
+            name=folder.name,
+            data_name=dataset.name,
+            data_hash=dataset.snapshots.digest(),
+            protocol=self.scores.protocol,
+            seed=seed,
+            space_digest="",
+            facts=environment_facts(),
+            description=f"Scores without a search. {self.about['Times']}",
+        )
+        metrics = {
+            f"test_{m}": self.scores.mean("model", m) for m in self.scores.metrics if self.scores.has("model", m)
+        }
+        run = SearchRun.open(tracking, uuid.uuid4().hex, facts, live=False)  # each time it is another run
+        found = run.finish(Results("FINISHED", files=(folder / SCORES, folder / REPORT), metrics=metrics))
+        problem = f" ({found['problem']})" if "problem" in found else ""
+        return f"MLflow has it as run {folder.name} in {found['tracking_uri']}{problem}"
+
+    def _report(self, folder: Path, dataset: Dataset, seed: int) -> Report:
+        times, tokens, what = self.points
+        command = f"python -m weightflow forecast --model {folder / MODEL} --out samples.npy"
+        return Report(
+            scores=self.scores,
+            observed=self.observed,
+            known=self.known,
+            drawn=self.drawn,
+            model=self.model,
+            anchors_times=times,
+            anchors_tokens=tokens,
+            points=what,
+            study=None,
+            trials=(),
+            facts=self._facts(dataset, seed),
+            best_config=self.config,
+            next_commands=(command,) if self.made else (),
+            title=f"WeightFlow: {folder.name}",
+            seed=seed,
+        )
+
+    def _facts(self, dataset: Dataset, seed: int) -> Mapping[str, str]:
+        data, warnings = dataset.snapshots, advice(dataset.snapshots)
+        return {
+            "Data": f"{dataset.name}, {len(data)} times, species {', '.join(data.species)}",
+            **self.about,
+            **({"Warning": " ".join(warnings)} if warnings else {}),
+            "Seed": str(seed),
+            "Data hash": data.digest(),
+            **{key.replace("_", " "): value for key, value in environment_facts().items()},
+        }
+
+
+def without_each(
+    dataset: Dataset,
+    config: ExperimentConfig,
+    seed: int,
+    device: torch.device,
+    say: Callable[[str], None],
+    progress: Progress,
+) -> Judged:
+    """Fit without each time in turn and score there, and fit once to all times.
+
+    Raises:
+        InputError: there are fewer than three times, or too few samples at one.
+    """
+    parts = leave_one_out(dataset, seed)
+    check_scorable(parts)
+    for line in (*parts.in_words(), f"{len(parts.tests) + 1} fits follow, one after the other"):
+        say(line)
+    final, *tested = fit_each([parts.seen, *(fold.fit for fold in parts.tests)], config, seed, device, progress)
+    fit = in_words(final.model.record["fidelity"])
+    return Judged(
+        scores=judge(tested, parts, seed, progress),
+        model=final.model,
+        made=True,
+        drawn=shown(final.model, tested, parts),
+        observed=parts.observed,
+        known=parts.known,
+        points=(parts.seen.times, reference_points(final, config), POINTS),
+        about={"Protocol": parts.protocol, "Times": "; ".join(parts.in_words()), "Fit": f"{fit[0].upper()}{fit[1:]}"},
+        config=flatten(config),
+    )
+
+
+def fitted_before(
+    model: WeightFlow, dataset: Dataset, seed: int, say: Callable[[str], None], progress: Progress
+) -> Judged:
+    """Score a model at the times that it was not fitted to, or, where there is none, at those that it was fitted to.
+
+    The alternatives rearrange the snapshots that the model was fitted to. A model does not hold these: they are taken
+    from the data, where all of their times are there.
+
+    Raises:
+        InputError: the data have other species, no time that the model can be asked for, or too few samples at one.
+    """
+    data = dataset.snapshots
+    _check_species(model, data)
+    fitted = _fitted_times(model, data)
+    is_fitted, possible = np.isin(data.times, fitted), data.times >= model.span[0]
+    is_unseen = possible & ~is_fitted
+    unseen = bool(is_unseen.any())
+    scored = is_unseen if unseen else possible
+    if not scored.any():
+        raise InputError(
+            f"all times of `{dataset.name}` lie before t={model.span[0]:g}, the first one that the model was fitted "
+            "to; give later ones."
+        )
+    test = _at(dataset.fresh or data, scored)
+    complete = unseen and set(fitted) <= set(data.times.tolist())
+    seen = _at(data, is_fitted) if complete else test
+    floor = None if dataset.reference is None else _at(dataset.reference, scored)
+    parts = Split(UNSEEN if unseen else FITTED, seen, (), (Fold(seen, test),), floor)
+    check_scorable(parts)
+    about = _about(model, parts, complete)
+    for topic, sentence in about.items():
+        say(f"{topic}: {sentence}")
+    told = within(progress, "scoring")
+    samplers = {"model": model, **(baselines(seen) if complete else {})}
+    marks = np.asarray(fitted)
+    return Judged(
+        scores=evaluate(samplers, parts, DRAWS, seed, progress=lambda _, done, total: told(done, total)),
+        model=model,
+        made=False,
+        drawn=model,
+        observed=_at(data, possible & (is_fitted | scored)),
+        known=data.times[is_fitted],
+        points=(marks, np.asarray(model.weights(marks)), OWN_POINTS),
+        about=about,
+        config=flatten(ExperimentConfig.parse(model.record["config"])) if "config" in model.record else {},
+    )
+
+
+def _about(model: WeightFlow, parts: Split, complete: bool) -> dict[str, str]:
+    """Say what is scored, and beside what."""
+    unit = parts.test.unit
+    which = {
+        UNSEEN: "which the model was not fitted to",
+        FITTED: "all of which the model was fitted to: these scores say how well it describes, not how it predicts",
+    }[parts.protocol]
+    times = f"scored at {listed(parts.test.times, unit)}, {which}"
+    if "times" not in model.record:
+        times += "; an older model does not say its times, so that all within its span count as fitted"
+    if not complete:
+        beside = "none: the data do not hold snapshots at all times that the model was fitted to"
+        if parts.protocol == FITTED:
+            beside = "none: they would hand out the scored samples themselves"
+    elif parts.seen.digest() == model.record.get("data"):
+        beside = "they rearrange the snapshots that the model was fitted to"
+    else:
+        beside = (
+            f"they rearrange the data's snapshots at {listed(parts.seen.times, unit)}; the model was fitted to others"
+        )
+    return {"Times": times, "Alternatives": beside}
+
+
+def _fitted_times(model: WeightFlow, data: Snapshots) -> list[float]:
+    """Return the times that a model was fitted to; of one that does not say, all that lie within its span."""
+    first, last = model.span
+    within_span = [time for time in data.times.tolist() if first <= time <= last]
+    return model.record.get("times", within_span or [first, last])
+
+
+def _at(snapshots: Snapshots, chosen: Bool[np.ndarray, "time"]) -> Snapshots:
+    return snapshots.subset(np.flatnonzero(chosen).tolist())
+
+
+def _check_species(model: WeightFlow, data: Snapshots) -> None:
+    if data.species != model.species:
+        raise InputError(
+            f"the data have the species {', '.join(data.species)}, and the model {', '.join(model.species)}; give data "
+            "of the same species, in the same order."
+        )

@@ -1,0 +1,90 @@
+"""`weightflow score`."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from weightflow.cli.config import read_config
+from weightflow.cli.options import Device
+from weightflow.cli.reading import reads_data, tell
+from weightflow.data import ReadOptions, advice
+from weightflow.errors import InputError
+from weightflow.presets import PRESETS
+from weightflow.progress import Shown
+from weightflow.systems import load_dataset
+
+
+@reads_data
+def score(
+    data: Annotated[str, typer.Option(help="A built-in system, or a file.")],
+    model: Annotated[Path | None, typer.Option(help="Model directory to score, such as runs/NAME/best.")] = None,
+    each: Annotated[
+        bool, typer.Option("--leave-one-out", help="Fit a model without each time in turn, and score it there.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of what is written [default: MODEL-on-DATA, beside the model].")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="With --leave-one-out: YAML of configuration values to fit with.")
+    ] = None,
+    start: Annotated[
+        str, typer.Option("--preset", metavar="NAME", help=f"What --config starts from: {' or '.join(PRESETS)}.")
+    ] = "default",
+    seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
+    mlflow: Annotated[Path | None, typer.Option(help="Track it as a run, where this file says.")] = None,
+    device: Device = "cpu",
+    *,
+    reading: ReadOptions,
+) -> None:
+    """Judge a model, or what the method makes of data, without a search: scores, alternatives, floor and report.
+
+    A model is scored at the times of the file that it was not fitted to. With --leave-one-out a model is fitted without
+    each time but the first in turn, and scored at that time; OUT/best is fitted to all times.
+
+    \b
+    python -m weightflow score --model runs/NAME/best --data cells.csv
+    python -m weightflow score --data cells.csv --leave-one-out --out judged
+    """  # noqa: D301 (click reads the control character that the escape stands for)
+    from weightflow.cli.judged import fitted_before, without_each
+    from weightflow.device import find_device
+    from weightflow.experiment import nest, preset
+    from weightflow.model import load
+    from weightflow.report.terminal import print_scores
+    from weightflow.tracking import TrackingConfig
+
+    _check(model, each, out, config, start)
+    tracking = None if mlflow is None else TrackingConfig.read(mlflow)
+    dataset = load_dataset(data, seed, reading if reading.every else replace(reading, every=1))
+    tell(dataset)
+    for warning in advice(dataset.snapshots):
+        sys.stderr.write(f"warning: {warning}\n")
+    console = Console(emoji=False, markup=False)
+    with Shown(Console(stderr=True)) as shown:
+        if model is None:
+            options = preset(start, **nest(read_config(config)))
+            judged = without_each(dataset, options, seed, find_device(device), console.print, shown)
+        else:
+            judged = fitted_before(load(model, device), dataset, seed, console.print, shown)
+        folder = out or Path(f"{model}-on-{dataset.name}")
+        shown("report", 0, 0)
+        files = judged.write(folder, dataset, seed)
+    print_scores(console, judged.scores)
+    console.print(f"Written: {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
+    if tracking is not None:
+        console.print(judged.track(tracking, folder, dataset, seed), highlight=False, soft_wrap=True)
+
+
+def _check(model: Path | None, each: bool, out: Path | None, config: Path | None, start: str) -> None:
+    """Refuse options that do not go together."""
+    if (model is None) is not each:
+        raise InputError("give one of the two: `--model DIR`, a fitted model, or `--leave-one-out`, to fit without it.")
+    if each and out is None:
+        raise InputError("`--leave-one-out` leaves a model, scores and a report; name their folder with `--out`.")
+    if model is not None and (config, start) != (None, "default"):
+        raise InputError(
+            "`--config` and `--preset` say how models are fitted, and `--model` is fitted; leave them out."
+        )

@@ -1,0 +1,93 @@
+"""How long fits will take here: the first steps of one, measured and extended to all."""
+
+import time
+from dataclasses import dataclass
+
+from weightflow.data import Snapshots
+from weightflow.experiment import ExperimentConfig, Preparation, Trial
+
+STEPS = 20  # of each phase that are measured
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds on one CPU of this machine.
+
+    Attributes:
+        preparation: of what trials share, where the first fits reach their snapshots.
+        trial: of the epochs of one trial.
+        preparation_most: where none does, and all rounds are needed.
+        trial_most: the same.
+    """
+
+    preparation: float
+    trial: float
+    preparation_most: float
+    trial_most: float
+
+
+def measure(snapshots: Snapshots, config: ExperimentConfig, seed: int) -> Pace:
+    """Time the first steps of each phase of a fit, and extend them to all steps.
+
+    What starting a phase costs is left out, since it comes once.
+
+    Raises:
+        InputError: the data cannot be modelled.
+    """
+    short, watch = _shortened(config), Stopwatch()
+    preparation = Preparation(snapshots, short, seed)
+    base = preparation.base(progress=watch)
+    began = time.perf_counter()
+    bridge = preparation.bridge()
+    bridging = time.perf_counter() - began
+    teacher = preparation.teacher(base, bridge, progress=watch) if config.needs_teacher else None
+    anchors = preparation.anchors(range(len(snapshots)), base, progress=watch) if config.needs_anchors else None
+    training = Trial(preparation.assemble(anchors, bridge, teacher), short, seed).attempt.training
+    epochs = {} if training is None else {report.phase: report.seconds for report in training}  # of each the last
+    trial = sum(seconds * _more(phase, config, short) for phase, seconds in epochs.items())
+    taught = [watch.step("teacher") * config.teacher.of_round(number).steps for number in range(config.teacher.rounds)]
+    fitted = watch.step("base") * config.anchors.base_steps + watch.step("anchors") * config.anchors.steps
+    once = fitted + bridging + taught[0]
+    again = sum(4**number for number in range(1, config.training.rounds))  # twice the steps through twice the marks
+    return Pace(once, trial, once + sum(taught[1:]), trial * (1 + again))
+
+
+class Stopwatch:
+    """Listens to progress, and knows how long a step of each phase takes."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[float, int]] = {}
+        self._last: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        """Take a report of progress."""
+        now = time.perf_counter(), done
+        self._first.setdefault(phase, now)
+        self._last[phase] = now
+
+    def step(self, phase: str) -> float:
+        """Return the seconds of one step; none where there was no such phase."""
+        (began, first), (ended, last) = (known.get(phase, (0.0, 0)) for known in (self._first, self._last))
+        return (ended - began) / max(last - first, 1)
+
+
+def _more(phase: str, config: ExperimentConfig, short: ExperimentConfig) -> float:
+    """Return how many times the steps of a phase's one short epoch there are in a whole training."""
+    full, part = config.training, short.training
+    if phase == "collocation":
+        return full.warm_epochs * full.collocation_steps / part.collocation_steps
+    return (full.epochs - full.warm_epochs) * full.rollout_steps / part.rollout_steps
+
+
+def _shortened(config: ExperimentConfig) -> ExperimentConfig:
+    """Return the configuration with a few steps of each phase, and no second round."""
+    training = config.training.model_copy(
+        update={"epochs": 4, "warm_share": 0.5, "collocation_steps": STEPS, "rollout_steps": 2, "rounds": 1}
+    )
+    return config.model_copy(
+        update={
+            "anchors": config.anchors.model_copy(update={"base_steps": STEPS, "steps": STEPS, "rounds": 1}),
+            "teacher": config.teacher.model_copy(update={"steps": STEPS, "rounds": 1}),
+            "training": training,
+        }
+    )
