@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.ready-run
 DEV_STAMP := $(VENV)/.ready-dev
+DOCS_STAMP := $(VENV)/.ready-docs
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help tune ui test test-all lint format lock clean
+.PHONY: help tune ui test test-all lint format docs lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,12 +38,15 @@ format: $(DEV_STAMP) ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(DEV_STAMP) ## Write the versions that .venv holds now to requirements.lock
+docs: $(DOCS_STAMP) ## Build the documentation as a static site in site/; a warning is an error
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs site
+
+lock: $(DEV_STAMP) $(DOCS_STAMP) ## Write the versions that .venv holds now to requirements.lock
 	{ sed -n '/^#/p' requirements.lock; $(BIN)/python -m pip freeze --all --exclude-editable \
 		| sed -e '/^pip==/d' -e 's/+cpu$$//' | LC_ALL=C sort -f; } > $(VENV)/lock && mv $(VENV)/lock requirements.lock
 
 clean: ## Remove the environment and caches, never results (runs, mlruns, mlflow.db)
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -58,4 +62,8 @@ $(RUN_STAMP): pyproject.toml requirements.lock | $(BIN)/python
 
 $(DEV_STAMP): pyproject.toml requirements.lock | $(BIN)/python
 	PIP_CONSTRAINT=requirements.lock $(BIN)/python -m pip install --quiet -e '.[all,dev]'
+	@touch $(RUN_STAMP) $@
+
+$(DOCS_STAMP): pyproject.toml requirements.lock | $(BIN)/python
+	PIP_CONSTRAINT=requirements.lock $(BIN)/python -m pip install --quiet -e '.[all,docs]'
 	@touch $(RUN_STAMP) $@

@@ -13,7 +13,7 @@ UPLOAD_LIMIT = 100 * 2**20
 
 _FOLDERS_LEFT_OUT = frozenset(
     (".git", ".venv", "venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", ".import_linter_cache")
-) | {".weightflow-cache", "runs", "mlruns", "mlartifacts", "build", "dist"}
+) | {".weightflow-cache", "runs", "mlruns", "mlartifacts", "build", "dist", "site"}
 _FILES_LEFT_OUT = ("*.npy", "*.npz", "*.h5ad", "*.csv", "*.pyc", "mlflow.db*")
 
 
