@@ -682,7 +682,7 @@ def test_no_unit_with_gaps_is_both_fitted_and_scored(tmp_path: Path, protocol: P
         ("time,x\n0,3\n1,4\n", {"where": "dose"}, ["--where dose", "dose=0.2"]),
         ("time,x\n0,3\n1,4\n", {"where": "dose=1"}, ["no column `dose`", "--where"]),
         ("time,x\n0,1\n0,-\n1,3\n1,4\n", {}, ["`-` in column `x`, row 2", "--missing drop"]),
-        ("time,x\n0,1\n1,2\n\ntime,x\n0,5\n1,6\n", {}, ["column `time` holds `time`", "no time"]),
+        ("time,x\n0,1\n1,2\n\ntime,x\n0,5\n1,6\n", {}, ["`x` in column `x`, row 3"]),
         ("a title\ntime,x\n0,1\n1,2\n", {}, ["more values in a row"]),
         ("time,x\n0,10%\n1,20%\n", {}, ["`x`", "no numbers", "10%"]),
         ("year,month,x\n2001,1,4\n2001,2,5\n2002,1,6\n", {}, ["`year` and `month`", "--time"]),
