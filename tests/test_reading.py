@@ -896,3 +896,21 @@ def test_a_dose_response_of_many_times_is_read_by_its_minutes(shared_data: Path)
     table = pd.read_csv(path).query("dose_nM == 100")
     assert [len(cloud) for cloud in data.snapshots.samples] == table.groupby("minutes").size().tolist()
     assert data.snapshots.pooled().sum() == table[["nuclear", "cytoplasmic"]].to_numpy().sum()
+
+
+def test_what_is_missing_at_some_times_alone_is_warned_of(tmp_path: Path):
+    rows = [f"{t},{'' if t == 3 and i < 15 else int(i**0.5)}" for t in range(4) for i in range(20)]
+    data = read(written(tmp_path, "time,A\n" + "\n".join(rows)), missing="drop")
+    assert "75% of the rows at time 3 are left out, 0% at others" in told(data)
+    assert "--missing zero" in told(data)
+    even = [f"{t},{'' if i < 2 else int(i**0.5)}" for t in range(4) for i in range(20)]
+    assert "warning" not in told(read(written(tmp_path, "time,A\n" + "\n".join(even)), missing="drop"))
+
+
+def test_units_that_are_missing_after_they_died_out_are_warned_of(tmp_path: Path):
+    rows = [(u, t, max(0, 3 - u - t)) for u in range(4) for t in range(5) if u + t <= 3 or u == 0]
+    pd.DataFrame(rows, columns=["cage", "day", "N"]).to_csv(tmp_path / "a.csv", index=False)
+    assert "3 units (1, 2, 3) are missing after they were seen at zero" in told(read(tmp_path / "a.csv", unit="cage"))
+    whole = [(u, t, max(0, 3 - u - t)) for u in range(4) for t in range(5)]
+    pd.DataFrame(whole, columns=["cage", "day", "N"]).to_csv(tmp_path / "b.csv", index=False)
+    assert "warning" not in told(read(tmp_path / "b.csv", unit="cage"))

@@ -54,11 +54,11 @@ def fit(
     place = find_device(device)
     dataset = load_dataset(data, seed, reading)
     tell(dataset)
-    snapshots = dataset.snapshots.subset(dataset.seen)
+    snapshots = dataset.visible
     for warning in advice(snapshots):
         sys.stderr.write(f"warning: {warning}\n")
     with Shown(Console(stderr=True)) as shown:
-        model = fit_model(snapshots, options, seed, place, progress=shown, members=members, paired=dataset.paired)
+        model = fit_model(dataset, options, seed, place, progress=shown, members=members)
     model.save(out)
     sys.stdout.write(
         f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "

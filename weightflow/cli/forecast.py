@@ -48,7 +48,8 @@ def forecast(
     check_library(out)
     with whole_file(out, *WRITERS) as file, Shown(Console(stderr=True)) as shown:
         shown("draws", 0, 0)
-        write_samples(file, fitted.draws(wanted, draws, seed), certainty.means(fitted, wanted))
+        means = certainty.means(fitted, wanted) if out.suffix.lower() == ".npz" else None
+        write_samples(file, fitted.draws(wanted, draws, seed), means)
     sys.stderr.write(certainty.beyond(fitted, wanted))
     beyond, unit = int((wanted > last).sum()), fitted.unit and f" {fitted.unit}"
     sys.stdout.write(

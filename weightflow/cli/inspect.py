@@ -39,7 +39,7 @@ def inspect(
     if out is not None and out.suffix.lower() != ".png":
         raise InputError(f"`--out {out}` is written as a picture; give a name that ends in .png.")
     dataset = load_dataset(file, 0, reading)
-    seen = dataset.snapshots.subset(dataset.seen)
+    seen = dataset.visible
     _section("What was understood", dataset.reading or (f"{dataset.name} is built in",))
     _section("What to look at", advice(seen) or ("nothing stands out.",))
     _section("What would be done", [*_heads(seen), *_protocol(dataset)])
@@ -59,8 +59,7 @@ def _heads(seen: Snapshots) -> list[str]:
 
     backbone = ExperimentConfig().backbone.build(seen)
     told = [
-        f"{len(head.species)} species are described by {FAMILIES.get(head.family, head.family)}: "
-        f"{_some([seen.species[i] for i in head.species])}"
+        f"described by {FAMILIES.get(head.family, head.family)}: {_some([seen.species[i] for i in head.species])}"
         for head in backbone.heads
     ]
     still = backbone.constant.species

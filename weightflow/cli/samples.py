@@ -29,17 +29,14 @@ def check_library(path: Path) -> None:
 
 def write_samples(path: Path, draws: "Draws", means: "Band | None" = None) -> None:
     """Write samples as the end of `path` says; the band of the means has a place in an .npz alone."""
-    if path.suffix.lower() == ".npz":
-        _npz(path, draws, means)
-    else:
-        WRITERS[path.suffix.lower()](path, draws)
+    WRITERS[path.suffix.lower()](path, draws, means)
 
 
-def _npy(path: Path, draws: "Draws") -> None:
+def _npy(path: Path, draws: "Draws", _: "Band | None") -> None:
     np.save(path, draws.samples)
 
 
-def _npz(path: Path, draws: "Draws", means: "Band | None" = None) -> None:
+def _npz(path: Path, draws: "Draws", means: "Band | None") -> None:
     species, unit = np.array(draws.species), np.array(draws.unit)
     if means is None:
         np.savez(path, times=draws.times, samples=draws.samples, species=species, unit=unit)
@@ -57,19 +54,19 @@ def _npz(path: Path, draws: "Draws", means: "Band | None" = None) -> None:
     )
 
 
-def _csv(path: Path, draws: "Draws") -> None:
+def _csv(path: Path, draws: "Draws", _: "Band | None") -> None:
     draws.frame().to_csv(path, index=False)
 
 
-def _parquet(path: Path, draws: "Draws") -> None:
+def _parquet(path: Path, draws: "Draws", _: "Band | None") -> None:
     draws.frame().to_parquet(path, engine="pyarrow", index=False)  # keeps `attrs`, and the unit with them
 
 
-def _h5ad(path: Path, draws: "Draws") -> None:
+def _h5ad(path: Path, draws: "Draws", _: "Band | None") -> None:
     draws.anndata().write_h5ad(path)
 
 
-WRITERS: dict[str, Callable[[Path, "Draws"], None]] = {
+WRITERS: dict[str, Callable[[Path, "Draws", "Band | None"], None]] = {
     ".npy": _npy,
     ".npz": _npz,
     ".csv": _csv,

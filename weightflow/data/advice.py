@@ -102,9 +102,8 @@ def _composition(snapshots: Snapshots) -> list[str]:
         lost = [snapshots.species[counts[i]] for i in np.flatnonzero((present[k] == 0) & (around > 0.5))]
         when = listed([snapshots.times[k]], snapshots.unit)
         if lost:
-            said.append(
-                f"{_named([f'`{name}`' for name in lost])} is zero in all samples at {when} alone: was it measured?"
-            )
+            names = _named([f"`{name}`" for name in lost])
+            said.append(f"{names} is zero in all samples at {when}, and not before or after: was it measured there?")
         low, high = sorted((totals[k - 1], totals[k + 1]))
         if len(counts) > 2 and low > 0 and not low / JUMP <= totals[k] <= high * JUMP:
             said.append(

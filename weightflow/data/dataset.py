@@ -44,6 +44,18 @@ class Dataset:
                 "two are needed: lower `--every`."
             )
 
+    @property
+    def visible(self) -> Snapshots:
+        """What may be fitted: the snapshots at the seen times."""
+        return self.snapshots.subset(self.seen)
+
+    @property
+    def visible_units(self) -> tuple[np.ndarray, ...] | None:
+        """The unit of each row of `visible`; None where nothing says that a row was ever measured again."""
+        if self.paired:
+            return tuple(np.arange(len(cloud)) for cloud in self.visible.samples)
+        return None if self.units is None else tuple(self.units[i] for i in sorted(self.seen))
+
 
 def every_nth(n_times: int, every: int | None, dense: bool = True) -> tuple[int, ...]:
     """Return the seen indices.

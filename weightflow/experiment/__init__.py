@@ -6,6 +6,7 @@ on, or begins anew with more, where it can be told from them.
 """
 
 from weightflow.experiment.config import ExperimentConfig, flat_keys, flatten, nest, preset
+from weightflow.experiment.fitting import fit_model
 from weightflow.experiment.judging import DRAWS, Fitted, fit_each, judge, reference_points, shown
 from weightflow.experiment.preparation import (
     PIECES,
@@ -15,7 +16,7 @@ from weightflow.experiment.preparation import (
     line_model,
     prepare,
 )
-from weightflow.experiment.trial import Trial, fit_model
+from weightflow.experiment.trial import Trial
 
 __all__ = [
     "DRAWS",

@@ -1,14 +1,16 @@
 """Members: the same fit to resampled data, K times side by side, whose spread says how sure a model is.
 
-What is resampled are units, with replacement: the rows of each time by themselves, or whole trajectories where row i is
-the same one at every time. Each member has its own seed, so that the chance of the fit is in the spread, too.
+What is resampled are units, with replacement: the rows of each time by themselves, or, where units were measured
+repeatedly (trajectories, cages, wells), these with all their rows. Each member has its own seed, so that the chance of
+the fit is in the spread, too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import joblib
 import numpy as np
+from jaxtyping import Int
 
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
@@ -16,13 +18,16 @@ from weightflow.model import WeightFlow
 from weightflow.progress import Progress, within
 from weightflow.rng import derive_seed, generator
 
+Units = Sequence[np.ndarray]  # for each time the unit of each row
+REDRAWS = 1000  # after which a time that stays empty is taken for one that cannot be resampled
+
 
 def fit_members(
     fit: Callable[[Snapshots, int], WeightFlow],
     snapshots: Snapshots,
     count: int,
     seed: int,
-    paired: bool,
+    units: Units | None,
     progress: Progress,
 ) -> tuple[WeightFlow, ...]:
     """Fit `count` members, as many at a time as there are CPUs, each in a process and on a CPU of its own.
@@ -32,7 +37,7 @@ def fit_members(
         snapshots: what the model itself was fitted to.
         count: of the members.
         seed: of the model; that of each member, and what it is fitted to, follow from it.
-        paired: whether row i is the same unit at every time.
+        units: as for `resampled`.
         progress: told how many are done.
 
     Raises:
@@ -42,7 +47,7 @@ def fit_members(
     told = within(progress, "members")
     told(0, count)
     seeds = [derive_seed(seed, "member", k) for k in range(count)]
-    jobs = (joblib.delayed(fit)(resampled(snapshots, one, paired), one) for one in seeds)
+    jobs = (joblib.delayed(fit)(resampled(snapshots, one, units), one) for one in seeds)
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         side_by_side = joblib.Parallel(n_jobs=min(count, joblib.cpu_count()), return_as="generator")
         members: list[WeightFlow] = []
@@ -62,19 +67,40 @@ def check_members(count: int) -> None:
         raise InputError(f"`--members {count}` was asked for; a spread needs two at least, and 10 are a good number.")
 
 
-def resampled(snapshots: Snapshots, seed: int, paired: bool) -> Snapshots:
+def resampled(snapshots: Snapshots, seed: int, units: Units | None) -> Snapshots:
     """Draw as many units as there are, with replacement.
 
+    Args:
+        snapshots: what is resampled.
+        seed: decides what is drawn.
+        units: for each time the unit of each row; None: each row is a unit of its own.
+
     Raises:
-        InputError: the clouds of paired units have different sizes.
+        InputError: units are not given for each row, or so few of them have some time that it remains empty.
     """
-    sizes = [len(cloud) for cloud in snapshots.samples]
-    if paired and len(set(sizes)) > 1:
-        raise InputError(
-            f"units that are the same at every time were announced, but the times have {min(sizes)} to {max(sizes)} "
-            "rows; give all units at all times, or let `paired` be false."
-        )
-    streams = ["units"] * len(sizes) if paired else [float(time).hex() for time in snapshots.times]
-    picks = [generator(seed, "resampled", stream).integers(n, size=n) for stream, n in zip(streams, sizes, strict=True)]
-    clouds = zip(snapshots.samples, picks, strict=True)
-    return replace(snapshots, samples=tuple(np.ascontiguousarray(cloud[pick]) for cloud, pick in clouds))
+    if units is None:
+        streams = [float(time).hex() for time in snapshots.times]
+        sizes = [len(cloud) for cloud in snapshots.samples]
+        rows = [generator(seed, "resampled", key).integers(n, size=n) for key, n in zip(streams, sizes, strict=True)]
+    else:
+        rows = _rows_of_units(snapshots, seed, units)
+    clouds = zip(snapshots.samples, rows, strict=True)
+    return replace(snapshots, samples=tuple(np.ascontiguousarray(cloud[row]) for cloud, row in clouds))
+
+
+def _rows_of_units(snapshots: Snapshots, seed: int, units: Units) -> list[Int[np.ndarray, "row"]]:
+    """Return the rows of the units that were drawn; a time that none of them has is reason to draw again."""
+    if [len(present) for present in units] != [len(cloud) for cloud in snapshots.samples]:
+        raise InputError("`units` must name the unit of each row, one array for each time.")
+    names = np.unique(np.concatenate(units))
+    places = [np.searchsorted(names, present) for present in units]
+    rng = generator(seed, "resampled", "units")
+    for _ in range(REDRAWS):
+        times_drawn = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
+        rows = [np.repeat(np.arange(len(place)), times_drawn[place]) for place in places]
+        if all(len(row) for row in rows):
+            return rows
+    raise InputError(
+        f"there are {len(names)} units, and so few of them at some time that a resample has none; give more units, or "
+        "fit without `--members`."
+    )

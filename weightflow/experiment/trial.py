@@ -3,19 +3,16 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from weightflow.data import Snapshots
 from weightflow.errors import WeightFlowError
 from weightflow.evaluation import fidelity
 from weightflow.experiment.attempt import Attempt
 from weightflow.experiment.config import ExperimentConfig
-from weightflow.experiment.members import check_members, fit_members
-from weightflow.experiment.preparation import Prepared, direct_model, prepare
+from weightflow.experiment.preparation import Prepared, direct_model
 from weightflow.metrics.subsample import subsample
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress, unseen
@@ -135,45 +132,6 @@ class Trial:
         return max(float((teacher.log_prob(x, t) - model.log_prob(x, t)).mean()) for t, x in pairs)
 
 
-def fit_model(
-    snapshots: Snapshots,
-    config: ExperimentConfig | None = None,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    observer: Callable[[EpochReport], None] | None = None,
-    progress: Progress = unseen,
-    members: int = 0,
-    paired: bool = False,
-) -> WeightFlow:
-    """Fit one model to all `snapshots`, in this process, and its members, if any are asked for, in others.
-
-    Args:
-        snapshots: what is fitted.
-        config: the defaults where it is None.
-        seed: rules all random numbers.
-        device: where to compute.
-        observer: told after each epoch.
-        progress: told the phase, how much of it is done, and how much there is.
-        members: how many more fits, to resampled units, say by their spread how sure the model is (`WeightFlow.band`).
-        paired: whether row i is the same unit at every time; units are then resampled as a whole.
-
-    Returns:
-        the model; its `record` says under `fidelity` how it stands to the fitted snapshots.
-
-    Raises:
-        InputError: the data cannot be modelled.
-        TrainingError: a loss is no longer finite.
-    """
-    check_members(members)
-    chosen = config or ExperimentConfig()
-    prepared = prepare(snapshots, chosen, seed, device=device, progress=progress)
-    model = train(prepared, chosen, seed, device, observer, progress)
-    if not members:
-        return model
-    fit = partial(_fit_member, config=chosen, device=device)
-    return replace(model, members=fit_members(fit, snapshots, members, seed, paired, progress))
-
-
 def train(
     prepared: Prepared,
     config: ExperimentConfig,
@@ -182,13 +140,9 @@ def train(
     observer: Callable[[EpochReport], None] | None = None,
     progress: Progress = unseen,
 ) -> WeightFlow:
-    """Train one model on what was prepared, to its end; arguments as for `fit_model`."""
+    """Train one model on what was prepared, to its end; arguments as for `fitting.fit_model`."""
     trial = Trial(prepared, config, seed, device, {"data": prepared.snapshots.digest()}, progress)
     for report in trial.epochs():
         if observer is not None:
             observer(report)
     return trial.finished()
-
-
-def _fit_member(snapshots: Snapshots, seed: int, config: ExperimentConfig, device: torch.device | str) -> WeightFlow:
-    return fit_model(snapshots, config, seed, device)

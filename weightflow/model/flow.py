@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 MAX_SPANS = 10  # forecasts further than this many fitted spans are refused: nothing supports them
 DRAWS = 10_000  # what statistics are computed from
+BAND_DRAWS = 2_000  # and those of each member
 Statistic = Callable[["WeightFlow", Numbers], Tensor]
 
 
@@ -257,7 +258,7 @@ class WeightFlow:
         clouds = self._clouds(asked, self._clock(asked), draws, seed)
         return asked.shaped(torch.stack([sample_quantiles(cloud, wanted, self.kinds) for _, cloud in clouds]))
 
-    def band(self, statistic: str | Statistic, times: Numbers, level: float = 0.9) -> Band:
+    def band(self, statistic: str | Statistic, times: Numbers, level: float = 0.9, draws: int = BAND_DRAWS) -> Band:
         """Return what the model says of a statistic, and the band in which the truth lies with the probability `level`.
 
         It comes from the spread of `members` (`weightflow.model.bands`), and covers what the sample and the fit leave
@@ -268,14 +269,15 @@ class WeightFlow:
                 all members, such as `lambda model, times: model.quantiles(times, 0.5)`.
             times: one or several.
             level: between 0 and 1.
+            draws: samples of each member; the same random numbers for all, so that few do for their spread.
 
         Raises:
             InputError: there are fewer than two members, the statistic is not known, or as for what is asked.
         """
         known: dict[str, Statistic] = {
-            "mean": lambda model, times: model.mean_and_cov(times).mean,
-            "cov": lambda model, times: model.mean_and_cov(times).cov,
-            "marginals": lambda model, times: model.marginals(times, states=self.backbone.states),
+            "mean": lambda model, times: model.mean_and_cov(times, draws).mean,
+            "cov": lambda model, times: model.mean_and_cov(times, draws).cov,
+            "marginals": lambda model, times: model.marginals(times, draws, states=self.backbone.states),
         }
         if isinstance(statistic, str) and statistic not in known:
             raise InputError(f"the statistic `{statistic}` is not known; give {', '.join(known)}, or a function.")

@@ -62,8 +62,24 @@ def grouped(rows: Rows) -> Clouds:
         everyone, always = len(set.union(*seen)), len(set.intersection(*seen))
         gaps = "all of them" if everyone == always else f"{always:,} of them"
         said += (f"{everyone:,} units, {gaps} observed at every time, and none is both fitted and scored",)
+        said += _gone(units, tuple(rows.values[where] for where in members), seen)
     samples = tuple(rows.values[where] for where in members)
     return Clouds(times, rows.times.unit, samples, rows.species, units, paired, said=said)
+
+
+def _gone(units: tuple[np.ndarray, ...], clouds: tuple[np.ndarray, ...], seen: list[set[str]]) -> tuple[str, ...]:
+    """Warn of units that were last seen at zero, and are missing later: what died out must count as zero."""
+    gone: set[str] = set()
+    for k, (present, cloud) in enumerate(zip(units, clouds, strict=True)):
+        later = set.union(set(), *seen[k + 1 :])
+        empty = {*present[(cloud == 0).all(axis=1)].tolist()}
+        gone |= empty - later if k + 1 < len(units) else set()
+    if not gone:
+        return ()
+    return (
+        f"warning: {len(gone):,} units ({listed(sorted(gone), 5)}) are missing after they were seen at zero: if they "
+        "died out, add them as zeros, or what is left looks as if it thrived",
+    )
 
 
 def dataset_of(name: str, clouds: Clouds, options: ReadOptions) -> Dataset:

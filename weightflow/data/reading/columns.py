@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from weightflow.data.reading.missing import settle
 from weightflow.data.reading.options import Missing, ReadOptions, flag, listed
@@ -16,6 +16,7 @@ from weightflow.data.snapshots import exact
 from weightflow.errors import InputError
 
 FEW_VALUES = 12  # a condition has no more values
+UNEVEN = 0.1  # share of rows by which times may differ in what is missing
 NUMBERED = 10  # rows from which 0, 1, 2, .. is no chance
 IDENTIFIERS = {
     *("id", "ids", "index", "idx", "row", "name", "barcode", "barcodes", "cell", "cellid", "cell_id", "cell_name"),
@@ -80,11 +81,25 @@ def rows_of(path: Path, frame: Any, options: ReadOptions) -> Rows:
             "leave such rows out with `--missing drop`."
         )
     keep, numbers, told = settle(f"`{path}`", numbers, species, options.missing, frame.index.to_numpy(), labels)
-    said += told
+    said += [*told, *_uneven(times.values, keep)]
     times = replace(times, values=times.values[keep])
     if not keep.any():
         raise InputError(f"no row of `{path}` is left; every one has a missing value: choose `--species` or `--drop`.")
     return Rows(times, numbers, species, None if units is None else units[keep], tuple(said))
+
+
+def _uneven(times: Float[np.ndarray, "row"], keep: Bool[np.ndarray, "row"]) -> list[str]:
+    """Warn where the rows that are left out are not spread evenly over the times: then it matters why they miss."""
+    known = np.isfinite(times)
+    distinct, place = np.unique(times[known], return_inverse=True)
+    share = np.bincount(place, ~keep[known], len(distinct)) / np.bincount(place, minlength=len(distinct))
+    if share.max() < 2 * share.min() + UNEVEN:
+        return []
+    most = int(share.argmax())
+    return [
+        f"warning: {share[most]:.0%} of the rows at time {distinct[most]:g} are left out, {share.min():.0%} at others: "
+        "where values are missing because nothing was left (died out, not detected), they are zeros: `--missing zero`"
+    ]
 
 
 def times_of(path: Path, column: Any, name: str) -> Times:
@@ -268,7 +283,7 @@ def _doubts(column: str, values: Any, times: np.ndarray) -> list[str]:
         what = "numbers of the rows"
     if not what:
         return []
-    value = values.iloc[0]
+    value = values.dropna().iloc[0]
     return [
         f"warning: `{column}` is read as a species, but looks like {what}: leave it out with `--drop {column}`"
         + (f", or keep one value with `--where '{column}={value}'`" if few else "")

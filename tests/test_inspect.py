@@ -1,0 +1,146 @@
+"""`inspect` says what is understood, what a statistician would say, and what would be done; it fits nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from typer.testing import CliRunner, Result
+
+from weightflow.cli import app
+from weightflow.data import Snapshots, advice
+from weightflow.errors import InputError
+from weightflow.experiment import ExperimentConfig
+from weightflow.report.picture import label_time
+from weightflow.search.probe import Stopwatch, measure
+
+
+def snapshots(*clouds: np.ndarray, unit: str = "") -> Snapshots:
+    return Snapshots(np.arange(len(clouds), dtype=float), tuple(cloud.astype(float) for cloud in clouds), unit=unit)
+
+
+def normal(n: int = 60, dim: int = 2, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, dim))
+
+
+def counts(n: int = 60, dim: int = 3, seed: int = 0, mean: float = 8.0) -> np.ndarray:
+    return 1 + np.random.default_rng(seed).poisson(mean, (n, dim))
+
+
+def said(*clouds: np.ndarray, unit: str = "") -> str:
+    return " ".join(advice(snapshots(*clouds, unit=unit)))
+
+
+def test_nothing_is_said_of_data_without_oddities():
+    assert said(normal(seed=1), normal(seed=2), normal(seed=3)) == ""
+    assert said(counts(seed=1), counts(seed=2), counts(seed=3)) == ""
+
+
+def test_a_time_with_one_sample_and_one_with_few_are_named_with_their_unit():
+    told = said(normal(), normal(1), normal(7), normal(seed=4), unit="h")
+    assert "a single sample at t = 1 h" in told
+    assert "fewer than 30 samples at t = 2 h (the fewest: 7)" in told
+
+
+def test_a_species_that_never_varies_is_named_with_its_value():
+    def still(seed: int) -> np.ndarray:
+        return np.column_stack([normal(seed=seed), np.full(60, 2.5)])
+
+    assert "`x3` (2.5) never varies" in said(still(0), still(1))
+
+
+def test_spreads_a_million_apart_are_named_and_a_thousand_are_not():
+    def scaled(factor: float) -> str:
+        return said(*(normal(seed=seed) * [1.0, factor] for seed in (0, 1)))
+
+    assert "`x2` spreads 1e+07 times as widely as `x1`" in scaled(1e7)
+    assert scaled(1e3) == ""
+
+
+def test_copies_of_samples_and_of_whole_times_are_named():
+    doubled = np.repeat(normal(30), 2, axis=0)
+    assert "30 of 120 samples are exact copies" in said(doubled, normal(seed=5))
+    again = counts(seed=2)
+    assert "the samples at t = 0, 2 are the same" in said(again, counts(seed=3), again[::-1])
+
+
+def test_a_time_at_which_one_species_was_not_measured_or_more_was_read_is_named():
+    lost = counts(seed=2)
+    lost[:, 1] = 0
+    assert "`x2` is zero in all samples at t = 1" in said(counts(seed=1), lost, counts(seed=3))
+    told = said(counts(seed=1), counts(seed=2) * 10, counts(seed=3))
+    assert "samples at t = 1 hold" in told
+    assert "--pca" in told
+
+
+def inspected(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["inspect", *map(str, arguments)])
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    rows = [f"D{t},{i % 2},{rng.poisson(5 + t)},{rng.normal():.3f}" for t in (0, 2, 5) for i in range(40)]
+    (tmp_path / "cells.csv").write_text("day,batch,rna,size\n" + "\n".join(rows))
+    return tmp_path / "cells.csv"
+
+
+def test_a_file_is_inspected_in_words_and_in_a_picture(course: Path, tmp_path: Path):
+    result = inspected(course, "--drop", "batch", "--out", tmp_path / "deep" / "look.png", "--no-measure")
+    assert result.exit_code == 0, result.output
+    for words in (
+        "the time is `day`",
+        "3 times (day), with samples: 0 (40), 2 (40), 5 (40)",
+        "rna (counts, ",
+        "size (continuous, ",
+        "nothing stands out",
+        "described by mixtures of Gaussians: size",
+        "described by mixtures of discretised logistics: rna",
+        "`fit` takes 3 of 3 times",
+        "the protocol `leave-one-out`",
+    ):
+        assert words in result.output
+    assert (tmp_path / "deep" / "look.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_condition_is_named_before_anything_is_fitted(course: Path, tmp_path: Path):
+    result = inspected(course, "--out", tmp_path / "look.png", "--no-measure")
+    assert "warning: `batch` is read as a species, but looks like a condition" in result.output
+
+
+def test_two_times_are_inspected_and_it_is_said_that_nothing_can_be_judged(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("day,A\n" + "".join(f"{t},{i % 7}\n" for t in (0, 1) for i in range(40)))
+    result = inspected(tmp_path / "a.csv", "--no-measure", "--out", tmp_path / "a.png")
+    assert result.exit_code == 0, result.output
+    assert "a search cannot be judged" in result.output
+
+
+def test_a_picture_of_another_kind_is_refused_before_the_file_is_read(tmp_path: Path):
+    result = inspected(tmp_path / "nowhere.csv", "--out", "look.pdf")
+    assert isinstance(result.exception, InputError)
+    assert "ends in .png" in str(result.exception)
+
+
+def test_a_step_is_timed_without_what_came_before_the_first(monkeypatch: pytest.MonkeyPatch):
+    now = iter([5.0, 5.5, 6.5])
+    monkeypatch.setattr("weightflow.search.probe.time.perf_counter", lambda: next(now))
+    watch = Stopwatch()
+    for done in (1, 2, 4):
+        watch("base", done, 20)
+    assert watch.step("base") == 0.5
+    assert watch.step("anchors") == 0.0
+
+
+def test_a_fit_whose_every_round_is_needed_is_estimated_to_take_longer(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("weightflow.search.probe.STEPS", 3)
+    data, config = snapshots(normal(12), normal(12, seed=1), normal(12, seed=2)), ExperimentConfig()
+    pace = measure(data, config, 0)
+    assert 0 < pace.trial < pace.trial_most
+    assert 0 < pace.preparation < pace.preparation_most
+
+
+@pytest.mark.parametrize(("unit", "label"), [("day", "time (day)"), ("", "time")])
+def test_the_unit_stands_on_the_axis_of_time(unit: str, label: str):
+    axis = Figure().subplots()
+    label_time(axis, unit)
+    assert axis.get_xlabel() == label

@@ -1,0 +1,75 @@
+"""One model of one data set, without a search: what `fit` does."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import torch
+from rich.console import Console
+
+from weightflow.data import Dataset, Snapshots
+from weightflow.experiment.config import ExperimentConfig
+from weightflow.experiment.members import check_members, fit_members
+from weightflow.experiment.preparation import prepare
+from weightflow.experiment.trial import train
+from weightflow.model import WeightFlow
+from weightflow.progress import Progress, Shown, unseen
+from weightflow.training import EpochReport
+
+
+def fit_model(
+    data: Dataset | Snapshots,
+    config: ExperimentConfig | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    observer: Callable[[EpochReport], None] | None = None,
+    progress: Progress | bool = False,
+    members: int = 0,
+) -> WeightFlow:
+    """Fit one model, in this process, and its members, if any are asked for, in others.
+
+    Args:
+        data: snapshots, all of which are fitted; or a data set, whose seen times are.
+        config: the defaults where it is None.
+        seed: rules all random numbers.
+        device: where to compute.
+        observer: told after each epoch.
+        progress: True shows on the terminal, or in the notebook, how far it is; a function is told the phase, how much
+            of it is done, and how much there is.
+        members: how many more fits, to resampled units, say by their spread how sure the model is (`WeightFlow.band`).
+            Rows of snapshots are units of their own; those of a data set may say that they are not.
+
+    Returns:
+        the model; its `record` says under `fidelity` how it stands to the fitted snapshots.
+
+    Raises:
+        InputError: the data cannot be modelled.
+        TrainingError: a loss is no longer finite.
+    """
+    check_members(members)
+    snapshots, units = (data.visible, data.visible_units) if isinstance(data, Dataset) else (data, None)
+    chosen = config or ExperimentConfig()
+    with _told(progress) as told:
+        prepared = prepare(snapshots, chosen, seed, device=device, progress=told)
+        model = train(prepared, chosen, seed, device, observer, told)
+        if not members:
+            return model
+        fit = partial(_fit_member, config=chosen, device=device)
+        return replace(model, members=fit_members(fit, snapshots, members, seed, units, told))
+
+
+@contextmanager
+def _told(progress: Progress | bool) -> Generator[Progress, None, None]:
+    """Return who is told; what is shown is shown for the time of the block."""
+    if callable(progress):
+        yield progress
+    elif progress:
+        with Shown(Console(stderr=True)) as shown:
+            yield shown
+    else:
+        yield unseen
+
+
+def _fit_member(snapshots: Snapshots, seed: int, config: ExperimentConfig, device: torch.device | str) -> WeightFlow:
+    return fit_model(snapshots, config, seed, device)
