@@ -246,8 +246,19 @@ def test_clouds_of_different_sizes_are_used_whole() -> None:
     rng = np.random.default_rng(0)
     sizes = (30, 70, 50)
     snapshots = Snapshots(np.arange(3.0), tuple(rng.normal(size=(size, 2)) for size in sizes))
-    drawn = Bridge.between(snapshots, along(Curve.PCHIP)).sample(snapshots.times, 70, rng)
+    bridge = Bridge.between(snapshots, along(Curve.PCHIP))
+    drawn = bridge.sample(snapshots.times, len(bridge.chain.clouds[0]), rng)
     assert [len(np.unique(cloud.round(9), axis=0)) for cloud in drawn] == list(sizes)
+
+
+def test_each_sample_stands_for_as_much_as_any_other_where_clouds_differ_in_size() -> None:
+    snapshots = Snapshots(np.arange(3.0), tuple(np.arange(float(size))[:, None] for size in (8, 12, 5)))
+    bridge = Bridge.between(snapshots, straight())
+    drawn = bridge.sample(snapshots.times, len(bridge.chain.clouds[0]), np.random.default_rng(0))
+    for draws, cloud in zip(drawn, snapshots.samples, strict=True):
+        counts = np.unique_counts(draws.round(9)).counts
+        assert len(counts) == len(cloud)
+        assert counts.max() / counts.min() < 1.02
 
 
 def test_a_path_that_curves_is_given_a_curve() -> None:

@@ -3,15 +3,19 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from weightflow.version import VERSION
+
 if TYPE_CHECKING:
     from weightflow.data import Dataset, Protocol, Snapshots, read, split
     from weightflow.errors import InputError, WeightFlowError
     from weightflow.experiment import ExperimentConfig, preset
     from weightflow.experiment import fit_model as fit
     from weightflow.model import WeightFlow, load
+    from weightflow.search.request import tune
+    from weightflow.search.result import SearchResult
     from weightflow.types import Kind
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Dataset",
@@ -19,6 +23,7 @@ __all__ = [
     "InputError",
     "Kind",
     "Protocol",
+    "SearchResult",
     "Snapshots",
     "WeightFlow",
     "WeightFlowError",
@@ -27,6 +32,7 @@ __all__ = [
     "preset",
     "read",
     "split",
+    "tune",
 ]
 
 _HOMES = {
@@ -34,6 +40,7 @@ _HOMES = {
     "ExperimentConfig": ("weightflow.experiment", "ExperimentConfig"),
     "InputError": ("weightflow.errors", "InputError"),
     "Kind": ("weightflow.types", "Kind"),
+    "SearchResult": ("weightflow.search.result", "SearchResult"),
     "Protocol": ("weightflow.data", "Protocol"),
     "Snapshots": ("weightflow.data", "Snapshots"),
     "WeightFlow": ("weightflow.model", "WeightFlow"),
@@ -43,6 +50,7 @@ _HOMES = {
     "preset": ("weightflow.experiment", "preset"),
     "read": ("weightflow.data", "read"),
     "split": ("weightflow.data", "split"),
+    "tune": ("weightflow.search.request", "tune"),
 }
 
 # Each name is imported when it is asked for (PEP 562), since importing torch takes longer than many a simulation.

@@ -1,5 +1,6 @@
 """Snapshots joined by couplings, so that particles can be followed through all of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -12,6 +13,8 @@ from weightflow.bridge.options import BridgeOptions
 from weightflow.data.snapshots import Snapshots
 from weightflow.errors import InputError
 from weightflow.rng import generator
+
+EVEN = 1000  # points that are coupled in a sixth of a second; clouds of different sizes are repeated up to so many
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,7 @@ class Chain:
 
     @classmethod
     def through(cls, snapshots: Snapshots, options: BridgeOptions, seed: int, most: int | None = None) -> "Chain":
-        """Resample the clouds to the size of the largest, or to `most` if that is less, and couple neighbours.
+        """Resample the clouds to one size, `most` or less, and couple neighbours.
 
         Raises:
             InputError: there are fewer than two snapshots.
@@ -39,7 +42,7 @@ class Chain:
             raise InputError(
                 f"a bridge needs two snapshots at least, but {len(snapshots)} was given; let two times be seen."
             )
-        size = min(max(len(cloud) for cloud in snapshots.samples), most or most_pairs(options))
+        size = min(_common_size([len(cloud) for cloud in snapshots.samples]), most or most_pairs(options))
         rng = generator(seed, "chain", size)
         clouds = np.stack([cloud[resample(len(cloud), size, rng)] for cloud in snapshots.samples])
         pairs = pairwise(clouds)
@@ -88,3 +91,13 @@ class Chain:
         if self.one_to_one:
             return earlier[None]
         return np.stack([earlier, np.stack([[coupling.backward for coupling in self.couplings], here])])
+
+
+def _common_size(sizes: Sequence[int]) -> int:
+    """Return the size of the largest cloud, or a multiple where sizes differ and the clouds are small.
+
+    Of 8 samples that are resampled to 12, four stand for twice as much as the others; resampled to 996, each stands for
+    as much as any other, to 1 %.
+    """
+    largest = max(sizes)
+    return largest if min(sizes) == largest else largest * max(1, EVEN // largest)

@@ -12,6 +12,7 @@ from weightflow.cli.forecast import forecast
 from weightflow.cli.score import score
 from weightflow.cli.simulate import simulate
 from weightflow.cli.sync import sync
+from weightflow.cli.tune import tune
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -21,5 +22,5 @@ def main() -> None:
     """Predict the distribution of a stochastic system between and beyond the times at which it was observed."""
 
 
-for command in (simulate, fit, forecast, score, compare, sync):
+for command in (simulate, fit, tune, forecast, score, compare, sync):
     app.command()(command)

@@ -359,6 +359,16 @@ def read_book(folder: Path) -> tuple[dict[str, Any], tuple[TrialRecord, ...]]:
     return about, tuple(_records(optuna.load_study(study_name=NAME, storage=storage), _fixed(about)))
 
 
+def open_study(folder: Path) -> optuna.study.Study:
+    """Read the study of a search as Optuna knows it.
+
+    Raises:
+        InputError: there is no search in the folder.
+    """
+    read_book(folder)
+    return optuna.load_study(study_name=NAME, storage=_storage(folder))
+
+
 def check_same(folder: Path, identity: Mapping[str, Any]) -> None:
     """Find out whether a search that is to go on is the one in the folder.
 

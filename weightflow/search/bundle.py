@@ -16,7 +16,8 @@ from pathlib import Path
 
 from weightflow.errors import InputError
 
-RESULTS = ("best", "scores.json", "report.html")
+MODEL, SCORES, REPORT, CONCLUSION = "best", "scores.json", "report.html", "conclusion.json"
+RESULTS = (MODEL, SCORES, REPORT)
 """What is brought back; the trials stay where they are."""
 
 _BEGIN = "-----BEGIN WEIGHTFLOW RESULTS sha256={digest}-----"

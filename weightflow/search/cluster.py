@@ -29,6 +29,8 @@ from weightflow.stopping import unheard_by_children
 def connected(address: str | None, cpus: int | None, gpus: int | None, say: Say) -> Generator[Resources, None, None]:
     """Start Ray on this machine, or join the cluster at `address`, for the time of a `with` block.
 
+    A Ray that runs in this process already, as in a notebook, is used as it is and goes on afterwards.
+
     Args:
         address: of the cluster; None: the one that RAY_ADDRESS names, or else this machine.
         cpus: to use; None: all.
@@ -41,6 +43,9 @@ def connected(address: str | None, cpus: int | None, gpus: int | None, say: Say)
     """
     # failed trials are told in our own words, with their reasons
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    if ray.is_initialized():
+        yield _seen(cpus, gpus)
+        return
     with ExitStack() as until_then:
         try:
             yield _connect(address, cpus, gpus, say, until_then)
@@ -51,12 +56,16 @@ def connected(address: str | None, cpus: int | None, gpus: int | None, say: Say)
 def _connect(address: str | None, cpus: int | None, gpus: int | None, say: Say, until_then: ExitStack) -> Resources:
     if address or os.environ.get("RAY_ADDRESS"):
         _join(address)
-        seen = ray.cluster_resources()
-        return Resources.choose(seen.get("CPU", 0.0), seen.get("GPU", 0.0), cpus, gpus)
+        return _seen(cpus, gpus)
     # asked for more, Ray would start all the same, with more processes than there are CPUs
     resources = Resources.choose(float(usable_cpus()), float(torch.cuda.device_count()), cpus, gpus)
     _start(resources, until_then, say)
     return resources
+
+
+def _seen(cpus: int | None, gpus: int | None) -> Resources:
+    seen = ray.cluster_resources()
+    return Resources.choose(seen.get("CPU", 0.0), seen.get("GPU", 0.0), cpus, gpus)
 
 
 KNOCK_SECONDS = 5
@@ -83,8 +92,8 @@ def _start(resources: Resources, until_then: ExitStack, say: Say) -> None:
 
     A start that fails is tried once more: on a busy machine a part of Ray that was late may be in time then.
     """
-    paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    paths = [str(PACKAGE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in paths if path))
     how: dict[str, Any] = {
         "address": "local",
         "num_cpus": resources.cpus,

@@ -16,12 +16,11 @@ from weightflow.experiment import ExperimentConfig, Fitted, judge, reference_poi
 from weightflow.files import write_text
 from weightflow.progress import Progress
 from weightflow.report import Report, write_report
+from weightflow.search.bundle import CONCLUSION, MODEL, REPORT, SCORES
 from weightflow.search.pool import Crew
 from weightflow.search.say import Say
 from weightflow.tracking import environment_facts
 from weightflow.trials import Front, Repeated, TrialRecord
-
-MODEL, SCORES, REPORT, CONCLUSION = "best", "scores.json", "report.html", "conclusion.json"
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from weightflow.evaluation import Scores, check_scorable
 from weightflow.experiment import ExperimentConfig, Prepared, nest
 from weightflow.progress import Shown
 from weightflow.search.book import FILE, Book, check_same, claim
+from weightflow.search.bundle import MODEL
 from weightflow.search.disk import disk_problem
 from weightflow.search.ending import Ending, floor_decision
 from weightflow.search.estimate import Estimate, rows_evaluated
@@ -328,7 +329,7 @@ def _finish(
     began: float,
 ) -> Outcome:
     # with all that draws a report; a search begins, and may be stopped, without it
-    from weightflow.search.conclusion import MODEL, Conclusion, conclude
+    from weightflow.search.conclusion import Conclusion, conclude
 
     finished = book.finished()
     if not finished:

@@ -6,12 +6,19 @@ from rich.console import Console
 from rich.table import Table
 
 from weightflow.report.terminal import print_scores
+from weightflow.search.bundle import REPORT
 from weightflow.search.study import Outcome
 from weightflow.trials import Front, TrialState
 
 
-def print_outcome(console: Console, outcome: Outcome, mlflow: Path) -> None:
-    """Print the scores, where everything lies, and what to type next; `mlflow` is the file that names the store."""
+def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None) -> None:
+    """Print the scores, where everything lies, and what to type next.
+
+    Args:
+        console: where.
+        outcome: of the search.
+        mlflow: the file that was said to name the store; None where none was.
+    """
     if outcome.scores is None:
         _print_interrupted(console, outcome)
         return
@@ -30,10 +37,10 @@ def print_outcome(console: Console, outcome: Outcome, mlflow: Path) -> None:
             f"MLflow lacks a part ({outcome.tracked['problem']}); all of it is on disk. Send it later:", highlight=False
         )
         where = "" if outcome.folder.parent == Path("runs").resolve() else f" --out {outcome.folder.parent}"
-        where += "" if mlflow.resolve() == Path("mlflow.yml").resolve() else f" --mlflow {mlflow}"
+        where += "" if mlflow is None else f" --mlflow {mlflow}"
         console.print(f"  python -m weightflow sync {outcome.folder.name}{where}", highlight=False, soft_wrap=True)
     console.print("\nNext:", highlight=False)
-    for command in (f"open {outcome.folder / 'report.html'}", *outcome.next_commands):
+    for command in (f"open {outcome.folder / REPORT}", *outcome.next_commands):
         console.print(f"  {command}", highlight=False, soft_wrap=True)
 
 

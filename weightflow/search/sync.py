@@ -7,7 +7,7 @@ from typing import Any
 
 from weightflow.errors import InputError
 from weightflow.search.book import claim, read_book
-from weightflow.search.conclusion import CONCLUSION, MODEL, REPORT, SCORES
+from weightflow.search.bundle import CONCLUSION, MODEL, REPORT, SCORES
 from weightflow.tracking import Results, RunFacts, TrackingConfig
 from weightflow.tracking import sync as send
 from weightflow.trials import TrialRecord, TrialState

@@ -34,13 +34,17 @@ class TrackingConfig(Options):
     registered_model: Text = "weightflow-{data}"
 
     @classmethod
-    def read(cls, path: Path) -> "TrackingConfig":
-        """Read `mlflow.yml`; its relative paths start at its own folder, and MLFLOW_TRACKING_URI wins over it.
+    def read(cls, path: Path, folder: Path | None = None) -> "TrackingConfig":
+        """Read `mlflow.yml`; relative paths in it start at its own folder, and MLFLOW_TRACKING_URI wins over it.
+
+        Args:
+            path: of the file.
+            folder: where relative paths start instead.
 
         Raises:
             InputError: the file is missing or malformed, or a key is unknown.
         """
-        config, folder = cls.parse(_load(path), str(path)), path.resolve().parent
+        config, folder = cls.parse(_load(path), str(path)), folder or path.resolve().parent
         given = os.environ.get(URI_VARIABLE, "").strip()
         uri = _absolute_database(given, Path.cwd()) if given else _absolute_database(config.tracking_uri, folder)
         return config.model_copy(update={"tracking_uri": uri, "artifact_root": _absolute(config.artifact_root, folder)})

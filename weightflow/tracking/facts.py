@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import weightflow
+from weightflow.version import VERSION
 
 GIT_COMMIT = "git_commit"
 DIRTY = " + uncommitted changes"
@@ -43,9 +43,9 @@ def environment_facts() -> dict[str, str]:
     """Return the versions of what computes, and the git commit of this package's source."""
     return {
         "python": platform.python_version(),
-        "weightflow": weightflow.__version__,
+        "weightflow": VERSION,
         **{package: _version(package) for package in _PACKAGES},
-        GIT_COMMIT: git_commit(Path(weightflow.__file__).parent),
+        GIT_COMMIT: git_commit(Path(__file__).parent),
     }
 
 

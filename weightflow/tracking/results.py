@@ -18,7 +18,6 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-import weightflow
 from weightflow.model import WeightFlow, load
 from weightflow.tracking.stored_run import now
 from weightflow.trials import TrialRecord
@@ -41,7 +40,7 @@ SERVED_WITH = (
 )
 """What a model needs in order to be loaded; named here because MLflow would otherwise guess by importing everything."""
 
-_PACKAGE = Path(weightflow.__file__).parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 _SERVED_MODEL = Path(__file__).parent / "served_model.py"
 _TYPE = "weightflow"
 _USE = (

@@ -1,0 +1,116 @@
+"""The whole search as one call, as a notebook makes it: twice in one process, and interrupted."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+from searches import furnish
+
+import weightflow
+from weightflow.errors import InputError, WeightFlowError
+from weightflow.search.result import SearchResult
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path, None, None]:
+    here = furnish(tmp_path_factory.mktemp("notebook"))
+    before = Path.cwd()
+    os.chdir(here)
+    yield here
+    os.chdir(before)
+
+
+def search(name: str | None, **options: Any) -> SearchResult:
+    usual: dict[str, Any] = {"space": "space.yaml", "cpus": 1, "repeats": 1, "stop_at_floor": False, "out": "out"}
+    given: dict[str, Any] = {**usual, "name": name, "progress": False, **options}
+    return weightflow.tune(weightflow.read("counts.npy", every=3), **given)
+
+
+@pytest.fixture(scope="module")
+def result(folder: Path) -> SearchResult:
+    return search("first", trials=2)
+
+
+def test_a_result_holds_what_a_notebook_asks_for(result: SearchResult, folder: Path):
+    assert result.finished
+    assert result.folder == folder / "out" / "first"
+    assert sorted(result.trials.index) == [0, 1]
+    scores: dict[int, float] = result.trials["score"].dropna().to_dict()
+    assert list(scores.values()) == sorted(scores.values())
+    assert result.best is not None
+    assert scores[result.best.number] == result.best.score == min(scores.values())
+    assert list(result.trials["dynamics.kind"].sort_index()) == ["ode", "cde"]
+    assert {trial.number: trial.value for trial in result.study.get_trials()} == scores
+    assert result.model.sample([3.0, 4.0], 5).shape == (2, 5, 2)
+    assert result.scores.methods[0] == "model"
+    assert np.isfinite(result.scores.mean("model", "energy_distance"))
+    assert result.report.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_result_shows_itself(result: SearchResult):
+    html = result._repr_html_()
+    assert "<table" in html
+    assert result.report.as_uri() in html
+    assert "energy_distance" in html
+    assert repr(result).startswith("SearchResult(first: 2 trials. ")
+
+
+def test_a_second_search_runs_in_the_same_process_and_knows_the_first(result: SearchResult):
+    again = search("second", trials=1, warm_start="first")
+    assert again.finished
+    assert not ray.is_initialized()
+    assert again.folder != result.folder
+
+
+def test_a_ray_that_runs_already_is_used_and_goes_on(result: SearchResult):
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, address="local")
+    try:
+        assert search("guest", trials=1).finished
+        assert ray.is_initialized()
+    finally:
+        ray.shutdown()
+
+
+def test_an_interrupted_search_returns_what_it_has_and_can_be_resumed(result: SearchResult):
+    def interrupt() -> None:
+        trials = Path("out") / "cut" / "study.log"
+        while not (trials.is_file() and "trial_id" in trials.read_text()):
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a notebook's kernel
+    try:
+        threading.Thread(target=interrupt, daemon=True).start()
+        cut = search("cut", trials=2, space="slow.yaml")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not cut.finished
+    with pytest.raises(WeightFlowError, match="go on with `resume='cut'`"):
+        _ = cut.model
+    assert "interrupted" in repr(cut)
+    assert search(None, trials=2, space="slow.yaml", resume="cut").finished
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"protocol": "guess"}, "`protocol`='guess' is not known; known are "),
+        ({"time_budget": "soon"}, "write a time above 0 such as 90s, 30m or 2h"),
+        ({"fixed": {"dynamics.size": 3}}, "`fixed` holds `dynamics.size`, which is not known"),
+        ({"resume": "x"}, "give one of the two"),
+        ({"space": "missing.yaml"}, "missing.yaml"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said_before_anything_starts(folder: Path, options: dict[str, Any], says: str):
+    with pytest.raises(InputError, match=says.replace("(", r"\(")):
+        search("never", **options)
+    assert not (folder / "out" / "never").exists()

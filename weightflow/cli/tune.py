@@ -1,0 +1,112 @@
+"""`weightflow tune`, which `launch/tune.py` is too."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from weightflow.cli.options import HEAD, Every, HeadOfCounts, Step, ValueKind
+from weightflow.data import Protocol
+from weightflow.stopping import STOPPED
+from weightflow.systems import load_dataset
+from weightflow.trials import SamplerName, SchedulerName
+
+
+def tune(
+    data: Annotated[str, typer.Option(help="A built-in system (epidemic), or a .npy, .npz or .csv file.")] = "epidemic",
+    space: Annotated[
+        Path | None, typer.Option(help="Search space, a YAML file [default: search_spaces/default.yaml].")
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(help="GPUs to use; all that there are by default.")] = None,
+    cpus: Annotated[int | None, typer.Option(help="CPUs to use; all that this process may use by default.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials at most, repeats not counted.")] = 32,
+    time_budget: Annotated[
+        str,
+        typer.Option(help="Time for anchors and trials, such as 90s, 30m or 2h; repeats and final fit come after it."),
+    ] = "6m",
+    cpu_hours: Annotated[float | None, typer.Option(min=0, help="CPU-hours for trials; no limit by default.")] = None,
+    gpu_hours: Annotated[float | None, typer.Option(min=0, help="GPU-hours for trials; no limit by default.")] = None,
+    drain: Annotated[
+        bool, typer.Option(help="Let trials finish that run when a budget is used up; else they are stopped.")
+    ] = False,
+    protocol: Annotated[
+        Protocol,
+        typer.Option(help="How the model is judged: auto leaves out one time after another where there are few."),
+    ] = Protocol.AUTO,
+    name: Annotated[str | None, typer.Option(help="Name of the search; data and time by default.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with the search of this name; give the other options as before.")
+    ] = None,
+    sampler: Annotated[SamplerName, typer.Option(help="Who proposes configurations.")] = SamplerName.TPE,
+    scheduler: Annotated[
+        SchedulerName, typer.Option(help="Who ends trials that do worse than others after as many epochs.")
+    ] = SchedulerName.ASHA,
+    minimize: Annotated[
+        str,
+        typer.Option(help="What is minimised: score, or several such as score,seconds,parameters (a Pareto front)."),
+    ] = "score",
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Seeds for each of the three best configurations; the fresh ones alone decide.")
+    ] = 3,
+    stop_at_floor: Annotated[
+        bool, typer.Option(help="End once held-out data cannot be told from draws of the best trial.")
+    ] = True,
+    warm_start: Annotated[
+        str | None, typer.Option(help="Try the best configurations of this earlier search early, on other data too.")
+    ] = None,
+    retries: Annotated[int, typer.Option(min=0, help="How often a trial that fails is tried again.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster: auto or HOST:PORT. Starts Ray here by default.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Results go to OUT/NAME.")] = Path("runs"),
+    mlflow: Annotated[Path | None, typer.Option(help="Where runs are tracked [default: mlflow.yml].")] = None,
+    step: Step = None,
+    every: Every = None,
+    kind: ValueKind = None,
+    head: HeadOfCounts = None,
+) -> None:
+    """Search for the best model of your snapshots, fit it, score it beside baselines, and report.
+
+    With no argument it searches on the built-in epidemic with all that the machine has.
+
+    \b
+    python launch/tune.py --time-budget 30m
+    python launch/tune.py --data counts.csv --protocol forecast --gpus 4 --name my-cells
+    """  # noqa: D301 (click reads the control character that the escape stands for)
+    # Not above: --help need not wait for torch, Ray and MLflow.
+    from weightflow.search.request import tune as search
+    from weightflow.search.summary import print_outcome
+
+    console = Console(emoji=False, markup=False)  # times such as 0:100:1 are no emoji
+    result = search(
+        load_dataset(data, seed, step, every, kind),
+        space=space,
+        trials=trials,
+        time_budget=time_budget,
+        cpus=cpus,
+        gpus=gpus,
+        cpu_hours=cpu_hours,
+        gpu_hours=gpu_hours,
+        drain=drain,
+        protocol=protocol,
+        name=name,
+        resume=resume,
+        sampler=sampler,
+        scheduler=scheduler,
+        minimize=minimize,
+        repeats=repeats,
+        stop_at_floor=stop_at_floor,
+        warm_start=warm_start,
+        retries=retries,
+        seed=seed,
+        address=address,
+        out=out,
+        mlflow=mlflow,
+        fixed={} if head is None else {HEAD: head.value},
+        console=console,
+    )
+    print_outcome(console, result.outcome, mlflow)
+    if not result.finished:
+        raise typer.Exit(STOPPED)

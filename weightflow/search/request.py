@@ -1,0 +1,213 @@
+"""One call for a whole search: what `weightflow tune`, `launch/tune.py` and a notebook ask for."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+
+from weightflow.data import Dataset, Protocol, Snapshots
+from weightflow.errors import InputError
+from weightflow.experiment import ExperimentConfig, flat_keys, nest
+from weightflow.search.book import best_points
+from weightflow.search.cluster import connected
+from weightflow.search.plan import Plan
+from weightflow.search.result import SearchResult
+from weightflow.search.say import saying
+from weightflow.search.shipped import shipped_file
+from weightflow.search.space import Space
+from weightflow.search.study import Search, run_search
+from weightflow.systems import load_dataset
+from weightflow.tracking import TrackingConfig
+from weightflow.trials import Criterion, Parameter, SamplerName, SchedulerName
+
+Named = TypeVar("Named", bound=StrEnum)
+LONGEST_NAME = 60
+DEFAULT_SPACE = "search_spaces/default.yaml"
+TRACKING = "mlflow.yml"
+
+
+def tune(
+    data: Dataset | Snapshots | str | Path = "epidemic",
+    *,
+    space: str | Path | None = None,
+    trials: int = 32,
+    time_budget: str | float = "6m",
+    cpus: int | None = None,
+    gpus: int | None = None,
+    cpu_hours: float | None = None,
+    gpu_hours: float | None = None,
+    drain: bool = False,
+    protocol: Protocol | str = Protocol.AUTO,
+    name: str | None = None,
+    resume: str | None = None,
+    sampler: SamplerName | str = SamplerName.TPE,
+    scheduler: SchedulerName | str = SchedulerName.ASHA,
+    minimize: str = "score",
+    repeats: int = 3,
+    stop_at_floor: bool = True,
+    warm_start: str | None = None,
+    retries: int = 2,
+    seed: int = 0,
+    address: str | None = None,
+    out: str | Path = "runs",
+    mlflow: str | Path | None = None,
+    fixed: Mapping[str, Parameter] | None = None,
+    progress: bool = True,
+    console: Console | None = None,
+) -> SearchResult:
+    """Search for the best model of snapshots, fit it, score it beside baselines, and report.
+
+    It may be interrupted (the result then holds what was finished, and `resume` goes on), and called again in the same
+    process. A Ray that runs in this process already is used, and left running.
+
+    Args:
+        data: what is modelled: a data set (`weightflow.read`), snapshots, a built-in name, or a path that needs no
+            options to be read.
+        space: a YAML file; the default space where it is None.
+        trials: at most, repeats not counted.
+        time_budget: wall time for preparation and trials: seconds, or text such as 90s, 30m or 2h.
+        cpus: to use; all that this process may use by default.
+        gpus: to use; all that there are by default.
+        cpu_hours: CPU-hours for trials; no limit by default.
+        gpu_hours: the same for GPUs.
+        drain: let trials finish that run when a budget is used up.
+        protocol: how the model is judged.
+        name: of the search and its folder; data and time by default.
+        resume: go on with the search of this name; give the other arguments as before.
+        sampler: who proposes configurations.
+        scheduler: who ends trials that do worse than others after as many epochs.
+        minimize: `score`, or several criteria with commas between.
+        repeats: seeds for each of the three best configurations.
+        stop_at_floor: end once held-out data cannot be told from draws of the best trial.
+        warm_start: try the best configurations of this earlier search early.
+        retries: how often a trial that fails is tried again.
+        seed: rules all random numbers.
+        address: of a running Ray cluster, `auto` or HOST:PORT; Ray starts here by default.
+        out: results go to OUT/NAME.
+        mlflow: a file that says where runs are tracked; `mlflow.yml` of the current folder or of the checkout by
+            default, and what it would say where there is none.
+        fixed: configuration values by dotted key that hold for every trial, in the place of the space's own.
+        progress: whether to say what is going on.
+        console: where; the terminal, or the notebook's cell, by default.
+
+    Raises:
+        InputError: what was asked for does not go together or cannot be had; nothing was started.
+        SearchError: no trial finished, or the disk is full.
+    """
+    if name and resume:
+        raise InputError(
+            f"`--name {name}` starts a search and `--resume {resume}` goes on with one; give one of the two."
+        )
+    # times such as 0:100:1 are no emoji
+    shown = console or Console(emoji=False, markup=False, quiet=not progress)
+    say = saying(shown)
+    folder = Path(out).expanduser().resolve()
+    dataset = _dataset(data, seed)
+    search = Search(
+        dataset=dataset,
+        protocol=_one_of(Protocol, protocol, "protocol"),
+        space=_space(space, fixed or {}),
+        tracking=tracking_config(mlflow),
+        name=resume or _name(name, dataset.name, say),
+        out=folder,
+        seed=seed,
+        plan=Plan(
+            trials=trials,
+            time_budget=_seconds(time_budget),
+            cpu_hours=cpu_hours,
+            gpu_hours=gpu_hours,
+            drain=drain,
+            sampler=_one_of(SamplerName, sampler, "sampler"),
+            scheduler=_one_of(SchedulerName, scheduler, "scheduler"),
+            criteria=_criteria(minimize),
+            repeats=repeats,
+            stop_at_floor=stop_at_floor,
+            retries=retries,
+            warm_start=() if warm_start is None else best_points(folder / warm_start),
+        ),
+        resume=resume is not None,
+    )
+    search.check()
+    with connected(address, cpus, gpus, say) as resources:
+        return SearchResult(run_search(search, resources, shown))
+
+
+def tracking_config(path: str | Path | None) -> TrackingConfig:
+    """Read a file, or the `mlflow.yml` that is nearest: of the current folder, of the checkout, or what it would say.
+
+    Raises:
+        InputError: as for `TrackingConfig.read`.
+    """
+    if path is not None:
+        return TrackingConfig.read(Path(path))
+    here = Path(TRACKING)
+    found = here if here.is_file() else shipped_file(TRACKING)
+    return TrackingConfig.read(found, None if found == here else Path.cwd())
+
+
+def _dataset(data: Dataset | Snapshots | str | Path, seed: int) -> Dataset:
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, Snapshots):
+        return Dataset("data", data, tuple(range(len(data))), paired=False)
+    return load_dataset(str(data), seed)
+
+
+def _space(path: str | Path | None, fixed: Mapping[str, Parameter]) -> Space:
+    file = shipped_file(DEFAULT_SPACE) if path is None else Path(path)
+    space = Space.read(file, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat)))
+    for key, value in fixed.items():
+        if key not in flat_keys():
+            raise InputError(f"`fixed` holds `{key}`, which is not known; known: {', '.join(flat_keys())}.")
+        space = space.fixing(key, value)
+    return space
+
+
+def _one_of(kind: type[Named], value: str, option: str) -> Named:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(kind)
+        raise InputError(f"`{option}`={value!r} is not known; known are {known}.") from None
+
+
+def _criteria(text: str) -> tuple[Criterion, ...]:
+    names = [name.strip() for name in text.split(",")]
+    known = [criterion.value for criterion in Criterion]
+    if names[0] != Criterion.SCORE or len({*names}) < len(names) or not {*names} <= {*known}:
+        raise InputError(
+            f"`--minimize {text}` cannot be read; write {Criterion.SCORE.value}, alone or followed by "
+            f"{' and '.join(known[1:])}, each once, with commas between."
+        )
+    return tuple(Criterion(name) for name in names)
+
+
+def _name(name: str | None, data: str, say: Callable[[str], None]) -> str:
+    """Return the name that was given, or make one of the data's."""
+    if name is None:
+        return f"{_made_name(data, say)}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if not re.fullmatch(r"[\w][\w.-]*", name) or len(name) > LONGEST_NAME:
+        raise InputError(
+            f"`--name {name}` cannot be a folder's name; use letters, digits, '.', '_' and '-', {LONGEST_NAME} at most."
+        )
+    return name
+
+
+def _made_name(stem: str, say: Callable[[str], None]) -> str:
+    """Make a folder's name of a file's, which may hold anything; a system takes 255 bytes, 4 for a letter."""
+    made = re.sub(r"[^\w.-]+", "-", stem)[:LONGEST_NAME].strip("-.") or "data"
+    if made != stem:
+        say(f"the search is named `{made}` after `{stem}`; --name gives it another name")
+    return made
+
+
+def _seconds(given: str | float) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(given).strip())
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if seconds <= 0:
+        raise InputError(f"`--time-budget {given}` cannot be read; write a time above 0 such as 90s, 30m or 2h.")
+    return seconds
