@@ -18,9 +18,9 @@ from weightflow.experiment import DRAWS, ExperimentConfig, fit_each, flatten, ju
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress, within
 from weightflow.report import POINTS, Report, write_report
+from weightflow.search.bundle import MODEL, REPORT, SCORES
 from weightflow.tracking import Results, RunFacts, SearchRun, TrackingConfig, environment_facts
 
-MODEL, SCORES, REPORT = "best", "scores.json", "report.html"
 OWN_POINTS = "the fitted snapshots"
 
 
