@@ -64,6 +64,7 @@ def test_a_result_shows_itself(result: SearchResult):
     assert repr(result).startswith("SearchResult(first: 2 trials. ")
 
 
+@pytest.mark.slow
 def test_a_second_search_runs_in_the_same_process_and_knows_the_first(result: SearchResult):
     again = search("second", trials=1, warm_start="first")
     assert again.finished
@@ -71,6 +72,7 @@ def test_a_second_search_runs_in_the_same_process_and_knows_the_first(result: Se
     assert again.folder != result.folder
 
 
+@pytest.mark.slow
 def test_a_ray_that_runs_already_is_used_and_goes_on(result: SearchResult):
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, address="local")
     try:
@@ -80,6 +82,7 @@ def test_a_ray_that_runs_already_is_used_and_goes_on(result: SearchResult):
         ray.shutdown()
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_returns_what_it_has_and_can_be_resumed(result: SearchResult):
     def interrupt() -> None:
         trials = Path("out") / "cut" / "study.log"
