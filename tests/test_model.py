@@ -23,7 +23,7 @@ def test_one_bare_time_has_no_axis_and_a_sequence_of_one_has() -> None:
         "sample given the first": lambda t: counts.sample(t, 7, given={"A": 2.0}),
         "sample given the last": lambda t: counts.sample(t, 7, given={"C": 2.0}),
         "log_prob": lambda t: real.log_prob(x, t),
-        "score": lambda t: real.score_function(x, t),
+        "score": lambda t: real.score(x, t),
         "marginals": counts.marginals,
         "mean": lambda t: counts.mean_and_cov(t, 50).mean,
         "cov": lambda t: counts.mean_and_cov(t, 50).cov,
@@ -47,7 +47,7 @@ def test_at_one_time_the_density_has_the_shape_of_its_samples() -> None:
     whole = model.log_prob(x, 12.0)
     assert whole.shape == (2, 4)
     torch.testing.assert_close(model.log_prob(x[1, 2], 12.0), whole[1, 2])
-    assert model.score_function(x[1, 2], 12.0).shape == (3,)
+    assert model.score(x[1, 2], 12.0).shape == (3,)
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (4, 2)])
@@ -168,10 +168,10 @@ def test_values_that_too_few_candidates_agree_with_are_refused(monkeypatch: pyte
 # The gradient
 
 
-def test_the_score_function_is_the_slope_of_the_log_density() -> None:
+def test_the_score_is_the_slope_of_the_log_density() -> None:
     model, step = model_of(numbers()), torch.tensor([1e-6, 1e-5, 1e-7], dtype=torch.float64)
     x = model.sample([11.0, 19.0], 50)
-    found = model.score_function(x, [11.0, 19.0])
+    found = model.score(x, [11.0, 19.0])
     for i in range(3):
         shift = step * torch.eye(3, dtype=torch.float64)[i]
         slope = (model.log_prob(x + shift, [11.0, 19.0]) - model.log_prob(x - shift, [11.0, 19.0])) / (2 * step[i])
@@ -179,17 +179,17 @@ def test_the_score_function_is_the_slope_of_the_log_density() -> None:
     assert found.dtype == torch.float64
 
 
-def test_counts_have_no_score_function_and_infinite_values_neither() -> None:
+def test_counts_have_no_score_and_infinite_values_neither() -> None:
     with pytest.raises(InputError, match=r"counts \(B\) have none; compare `log_prob`"):
-        model_of(mixed()).score_function(np.zeros((2, 3)), 12.0)
+        model_of(mixed()).score(np.zeros((2, 3)), 12.0)
     with pytest.raises(InputError, match="not finite"):
-        model_of(numbers()).score_function(np.full((2, 3), np.inf), 12.0)
+        model_of(numbers()).score(np.full((2, 3), np.inf), 12.0)
 
 
-def test_a_constant_species_adds_nothing_to_the_score_function() -> None:
+def test_a_constant_species_adds_nothing_to_the_score() -> None:
     data = mixed()
     real = Snapshots(data.times, data.samples, data.species, (Kind.CONTINUOUS,) * 3)
-    found = model_of(real).score_function(np.array([[3.0, 4.0, 0.5]]), 12.0)
+    found = model_of(real).score(np.array([[3.0, 4.0, 0.5]]), 12.0)
     assert float(found[0, 2]) == 0.0
     assert (found[0, :2] != 0).all()
 

@@ -168,7 +168,7 @@ class WeightFlow:
         """
         return self._evaluated(self._finite_log_prob, x, t)
 
-    def score_function(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape dim"]:
+    def score(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape dim"]:
         """Return the gradient of the log-density with respect to `x`: the score of diffusion theory.
 
         It has nothing to do with the scores that judge a model (`weightflow.evaluation`). Of a species that was

@@ -227,11 +227,16 @@ def _names_the_rows(path: Path, column: str, values: Any) -> bool:
     Raises:
         InputError: it is called like one that does, or has no name, but its values come back.
     """
+    import pandas as pd
+
     distinct = values.nunique(dropna=False)
     plain = re.sub(r"[\s\-.:]+", "_", column.strip().lower())
     if _is_text(values):
         called = plain in IDENTIFIERS or not column
-        return bool(distinct == len(values) > 2 or (called and distinct > len(values) / 2))
+        if called:
+            return bool(distinct > len(values) / 2)
+        words = pd.to_numeric(values.astype(str), errors="coerce").isna()  # numbers with a word among them are no names
+        return bool(distinct == len(values) > 2 and words.mean() > 0.5)
     if _numbers_rows(values) and (plain in IDENTIFIERS or not column):
         return True
     if column and plain not in IDENTIFIERS:

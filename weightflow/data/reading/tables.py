@@ -82,9 +82,7 @@ def read_parquet(path: Path, _options: ReadOptions) -> Table:
     try:
         frame = pd.read_parquet(path)
     except ImportError:
-        raise InputError(
-            f"`{path}` is read by pyarrow, which is not installed: pip install 'weightflow[tables]'."
-        ) from None
+        raise InputError(f"`{path}` is read by pyarrow, which is missing: pip install 'weightflow[tables]'.") from None
     except (ValueError, OSError) as error:
         raise InputError(f"`{path}` cannot be read as Parquet ({_line(error)}); write it again.") from None
     if not isinstance(frame.index, pd.RangeIndex):
@@ -101,9 +99,7 @@ def read_excel(path: Path, _options: ReadOptions) -> Table:
             sheets = [str(name) for name in book.sheet_names]
             header, frame = book.parse(sheets[0], header=None, nrows=1), book.parse(sheets[0], header=None, skiprows=1)
     except ImportError:
-        raise InputError(
-            f"`{path}` is read by openpyxl, which is not installed: pip install 'weightflow[tables]'."
-        ) from None
+        raise InputError(f"`{path}` is read by openpyxl, which is missing: pip install 'weightflow[tables]'.") from None
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"`{path}` cannot be read as Excel ({_line(error)}); save it again, or as .csv.") from None
     if header.empty or frame.empty:
