@@ -74,7 +74,7 @@ def test_an_epidemic_that_ends_is_forecast(said: str):
 def test_cages_are_read_as_units_and_searched(said: str):
     assert "salt = 0.2" in said
     model, gone, cages = figures(r"the model says (\d+)%; (\d+) of (\d+) cages", said)
-    assert abs(model / 100 - gone / cages) < 0.3
+    assert abs(model / 100 - gone / cages) < 0.2
 
 
 def test_every_notebook_is_small_and_without_outputs():
