@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from weightflow.data import Dataset, Fold, Snapshots, Split, advice, leave_one_out, listed
+from weightflow.data import Dataset, Fold, Snapshots, Split, advice, at_times, leave_one_out
 from weightflow.errors import InputError
 from weightflow.evaluation import LeftOutModel, Scores, baselines, check_scorable, evaluate, in_words
 from weightflow.evaluation.scores import FITTED, UNSEEN
@@ -18,9 +18,9 @@ from weightflow.experiment import DRAWS, ExperimentConfig, fit_each, flatten, ju
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress, within
 from weightflow.report import POINTS, Report, write_report
+from weightflow.search.bundle import MODEL, REPORT, SCORES
 from weightflow.tracking import Results, RunFacts, SearchRun, TrackingConfig, environment_facts
 
-MODEL, SCORES, REPORT = "best", "scores.json", "report.html"
 OWN_POINTS = "the fitted snapshots"
 
 
@@ -203,7 +203,7 @@ def _about(model: WeightFlow, parts: Split, complete: bool) -> dict[str, str]:
         UNSEEN: "which the model was not fitted to",
         FITTED: "all of which the model was fitted to: these scores say how well it describes, not how it predicts",
     }[parts.protocol]
-    times = f"scored at {listed(parts.test.times, unit)}, {which}"
+    times = f"scored at {at_times(parts.test.times, unit)}, {which}"
     if "times" not in model.record:
         times += "; an older model does not say its times, so that all within its span count as fitted"
     if not complete:
@@ -214,7 +214,7 @@ def _about(model: WeightFlow, parts: Split, complete: bool) -> dict[str, str]:
         beside = "they rearrange the snapshots that the model was fitted to"
     else:
         beside = (
-            f"they rearrange the data's snapshots at {listed(parts.seen.times, unit)}; the model was fitted to others"
+            f"they rearrange the data's snapshots at {at_times(parts.seen.times, unit)}; the model was fitted to others"
         )
     return {"Times": times, "Alternatives": beside}
 

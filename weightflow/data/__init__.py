@@ -6,7 +6,7 @@ from weightflow.data.grid import parse_times
 from weightflow.data.reading import ReadOptions, from_anndata, read
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.splits import Fold, Protocol, Split, leave_one_out, split
-from weightflow.data.words import listed
+from weightflow.data.words import at_times
 
 __all__ = [
     "Dataset",
@@ -16,10 +16,10 @@ __all__ = [
     "Snapshots",
     "Split",
     "advice",
+    "at_times",
     "every_nth",
     "from_anndata",
     "leave_one_out",
-    "listed",
     "parse_times",
     "read",
     "split",

@@ -4,7 +4,7 @@ import numpy as np
 
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation, varies
-from weightflow.data.words import listed
+from weightflow.data.words import at_times
 from weightflow.types import Kind
 
 SHOWN = 5
@@ -32,14 +32,14 @@ def _few(snapshots: Snapshots) -> list[str]:
     unit, said = snapshots.unit, list[str]()
     if single:
         said.append(
-            f"there is a single sample at {listed(single, unit, SHOWN)}: it says where the distribution is, and "
+            f"there is a single sample at {at_times(single, unit, SHOWN)}: it says where the distribution is, and "
             "nothing of how wide it is; that is taken from the other times."
         )
     if few:
         smallest = min(n for n in sizes if n > 1)
         said.append(
-            f"there are fewer than {FEW} samples at {listed(few, unit, SHOWN)} (the fewest: {smallest}): they carry a "
-            "smooth, broad density and no detail, and every score of so few varies much by chance."
+            f"there are fewer than {FEW} samples at {at_times(few, unit, SHOWN)} (the fewest: {smallest}): they carry "
+            "a smooth, broad density and no detail, and every score of so few varies much by chance."
         )
     return said
 
@@ -76,7 +76,7 @@ def _copies(snapshots: Snapshots) -> list[str]:
     for i, cloud in enumerate(sorted_clouds):
         same = [k for k in range(i) if len(cloud) > 1 and np.array_equal(sorted_clouds[k], cloud)]
         if same and varies(cloud).any():
-            when = listed([snapshots.times[same[0]], snapshots.times[i]], snapshots.unit)
+            when = at_times([snapshots.times[same[0]], snapshots.times[i]], snapshots.unit)
             said.append(f"the samples at {when} are the same: one may be a copy of the other by mistake.")
     if Kind.COUNTS not in snapshots.kinds:
         copies = sum(int((np.diff(cloud, axis=0) == 0).all(axis=1).sum()) for cloud in sorted_clouds)
@@ -100,7 +100,7 @@ def _composition(snapshots: Snapshots) -> list[str]:
     for k in range(1, len(snapshots) - 1):
         around = np.minimum(present[k - 1], present[k + 1])
         lost = [snapshots.species[counts[i]] for i in np.flatnonzero((present[k] == 0) & (around > 0.5))]
-        when = listed([snapshots.times[k]], snapshots.unit)
+        when = at_times([snapshots.times[k]], snapshots.unit)
         if lost:
             names = _named([f"`{name}`" for name in lost])
             said.append(f"{names} is zero in all samples at {when}, and not before or after: was it measured there?")

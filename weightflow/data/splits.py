@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from weightflow.data.dataset import Dataset
 from weightflow.data.snapshots import Snapshots
-from weightflow.data.words import listed
+from weightflow.data.words import at_times
 from weightflow.errors import InputError
 from weightflow.rng import generator
 
@@ -122,14 +122,14 @@ class Split:
         """Say which times are fitted, held out and tested."""
         unit = self.seen.unit
         each = "each left out in turn, by fits to all others"
-        said = [f"fitted by the final model: {listed(self.seen.times, unit)}"]
+        said = [f"fitted by the final model: {at_times(self.seen.times, unit)}"]
         if self.folds:
             alone = len(self.folds) == 1
             said.append(
-                f"held out while searching: {listed(self.interior.times, unit)} between fitted times and "
-                f"{listed(self.last.times, unit)} after them" + ("" if alone else f", {each}")
+                f"held out while searching: {at_times(self.interior.times, unit)} between fitted times and "
+                f"{at_times(self.last.times, unit)} after them" + ("" if alone else f", {each}")
             )
-        scored = f"tested at the end: {listed(self.test.times, unit)}"
+        scored = f"tested at the end: {at_times(self.test.times, unit)}"
         if self.selected:
             return (*said, f"{scored}: there are too few times to test others than the search selects by")
         if len(self.tests) > 1:

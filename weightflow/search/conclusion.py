@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from optuna.study import Study
 
-from weightflow.data import Split, advice, listed
+from weightflow.data import Split, advice, at_times
 from weightflow.evaluation import Scores, in_words
 from weightflow.experiment import ExperimentConfig, Fitted, judge, reference_points, shown
 from weightflow.files import write_text
@@ -83,7 +83,7 @@ def conclude(ended: Conclusion, crew: Crew, say: Say, progress: Progress) -> Lef
     """Fit the best configuration to all seen snapshots, score it once on the test part, and write the report."""
     best, parts = ended.best, ended.parts
     how = "is recommended" if ended.front else "is best"
-    also = "" if len(parts.tests) == 1 else f", and without each of {listed(parts.test.times, parts.seen.unit)}"
+    also = "" if len(parts.tests) == 1 else f", and without each of {at_times(parts.test.times, parts.seen.unit)}"
     say(f"trial {best.number} {how}: score {_scored(ended)}; fitting it again on all {len(parts.seen)} snapshots{also}")
     final, tested = _fits(ended, crew)
     final.model.save(ended.folder / MODEL)
@@ -189,7 +189,7 @@ def _facts(ended: Conclusion, fit: str) -> Mapping[str, str]:
         + (f", and {repeats} repeats of the best" if repeats else ""),
         "Time": ended.used,
         "Score": f"{_scored(ended)}; nats per sample, held-out: half interior "
-        f"({listed(parts.interior.times, unit)}), half last snapshots ({listed(parts.last.times, unit)})",
+        f"({at_times(parts.interior.times, unit)}), half last snapshots ({at_times(parts.last.times, unit)})",
         "Fit": f"{fit[0].upper()}{fit[1:]}",
         **({"Warning": " ".join(warnings)} if (warnings := advice(parts.seen)) else {}),
         "Seed": str(ended.seed),

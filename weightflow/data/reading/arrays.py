@@ -14,9 +14,10 @@ import numpy as np
 from weightflow.data.reading.clouds import Clouds, grouped
 from weightflow.data.reading.columns import Rows, times_of
 from weightflow.data.reading.missing import settle
-from weightflow.data.reading.options import Missing, ReadOptions, listed
+from weightflow.data.reading.options import Missing, ReadOptions
 from weightflow.data.reading.times import Times, is_time_name
 from weightflow.data.snapshots import exact
+from weightflow.data.words import listed
 from weightflow.errors import InputError
 
 

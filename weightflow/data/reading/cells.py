@@ -12,7 +12,8 @@ import numpy as np
 from weightflow.data.reading.clouds import MANY, Clouds, grouped
 from weightflow.data.reading.columns import Rows, check_names, chosen_rows, confounded, time_column, times_of
 from weightflow.data.reading.missing import settle
-from weightflow.data.reading.options import Missing, ReadOptions, listed
+from weightflow.data.reading.options import Missing, ReadOptions
+from weightflow.data.words import listed
 from weightflow.errors import InputError
 
 CHUNK = 20_000_000  # numbers of a dense matrix that are in memory at once

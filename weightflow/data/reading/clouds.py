@@ -10,9 +10,10 @@ from jaxtyping import Float
 from weightflow.data.dataset import Dataset, every_nth
 from weightflow.data.reading.columns import Rows
 from weightflow.data.reading.components import Components, principal_components
-from weightflow.data.reading.options import ReadOptions, listed
+from weightflow.data.reading.options import ReadOptions
 from weightflow.data.reading.times import distinct_times
 from weightflow.data.snapshots import Snapshots, guess_kinds
+from weightflow.data.words import listed
 from weightflow.errors import InputError
 from weightflow.types import Kind
 

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from weightflow.data.reading.missing import settle
-from weightflow.data.reading.options import Missing, ReadOptions, flag, listed
+from weightflow.data.reading.options import Missing, ReadOptions, flag
 from weightflow.data.reading.times import Times, is_time_name, read_times
 from weightflow.data.snapshots import exact
+from weightflow.data.words import listed
 from weightflow.errors import InputError
 
 FEW_VALUES = 12  # a condition has no more values

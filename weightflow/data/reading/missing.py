@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from weightflow.data.reading.options import Missing, listed
+from weightflow.data.reading.options import Missing
+from weightflow.data.words import listed
 from weightflow.errors import InputError
 
 Settled = tuple[Bool[np.ndarray, "row"], Float[np.ndarray, "kept species"], list[str]]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from weightflow.data.words import listed
 from weightflow.errors import InputError
 from weightflow.types import Kind
 
@@ -140,12 +141,6 @@ class ReadOptions:
 def flag(name: str) -> str:
     """Return an option as it is written on the command line."""
     return f"--{name.replace('_', '-')}"
-
-
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """Write names for people, not more than they can read."""
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
 def _as_it_is(value: Any) -> Any:

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from weightflow.data.reading.options import ReadOptions, listed
+from weightflow.data.reading.options import ReadOptions
+from weightflow.data.words import listed
 from weightflow.errors import InputError
 
 ENOUGH = 10_000  # values that tell what a decimal mark is; what is no number then, is refused later
