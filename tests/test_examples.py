@@ -15,7 +15,7 @@ NOTEBOOKS = sorted(ROOT.glob("examples/*.ipynb"))
 
 def runs(test: Callable[..., None]) -> Callable[..., None]:
     """Mark a test that executes a notebook: the client's own threads and sockets are not ours to warn of."""
-    for mark in (pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")):
+    for mark in (pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(1800), pytest.mark.filterwarnings("ignore")):
         test = mark(test)
     return test
 
@@ -23,7 +23,7 @@ def runs(test: Callable[..., None]) -> Callable[..., None]:
 def run(notebook: Path, folder: Path) -> str:
     """Execute a notebook in a folder; returns the text of all outputs."""
     page: Any = nbformat.read(notebook, as_version=4)
-    NotebookClient(page, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(page, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
     outputs = [output for cell in page.cells if cell.cell_type == "code" for output in cell.outputs]
     return "\n".join(output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in outputs)
 
@@ -54,13 +54,19 @@ def test_left_out_cells_are_predicted_better_than_by_mixing_days(said: str):
 def test_more_nuclear_rna_goes_with_more_cytoplasmic_rna(said: str):
     few, many = figures(r"at 50 min: ([\d.]+) given 2 in the nucleus, ([\d.]+) given 20", said)
     assert few < many
+    table = re.findall(r"^\d\s+(\d+)\.0\s+(-[\d.]+)\s+(-[\d.]+)", said, re.MULTILINE)
+    later = [float(model) > float(simple) for minutes, model, simple in table if float(minutes) >= 30]
+    assert later == [True] * 5  # the correlation is worth more than knowing the very cells
 
 
 @runs
 @pytest.mark.parametrize("said", ["epidemic"], indirect=True)
 def test_an_epidemic_that_ends_is_forecast(said: str):
+    table = re.findall(r"^\d\s+[45][05]\.0\s+([\d.]+)\s+([\d.]+)", said, re.MULTILINE)
+    assert len(table) == 3
+    assert all(float(model) < float(persistence) for model, persistence in table)
     model, truth = figures(r"t = 50: ([\d.]+)% says the model, ([\d.]+)% of fresh", said)
-    assert abs(model - truth) < 10
+    assert abs(model - truth) < 3
 
 
 @runs
@@ -68,7 +74,7 @@ def test_an_epidemic_that_ends_is_forecast(said: str):
 def test_cages_are_read_as_units_and_searched(said: str):
     assert "salt = 0.2" in said
     model, gone, cages = figures(r"the model says (\d+)%; (\d+) of (\d+) cages", said)
-    assert abs(model / 100 - gone / cages) < 0.3
+    assert abs(model / 100 - gone / cages) < 0.2
 
 
 def test_every_notebook_is_small_and_without_outputs():
