@@ -19,6 +19,7 @@ from weightflow.report import Report, write_report
 from weightflow.search.bundle import CONCLUSION, MODEL, REPORT, SCORES
 from weightflow.search.pool import Crew
 from weightflow.search.say import Say
+from weightflow.search.shipped import CHECKOUT
 from weightflow.tracking import environment_facts
 from weightflow.trials import Front, Repeated, TrialRecord
 
@@ -143,7 +144,7 @@ def next_commands(folder: Path, parts: Split) -> tuple[str, ...]:
     best = os.path.relpath(folder / MODEL)
     return (
         f"python -m weightflow forecast --model {best} --times {grid} --out samples.npy",
-        "make ui",
+        *(["make ui"] if (CHECKOUT / "Makefile").is_file() else []),
     )
 
 
