@@ -37,6 +37,7 @@ def done(workplace: Path, ray_environment: dict[str, str]) -> subprocess.Complet
     return tune_here(workplace, ray_environment, *words, data="cells.csv")
 
 
+@pytest.mark.slow
 def test_four_times_are_searched_by_leaving_each_out(done: subprocess.CompletedProcess[str], workplace: Path) -> None:
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
@@ -54,6 +55,7 @@ def test_four_times_are_searched_by_leaving_each_out(done: subprocess.CompletedP
     assert first["score"] == pytest.approx((first["score_interior"] + first["score_last"]) / 2)
 
 
+@pytest.mark.slow
 def test_the_scores_are_of_fits_that_have_not_seen_their_times(
     done: subprocess.CompletedProcess[str], workplace: Path
 ) -> None:
@@ -72,6 +74,7 @@ def test_the_scores_are_of_fits_that_have_not_seen_their_times(
     assert best.record["times"] == [0.0, 1.0, 2.0, 3.0]
 
 
+@pytest.mark.slow
 def test_the_report_says_which_times_are_fitted_held_out_and_tested(
     done: subprocess.CompletedProcess[str], workplace: Path
 ) -> None:

@@ -21,12 +21,14 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.filterwarni
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path, None, None]:
+def folder(tmp_path_factory: pytest.TempPathFactory, ray_environment: dict[str, str]) -> Generator[Path, None, None]:
+    """Return where this process works; its Ray has the home and the token of all tests, which Ray reads only once."""
     here = furnish(tmp_path_factory.mktemp("notebook"))
-    before = Path.cwd()
-    os.chdir(here)
-    yield here
-    os.chdir(before)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ray_environment.items():
+            patch.setenv(name, value)
+        patch.chdir(here)
+        yield here
 
 
 def search(name: str | None, **options: Any) -> SearchResult:

@@ -215,7 +215,7 @@ def test_more_gpus_than_ray_sees_are_refused_in_one_message(
         (("--mlflow", "absent.yml"), r"absent\.yml"),
         (("--every", "21"), "at least two"),
         (("--every", "6"), "at least 4"),
-        (("--every", "1"), "left to be scored"),
+        (("--every", "1", "--protocol", "interpolation"), "left to be scored"),
         (("--name", "taken"), "exists already; choose another `--name`"),
         (("--resume", "taken"), "holds no search that could go on"),
         (("--address", "127.0.0.1:1"), "Ray could not be reached"),

@@ -692,7 +692,8 @@ class TestResults:
         imported = {name for source in sources for name in imports(source)} - sys.stdlib_module_names - {"weightflow"}
         assert len(sources) > 20
         distributions = packages_distributions()
-        assert {distributions[name][0] for name in imported} | {"pandas"} <= set(SERVED_WITH)
+        readers = {"anndata", "h5py"}  # of files, which a served model does not read; imported where they are needed
+        assert {distributions[name][0] for name in imported - readers} | {"pandas"} <= set(SERVED_WITH)
 
     def test_the_next_search_makes_the_next_version(self, config: TrackingConfig, tmp_path: Path, model_dir: Path):
         for version in ("1", "2"):
