@@ -29,6 +29,7 @@ from weightflow.trials import TrialRecord, TrialState
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_cleanly_and_a_resumed_search_keeps_what_is_finished(
     tmp_path: Path,
     ray_environment: dict[str, str],
