@@ -667,6 +667,7 @@ def test_no_unit_with_gaps_is_both_fitted_and_scored(tmp_path: Path, protocol: P
     assert scored
     assert not fitted & scored
     assert fitted | scored == set(range(20))
+    assert min(map(len, parts.test.samples)) >= 4, "as many as scores need"
     lonely = [row for row in rows if row[1] != 1 or row[0] == 1]
     pd.DataFrame(lonely, columns=["cage", "day", "N"]).to_csv(tmp_path / "b.csv", index=False)
     with pytest.raises(InputError, match=r"too few units at t=1 to fit some and to score others"):

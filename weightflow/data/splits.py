@@ -18,6 +18,7 @@ LAST_SHARE = 0.15
 INTERIOR_SHARE = 0.2
 FORECAST_SHARE = 0.7
 FRESH_SHARE = 0.2
+FEWEST_FRESH = 4  # rows of a time: fewer cannot be scored
 MIN_SEEN = 4
 FEW_TIMES = 10  # of fewer, each one is worth too much to be only fitted or only scored
 FEWEST_NESTED = 7  # from here on there are times enough to score some that the search does not hold out
@@ -299,11 +300,14 @@ def _units_apart(dataset: Dataset, units: tuple[np.ndarray, ...], seed: int) -> 
     order = everyone[generator(seed, "held-back trajectories").permutation(len(everyone))]
     fresh = {*order[: max(1, round(FRESH_SHARE * len(everyone)))].tolist()}
     for present in units:  # not every unit is there at every time
-        if not fresh & {*present.tolist()}:
-            fresh.add(next(unit for unit in order.tolist() if unit in present))
+        here = [unit for unit in order.tolist() if unit in present]
+        for unit in here[:-1]:  # one at least remains to be fitted
+            if np.isin(present, sorted(fresh)).sum() >= FEWEST_FRESH:
+                break
+            fresh.add(unit)
     is_fresh = [np.isin(present, sorted(fresh)) for present in units]
     for time, held in zip(dataset.snapshots.times, is_fresh, strict=True):
-        if held.all():
+        if held.all() or not held.any():
             raise InputError(
                 f"`{dataset.name}` has too few units at t={time:g} to fit some and to score others; leave out that "
                 "time, or leave out `--unit` if rows of one unit may count as independent."
