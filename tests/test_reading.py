@@ -570,11 +570,16 @@ def test_beside_a_time_letters_are_species(tmp_path: Path):
     assert data.snapshots.species == ("T", "I", "h")
 
 
-def test_the_time_may_stand_in_the_last_column(tmp_path: Path):
-    text = "\n".join(",".join(line.split(",")[1:] + line.split(",")[:1]) for line in course(name="day").splitlines())
-    data = read(written(tmp_path, text))
-    is_the_course(data, "day")
-    assert "the time is `day`, by its name (`--time` chooses another column)" in told(data)
+def test_a_unit_in_the_last_column_is_asked_for_and_a_time_there_is_not(tmp_path: Path):
+    def last(name: str) -> Path:
+        lines = (line.split(",") for line in course(name=name).splitlines())
+        return written(tmp_path, "\n".join(",".join(line[1:] + line[:1]) for line in lines))
+
+    refuses(last("day"), ["`day` sounds like it, but holds plain numbers", "--time", "`day` (5 values)"])
+    is_the_course(read(last("day"), time="day"), "day")
+    data = read(last("time"))
+    is_the_course(data, "")
+    assert "the time is `time`, by its name (`--time` chooses another column)" in told(data)
 
 
 def test_conditions_of_text_are_refused_with_the_ways_out_and_numbered_ones_are_named(tmp_path: Path):
@@ -828,7 +833,7 @@ def test_principal_components_are_those_of_log_counts_of_the_seen_times(tmp_path
     for data in (
         weightflow.from_anndata(dense, pca=3, every=2),
         weightflow.from_anndata(sparse, pca=3, every=2),
-        read(tmp_path / "a.csv", pca=3, every=2),
+        read(tmp_path / "a.csv", pca=3, every=2, time="day"),
     ):
         found = data.snapshots.pooled()
         signs = np.sign((found * wanted).sum(axis=0))
@@ -882,7 +887,12 @@ def test_each_small_case_is_read_or_refused_as_its_readme_says(shared_data: Path
     cases = shared_data.parent / "cases"
     if not cases.is_dir():
         pytest.skip(f"{cases} is absent")
-    asked = {"condition.csv": "--where", "dup_cols.csv": "own", "int64.csv": "subtract an offset"}
+    asked = {
+        "condition.csv": "--where",
+        "day_last_col.csv": "--time",
+        "dup_cols.csv": "own",
+        "int64.csv": "subtract an offset",
+    }
     for path in sorted(cases.glob("*.csv")):
         if path.name in asked:
             refuses(path, [asked[path.name]])

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from weightflow.data.reading.missing import settle
 from weightflow.data.reading.options import Missing, ReadOptions, flag
-from weightflow.data.reading.times import Times, is_time_name, read_times
+from weightflow.data.reading.times import Times, is_time_name, read_times, unit_of_name
 from weightflow.data.snapshots import exact
 from weightflow.data.words import listed
 from weightflow.errors import InputError
@@ -159,18 +159,33 @@ def time_column(path: Path, frame: Any, options: ReadOptions, said: list[str]) -
     others = {*named} - {*sure}
     if len(sure) == 1 and all(len(other.strip()) == 1 or other == "samples" for other in others):
         named = sure  # beside a `time`, a `t` or an `h` is a species
-    if len(named) == 1 and not _numbers_rows(frame[named[0]]):
+    kept = {column for column, _ in options.where}
+    aside = len(named) == 1 and _stands_aside(named[0], frame, [column for column in columns if column not in kept])
+    if len(named) == 1 and not aside and not _numbers_rows(frame[named[0]]):
         said.append(f"the time is `{named[0]}`, by its name (`--time` chooses another column)")
         return named[0]
-    if len(named) == 1:
+    if aside:
+        why = f"`{named[0]}` sounds like it, but holds plain numbers and does not stand before the species"
+    elif len(named) == 1:
         why = f"`{named[0]}` sounds like it, but numbers the rows: say `--time {named[0]}` if each row has its own time"
     elif named:
         why = f"{' and '.join(f'`{name}`' for name in named)} sound like it"
     else:
         why = "no column has a name such as time, day or hours"
-    candidates = sorted(named or columns, key=lambda column: _unlikely(frame[column]))
+    candidates = sorted(columns if aside else named or columns, key=lambda column: _unlikely(frame[column]))
     told = listed([f"`{name}` ({_counted(frame[name].nunique())})" for name in candidates], 8)
     raise InputError(f"which column of `{path}` is the time? {why}. Name it with `--time`; candidates: {told}.")
+
+
+def _stands_aside(name: str, frame: Any, columns: Sequence[str]) -> bool:
+    """Whether a column that is called like a unit (day, hours) holds numbers and stands among or after the species.
+
+    Then it may as well be one of them, such as the days that something took.
+    """
+    if _is_text(frame[name]) or not unit_of_name(name) or re.match(r"time", name.strip(), re.IGNORECASE):
+        return False
+    measured = [c for c in columns if not (_is_text(frame[c]) or c.strip().lower() in IDENTIFIERS)]
+    return next(c for c in measured if c == name or not CONDITIONS.search(_plain(c))) != name
 
 
 def confounded(frame: Any, time: str, columns: Sequence[str]) -> list[str]:
@@ -282,8 +297,7 @@ def _doubts(column: str, values: Any, times: np.ndarray) -> list[str]:
     """Warn of a species that looks like a condition or like numbers of rows."""
     what = ""
     few = 2 <= values.nunique() <= FEW_VALUES
-    plain = re.sub(r"[^a-z0-9]+", "_", column.lower())
-    if few and (CONDITIONS.search(plain) or _balanced(values, times)):
+    if few and (CONDITIONS.search(_plain(column)) or _balanced(values, times)):
         what = f"a condition or a replicate ({_counted(values.nunique())})"
     elif _numbers_rows(values):
         what = "numbers of the rows"
@@ -294,6 +308,11 @@ def _doubts(column: str, values: Any, times: np.ndarray) -> list[str]:
         f"warning: `{column}` is read as a species, but looks like {what}: leave it out with `--drop {column}`"
         + (f", or keep one value with `--where '{column}={value}'`" if few else "")
     ]
+
+
+def _plain(column: str) -> str:
+    """Return the words of a name, in small letters, with an underscore between."""
+    return re.sub(r"[^a-z0-9]+", "_", column.lower())
 
 
 def _balanced(values: Any, times: np.ndarray) -> bool:
