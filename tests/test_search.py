@@ -126,6 +126,7 @@ def test_the_same_seed_on_one_cpu_finds_the_same_model(said: str, workplace: Pat
     assert (samples[0] == samples[1]).all()
 
 
+@pytest.mark.slow
 def test_the_best_are_repeated_to_their_ends_though_the_budget_is_used_up(
     said: str, workplace: Path, ray_environment: dict[str, str]
 ) -> None:
@@ -167,6 +168,7 @@ def test_a_search_goes_on_where_its_data_could_not_tell_a_wrong_model_from_a_per
     assert re.search(decision, html.unescape((workplace / "out" / "floor" / "report.html").read_text()))
 
 
+@pytest.mark.slow
 def test_a_search_that_is_killed_goes_on_with_what_it_had(workplace: Path, ray_environment: dict[str, str]) -> None:
     out = workplace / "out" / "killed"
     process = Process(workplace, ray_environment, command("--trials", "3", "--name", "killed"))
