@@ -139,12 +139,14 @@ def test_two_snapshots_which_is_what_a_fold_of_three_times_has_can_be_fitted_in_
     kind: str, objective: str
 ) -> None:
     parts = leave_one_out(Dataset("three", clouds(TIMES[:3]), (0, 1, 2), paired=False))
-    options = {**nested(), "dynamics": {**nested()["dynamics"], "kind": kind, "z_dim": 1}}
+    options = {**nested(), "dynamics": {**nested()["dynamics"], "kind": kind, "z_dim": 4}}  # a space may ask for more
     options["training"] = {**options["training"], "objective": objective}
     config = weightflow.preset("default", **options)
     for fitted, fold in zip(fit_each([fold.fit for fold in parts.tests], config, 0), parts.tests, strict=True):
         (time,), (cloud,) = fold.held_out.times, fold.held_out.samples
         assert np.isfinite(fitted.model.log_prob(cloud, time).numpy()).all()
+        if kind == "cde":  # the time, and the one direction in which two anchors differ
+            assert fitted.model.path.state_dict()["field.control.values"].shape == (2, 2)
 
 
 def test_a_model_is_scored_at_the_times_that_it_was_not_fitted_to(

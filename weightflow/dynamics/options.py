@@ -110,7 +110,7 @@ class DynamicsOptions(SolverOptions):
     attention: Reach = Field(default=Reach.COMPLETE, description="which tokens a token attends to")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     time: bool = Field(default=False, description="whether the field sees the clock; an autonomous field does not")
-    z_dim: int = Field(default=1, ge=1, description="projected channels of the control path (CDE)")
+    z_dim: int = Field(default=1, ge=1, description="channels of the control path, fewer than anchors (CDE)")
     time_channel: bool = Field(default=True, description="whether the clock is another channel of the control path")
     projection: Projection = Field(default=Projection.PCA, description="how anchors become the control path (CDE)")
     neighbours: int = Field(default=3, ge=1, description="nearest anchors that Isomap joins each anchor to (CDE)")

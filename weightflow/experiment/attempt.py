@@ -59,7 +59,9 @@ class Attempt:
         if options.kind is not DynamicsKind.CDE:
             return None
         anchors = self.prepared.anchored
-        values = project(anchors.tokens, options.z_dim, options.projection, self.seed, options.neighbours)
+        most = len(anchors.times) - 1  # so many directions do few anchors differ in, and so many neighbours have they
+        z_dim, neighbours = min(options.z_dim, most), min(options.neighbours, most)
+        values = project(anchors.tokens, z_dim, options.projection, self.seed, neighbours)
         marks = self.reference.clock(anchors.times).astype(np.float32)
         if options.time_channel:
             values = np.concatenate([marks[:, None], values], 1)
