@@ -1,5 +1,6 @@
 """How much each hyperparameter mattered, by Optuna's own measure."""
 
+import warnings
 from functools import partial
 
 from matplotlib.figure import Figure
@@ -25,7 +26,8 @@ def importances(report: Report) -> Picture:
     from optuna.importance import get_param_importances
 
     several = len(report.study.directions) > 1
-    values = get_param_importances(report.study, target=_first_value if several else None)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of few trials, which the picture tells
+        values = get_param_importances(report.study, target=_first_value if several else None)
     shown = list(values.items())[:SHOWN]
     return Picture(
         "importances",
