@@ -60,6 +60,15 @@ def say(monkeypatch: pytest.MonkeyPatch, folder: Path, words: str) -> int:
     return ended.value.code
 
 
+def scored(
+    monkeypatch: pytest.MonkeyPatch, workplace: Path, capsys: pytest.CaptureFixture[str], data: str, out: str
+) -> tuple[str, Scores]:
+    """Score the model of the workplace on data; return what is said, and what is left in a folder."""
+    assert say(monkeypatch, workplace, f"score --model model --data {data}") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    return said, Scores.from_json((workplace / out / "scores.json").read_text())
+
+
 def words_of(page: Path) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", html.unescape(page.read_text())).split())
 
@@ -152,11 +161,9 @@ def test_two_snapshots_which_is_what_a_fold_of_three_times_has_can_be_fitted_in_
 def test_a_model_is_scored_at_the_times_that_it_was_not_fitted_to(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert say(monkeypatch, workplace, "score --model model --data six.csv") == 0
-    said = " ".join(capsys.readouterr().out.split())
+    said, scores = scored(monkeypatch, workplace, capsys, "six.csv", "model-on-six")
     assert "scored at t = 1.5, 4, which the model was not fitted to" in said
     assert "they rearrange the snapshots that the model was fitted to" in said
-    scores = Scores.from_json((workplace / "model-on-six" / "scores.json").read_text())
     assert (scores.protocol, scores.times) == ("unseen times", (1.5, 4.0))
     assert {"model", "mccann", "persistence", "floor"} <= set(scores.methods)
     assert scores.by_time("persistence", "species_w1") == pytest.approx([0.5, 1.0], abs=0.3)
@@ -166,11 +173,9 @@ def test_a_model_is_scored_at_the_times_that_it_was_not_fitted_to(
 def test_scores_at_fitted_times_are_plainly_marked(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert say(monkeypatch, workplace, "score --model model --data four.csv --out fitted") == 0
-    said = " ".join(capsys.readouterr().out.split())
+    said, scores = scored(monkeypatch, workplace, capsys, "four.csv --out fitted", "fitted")
     assert "All these times were fitted" in said
     assert "none: they would hand out the scored samples themselves" in said
-    scores = Scores.from_json((workplace / "fitted" / "scores.json").read_text())
     assert (scores.protocol, scores.times) == ("fitted times", tuple(TIMES))
     assert set(scores.methods) == {"model", "floor"}
     assert "All these times were fitted" in words_of(workplace / "fitted" / "report.html")

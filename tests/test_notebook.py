@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
-from searches import furnish
+from searches import PATIENCE, furnish, wait_for
 
 import weightflow
 from weightflow.errors import InputError, WeightFlowError
@@ -88,8 +87,7 @@ def test_a_ray_that_runs_already_is_used_and_goes_on(result: SearchResult):
 def test_an_interrupted_search_returns_what_it_has_and_can_be_resumed(result: SearchResult):
     def interrupt() -> None:
         trials = Path("out") / "cut" / "study.log"
-        while not (trials.is_file() and "trial_id" in trials.read_text()):
-            time.sleep(0.1)
+        wait_for(lambda: trials.is_file() and "trial_id" in trials.read_text(), PATIENCE)
         os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a notebook's kernel

@@ -24,7 +24,7 @@ def compare(
 
     \b
     python -m weightflow compare my-search another-search --out both.html
-    """  # noqa: D301 (click reads the control character that the escape stands for)
+    """
     from weightflow.report.comparison import common_metrics, same_data, write_comparison
     from weightflow.report.terminal import first_shown
 

@@ -23,7 +23,7 @@ def export(
 
     \b
     python -m weightflow export --model runs/NAME/best --times 0:100:10 --out for_a_colleague
-    """  # noqa: D301 (click reads the control character that the escape stands for)
+    """
     from weightflow.model import export_model, load
 
     fitted, wanted = load(model), parse_times(times)

@@ -8,26 +8,23 @@ import typer
 from rich.console import Console
 
 from weightflow.cli.config import read_config
-from weightflow.cli.options import HEAD, Device, HeadOfCounts
+from weightflow.cli.options import HEAD, Data, Device, HeadOfCounts, Preset, Seed
 from weightflow.cli.reading import reads_data, tell
 from weightflow.data import ReadOptions, advice
-from weightflow.presets import PRESETS
 from weightflow.progress import Shown
 from weightflow.systems import load_dataset
 
 
 @reads_data
 def fit(
-    data: Annotated[str, typer.Option(help="A built-in system, or a file.")],
+    data: Data,
     out: Annotated[Path, typer.Option(help="Model directory to write.")],
     config: Annotated[
         Path | None, typer.Option(help="YAML of configuration values, such as dynamics.hidden: 64.")
     ] = None,
-    start: Annotated[
-        str, typer.Option("--preset", metavar="NAME", help=f"What --config starts from: {' or '.join(PRESETS)}.")
-    ] = "default",
+    start: Preset = "default",
     head: HeadOfCounts = None,
-    seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
+    seed: Seed = 0,
     device: Device = "cpu",
     members: Annotated[
         int,
@@ -44,7 +41,7 @@ def fit(
     python -m weightflow fit --data epidemic --out model
     python -m weightflow fit --data counts.csv --time day --drop batch --config mine.yaml --out model
     python -m weightflow fit --data epidemic --preset paper --out published
-    """  # noqa: D301 (click reads the control character that the escape stands for)
+    """
     from weightflow.device import find_device
     from weightflow.evaluation import in_words
     from weightflow.experiment import fit_model, nest, preset

@@ -39,7 +39,7 @@ def forecast(
     \b
     python -m weightflow forecast --model runs/NAME/best --times 0:100:1 --draws 1000 --seed 0 --out samples.npy
     python -m weightflow forecast --model runs/NAME/best --times 12 --out at_noon.csv
-    """  # noqa: D301 (click reads the control character that the escape stands for)
+    """
     from weightflow.model import load
 
     fitted = load(model, device)

@@ -35,7 +35,7 @@ def inspect(
     \b
     python -m weightflow inspect cells.csv
     python -m weightflow inspect cells.h5ad --time day --genes Sox2,Nanog --out look.png
-    """  # noqa: D301 (click reads the control character that the escape stands for)
+    """
     if out is not None and out.suffix.lower() != ".png":
         raise InputError(f"`--out {out}` is written as a picture; give a name that ends in .png.")
     dataset = load_dataset(file, 0, reading)

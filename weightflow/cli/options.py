@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from weightflow.presets import PRESETS
 from weightflow.types import HeadKind
 
 HEAD = "backbone.head"
@@ -11,3 +12,8 @@ HeadOfCounts = Annotated[
     HeadKind | None, typer.Option(help="How counts are described; auto: softmax for fewer than 8 states.")
 ]
 Device = Annotated[str, typer.Option(metavar="cpu|cuda|cuda:N", help="Where to compute; N is the number of a GPU.")]
+Data = Annotated[str, typer.Option(help="A built-in system, or a file.")]
+Preset = Annotated[
+    str, typer.Option("--preset", metavar="NAME", help=f"What --config starts from: {' or '.join(PRESETS)}.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Rules all random numbers.")]

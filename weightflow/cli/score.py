@@ -9,18 +9,17 @@ import typer
 from rich.console import Console
 
 from weightflow.cli.config import read_config
-from weightflow.cli.options import Device
+from weightflow.cli.options import Data, Device, Preset, Seed
 from weightflow.cli.reading import reads_data, tell
 from weightflow.data import ReadOptions, advice
 from weightflow.errors import InputError
-from weightflow.presets import PRESETS
 from weightflow.progress import Shown
 from weightflow.systems import load_dataset
 
 
 @reads_data
 def score(
-    data: Annotated[str, typer.Option(help="A built-in system, or a file.")],
+    data: Data,
     model: Annotated[Path | None, typer.Option(help="Model directory to score, such as runs/NAME/best.")] = None,
     each: Annotated[
         bool, typer.Option("--leave-one-out", help="Fit a model without each time in turn, and score it there.")
@@ -31,10 +30,8 @@ def score(
     config: Annotated[
         Path | None, typer.Option(help="With --leave-one-out: YAML of configuration values to fit with.")
     ] = None,
-    start: Annotated[
-        str, typer.Option("--preset", metavar="NAME", help=f"What --config starts from: {' or '.join(PRESETS)}.")
-    ] = "default",
-    seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
+    start: Preset = "default",
+    seed: Seed = 0,
     mlflow: Annotated[Path | None, typer.Option(help="Track it as a run, where this file says.")] = None,
     device: Device = "cpu",
     *,
@@ -48,7 +45,7 @@ def score(
     \b
     python -m weightflow score --model runs/NAME/best --data cells.csv
     python -m weightflow score --data cells.csv --leave-one-out --out judged
-    """  # noqa: D301 (click reads the control character that the escape stands for)
+    """
     from weightflow.cli.judged import fitted_before, without_each
     from weightflow.device import find_device
     from weightflow.experiment import nest, preset

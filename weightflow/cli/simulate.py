@@ -50,7 +50,7 @@ def simulate(
     python -m weightflow simulate epidemic --trajectories 1000 --seed 0 --out trajectories.npy
     python -m weightflow simulate my_model.ant --times 0:20:0.5 --out mine.npz
     python -m weightflow simulate in_moles.xml --molecules-per-unit 1000 --times 0:20:0.5 --out mine.npz
-    """  # noqa: D301 (click reads the control character that the escape stands for)
+    """
     system = find_system(model)
     wanted = system.times if times is None else parse_times(times)
     simulator = Simulator(system, molecules_per_unit)

@@ -16,7 +16,7 @@ def sync(
 
     \b
     python -m weightflow sync my-search
-    """  # noqa: D301 (click reads the control character that the escape stands for)
+    """
     from weightflow.search.sync import sync as send
     from weightflow.tracking import TrackingConfig
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from weightflow.cli.options import HEAD, HeadOfCounts
+from weightflow.cli.options import HEAD, HeadOfCounts, Seed
 from weightflow.cli.reading import reads_data
 from weightflow.data import Protocol, ReadOptions
 from weightflow.stopping import STOPPED
@@ -58,7 +58,7 @@ def tune(
         str | None, typer.Option(help="Try the best configurations of this earlier search early, on other data too.")
     ] = None,
     retries: Annotated[int, typer.Option(min=0, help="How often a trial that fails is tried again.")] = 2,
-    seed: Annotated[int, typer.Option(min=0, help="Rules all random numbers.")] = 0,
+    seed: Seed = 0,
     address: Annotated[
         str | None, typer.Option(help="A running Ray cluster: auto or HOST:PORT. Starts Ray here by default.")
     ] = None,
@@ -75,7 +75,7 @@ def tune(
     \b
     python launch/tune.py --time-budget 30m
     python launch/tune.py --data counts.csv --protocol forecast --gpus 4 --name my-cells
-    """  # noqa: D301 (click reads the control character that the escape stands for)
+    """
     # Not above: --help need not wait for torch, Ray and MLflow.
     from weightflow.search.request import tune as search
     from weightflow.search.summary import print_outcome

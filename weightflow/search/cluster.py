@@ -119,7 +119,7 @@ def _init(how: Mapping[str, Any]) -> None:
 def _init_again(how: Mapping[str, Any]) -> None:
     try:
         _init(how)
-    except Exception as error:  # as above
+    except Exception as error:  # whatever Ray raises, it has not started
         raise SearchError(
             f"Ray could not be started, nor a second time: {first_line(error)}. Wait until the machine is less "
             "busy, or take fewer `--cpus`; `fit` does without Ray."

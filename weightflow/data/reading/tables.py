@@ -27,6 +27,10 @@ COMPRESSED = {
     b"BZh": ("bzip2", bz2.decompress),
     b"\xfd7zXZ": ("xz", lzma.decompress),
 }
+UNREADABLE = (  # what the decompressors raise where data are cut off, damaged, or locked by a password
+    *(OSError, EOFError, ValueError, RuntimeError, NotImplementedError),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+)
 BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 SEP_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 COMMA = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*")
@@ -176,9 +180,7 @@ def _decompressed(path: Path, raw: bytes, said: list[str]) -> bytes:
             if raw.startswith(mark):
                 said.append(f"it is compressed with {name}")
                 return decompress(raw)
-    except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zlib.error, lzma.LZMAError) as error:
-        raise InputError(f"`{path}` cannot be decompressed ({_line(error)}); it may be cut off.") from None
-    except zipfile.BadZipFile as error:
+    except UNREADABLE as error:
         raise InputError(f"`{path}` cannot be decompressed ({_line(error)}); it may be cut off.") from None
     if raw.startswith(b"\x28\xb5\x2f\xfd"):
         raise InputError(f"`{path}` is compressed with zstd, which is not read here; unpack it with `zstd -d`.")
