@@ -110,7 +110,10 @@ def test_a_library_that_is_missing_is_named_with_how_to_install_it(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("weightflow.cli.samples.find_spec", lambda name: None)
-    for suffix, install in ((".parquet", "pip install pyarrow"), (".h5ad", "pip install 'weightflow[anndata]'")):
+    for suffix, install in (
+        (".parquet", "pip install 'weightflow[tables]'"),
+        (".h5ad", "pip install 'weightflow[anndata]'"),
+    ):
         done = forecast(folder, tmp_path / f"samples{suffix}")
         assert isinstance(done.exception, InputError)
         assert install in str(done.exception)

@@ -8,9 +8,11 @@ import typer
 
 from weightflow.cli.reading import reads_data
 from weightflow.data import Dataset, Protocol, ReadOptions, Snapshots, advice, split
+from weightflow.data.words import listed
 from weightflow.errors import InputError
 from weightflow.systems import load_dataset
 
+SHOWN = 8  # names of species in a sentence
 FAMILIES = {
     "softmax": "a free probability for each count",
     "logistic": "mixtures of discretised logistics",
@@ -59,11 +61,12 @@ def _heads(seen: Snapshots) -> list[str]:
 
     backbone = ExperimentConfig().backbone.build(seen)
     told = [
-        f"described by {FAMILIES.get(head.family, head.family)}: {_some([seen.species[i] for i in head.species])}"
+        f"described by {FAMILIES.get(head.family, head.family)}: "
+        + listed([seen.species[i] for i in head.species], SHOWN)
         for head in backbone.heads
     ]
     still = backbone.constant.species
-    return [*told, *([f"drawn as a constant: {_some([seen.species[i] for i in still])}"] if still else [])]
+    return [*told, *([f"drawn as a constant: {listed([seen.species[i] for i in still], SHOWN)}"] if still else [])]
 
 
 def _protocol(dataset: Dataset) -> list[str]:
@@ -116,8 +119,3 @@ def _picture(dataset: Dataset, out: Path) -> str:
     except OSError as error:
         raise InputError(f"`--out {out}` cannot be written ({error.strerror}); choose another place.") from None
     return str(out)
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 8:,} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more

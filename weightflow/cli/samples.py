@@ -13,7 +13,10 @@ from weightflow.errors import InputError
 if TYPE_CHECKING:
     from weightflow.model import Band, Draws
 
-NEEDS = {".parquet": ("pyarrow", "pyarrow"), ".h5ad": ("anndata", "'weightflow[anndata]'")}  # library, what to install
+NEEDS = {  # library, and what to install
+    ".parquet": ("pyarrow", "'weightflow[tables]'"),
+    ".h5ad": ("anndata", "'weightflow[anndata]'"),
+}
 
 
 def check_library(path: Path) -> None:

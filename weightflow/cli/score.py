@@ -46,11 +46,11 @@ def score(
     python -m weightflow score --model runs/NAME/best --data cells.csv
     python -m weightflow score --data cells.csv --leave-one-out --out judged
     """
-    from weightflow.cli.judged import fitted_before, without_each
     from weightflow.device import find_device
     from weightflow.experiment import nest, preset
     from weightflow.model import load
     from weightflow.report.terminal import print_scores
+    from weightflow.search.judged import fitted_before, without_each
     from weightflow.tracking import TrackingConfig
 
     _check(model, each, out, config, start)
