@@ -509,7 +509,11 @@ def test_an_archive_of_one_table_is_read_and_one_of_several_is_not(tmp_path: Pat
     one = read(written(tmp_path, archive("inside.csv"), "data.csv.zip"))
     is_the_course(one)
     assert one.name == "data"
-    refuses(written(tmp_path, archive("a.csv", "b.csv"), "data.csv.zip"), ["archive of 2 files", "unpack"])
+    two = written(tmp_path, archive("a.csv", "b.csv"), "data.csv.zip")
+    with pytest.raises(InputError) as error:
+        read(two)
+    assert str(error.value) == f"`{two}` is an archive of 2 files (a.csv, b.csv); unpack it."
+    refuses(written(tmp_path, archive("a.csv")[:-40], "cut.csv.zip"), ["cannot be decompressed", "cut off"])
     is_the_course(read(written(tmp_path, gzip.compress(course().encode()), "d.tsv.gz")))
     refuses(written(tmp_path, gzip.compress(course().encode())[:-40]), ["cannot be decompressed", "cut off"])
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation, varies
-from weightflow.data.words import at_times
+from weightflow.data.words import at_times, listed
 from weightflow.types import Kind
 
 SHOWN = 5
@@ -49,7 +49,7 @@ def _constant(snapshots: Snapshots) -> list[str]:
     still = np.flatnonzero(~varies(pooled))
     if not len(still) or len(pooled) < 2:
         return []
-    names = _named([f"`{snapshots.species[i]}` ({pooled[0, i]:g})" for i in still])
+    names = listed([f"`{snapshots.species[i]}` ({pooled[0, i]:g})" for i in still], SHOWN)
     return [f"{names} never varies: it is drawn as this constant, and tells nothing; `--drop` leaves it out."]
 
 
@@ -102,7 +102,7 @@ def _composition(snapshots: Snapshots) -> list[str]:
         lost = [snapshots.species[counts[i]] for i in np.flatnonzero((present[k] == 0) & (around > 0.5))]
         when = at_times([snapshots.times[k]], snapshots.unit)
         if lost:
-            names = _named([f"`{name}`" for name in lost])
+            names = listed([f"`{name}`" for name in lost], SHOWN)
             said.append(f"{names} is zero in all samples at {when}, and not before or after: was it measured there?")
         low, high = sorted((totals[k - 1], totals[k + 1]))
         if len(counts) > 2 and low > 0 and not low / JUMP <= totals[k] <= high * JUMP:
@@ -111,8 +111,3 @@ def _composition(snapshots: Snapshots) -> list[str]:
                 f"{totals[k + 1]:.3g}: if that is how much was read of each, scale it, or take `--pca`."
             )
     return said
-
-
-def _named(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -8,7 +8,8 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,23 +169,36 @@ def _western(raw: bytes) -> tuple[str, str]:
 
 
 def _decompressed(path: Path, raw: bytes, said: list[str]) -> bytes:
-    try:
-        if raw.startswith(b"PK\x03\x04"):
-            with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-                names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
-                if len(names) != 1:
-                    raise InputError(f"`{path}` is an archive of {len(names)} files ({listed(names)}); unpack it.")
-                said.append(f"it is `{names[0]}` in a zip archive")
-                return archive.read(names[0])
-        for mark, (name, decompress) in COMPRESSED.items():
-            if raw.startswith(mark):
-                said.append(f"it is compressed with {name}")
+    if raw.startswith(b"PK\x03\x04"):
+        return _unpacked(path, raw, said)
+    for mark, (name, decompress) in COMPRESSED.items():
+        if raw.startswith(mark):
+            said.append(f"it is compressed with {name}")
+            with _whole(path):
                 return decompress(raw)
-    except UNREADABLE as error:
-        raise InputError(f"`{path}` cannot be decompressed ({_line(error)}); it may be cut off.") from None
     if raw.startswith(b"\x28\xb5\x2f\xfd"):
         raise InputError(f"`{path}` is compressed with zstd, which is not read here; unpack it with `zstd -d`.")
     return raw
+
+
+def _unpacked(path: Path, raw: bytes, said: list[str]) -> bytes:
+    with _whole(path):
+        archive = zipfile.ZipFile(io.BytesIO(raw))
+    names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
+    if len(names) != 1:
+        raise InputError(f"`{path}` is an archive of {len(names)} files ({listed(names)}); unpack it.")
+    said.append(f"it is `{names[0]}` in a zip archive")
+    with _whole(path):
+        return archive.read(names[0])
+
+
+@contextmanager
+def _whole(path: Path) -> Generator[None, None, None]:
+    """Name the file where it cannot be decompressed; nothing of ours may be raised inside, as it is a ValueError."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise InputError(f"`{path}` cannot be decompressed ({_line(error)}); it may be cut off.") from None
 
 
 def _without_comments(text: str, said: list[str]) -> str:
