@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A worker imports the benchmark's own functions from here, and the package from the checkout.
 ROOT = Path(__file__).resolve().parents[1]
 PATHS = (str(ROOT), str(ROOT / "benchmarks"))
 sys.path[:0] = PATHS
+os.environ["PYTHONPATH"] = os.pathsep.join(PATHS)
 
-import ray
-from ray.exceptions import RayError
+from joblib import Parallel, delayed
 from rich.console import Console
 
+from weightflow.errors import WeightFlowError
 from weightflow.progress import Shown
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -28,32 +28,29 @@ Row = dict[str, str | float]
 
 
 def run_tasks(function: Callable[..., list[Row]], tasks: Iterable[Mapping[str, Any]], path: Path, cpus: int) -> None:
-    """Run `function(**task)` for each task on one CPU each, and append its rows to the CSV file as soon as it is done.
+    """Run `function(**task)` for each task in a process on one CPU, and append its rows to the CSV file when it ends.
 
     A task whose `key` stands in the file already is not run again, so that a benchmark that was cut off goes on.
     """
     done = {row["key"] for row in read_rows(path)}
     waiting = [task for task in tasks if task["key"] not in done]
-    ray.init(
-        num_cpus=cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(PATHS), "OMP_NUM_THREADS": "1"}},
-    )
-    remote = ray.remote(num_cpus=1, max_retries=1)(function)
-    running = {remote.remote(**task): task["key"] for task in waiting}
-    total = len(running)
+    parallel = Parallel(n_jobs=cpus, return_as="generator_unordered")
     with Shown(Console(stderr=True)) as shown:
-        shown("tasks", 0, total)
-        while running:
-            (ready,), _ = ray.wait(list(running), num_returns=1)
-            key = running.pop(ready)
-            try:
-                append_rows(path, [{"key": key, **row} for row in ray.get(ready)])
-            except RayError as error:  # one failed fit must not end hours of others
-                shown.console.print(f"failed: {key}: {str(error).strip().splitlines()[-1]}", markup=False)
-            shown("tasks", total - len(running), total)
-    ray.shutdown()
+        shown("tasks", 0, len(waiting))
+        for number, (key, found) in enumerate(parallel(delayed(_attempt)(function, task) for task in waiting)):
+            if isinstance(found, str):
+                shown.console.print(f"failed: {key}: {found}", markup=False)
+            else:
+                append_rows(path, [{"key": key, **row} for row in found])
+            shown("tasks", number + 1, len(waiting))
+
+
+def _attempt(function: Callable[..., list[Row]], task: Mapping[str, Any]) -> tuple[str, list[Row] | str]:
+    """Return the rows of a task, or what ended it: one failed fit must not end hours of others."""
+    try:
+        return task["key"], function(**task)
+    except (WeightFlowError, ValueError, ArithmeticError, RuntimeError) as error:
+        return task["key"], f"{type(error).__name__}: {error}"
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -25,6 +25,7 @@ from weightflow.metrics import paper_jsd
 from weightflow.path import Clock
 from weightflow.systems import simulate
 from weightflow.training import Checkpoint
+from weightflow.training.teacher import draw_times
 from weightflow.types import Kind
 
 TIMES = np.array([0.0, 1.0, 2.0, 4.0, 6.0])
@@ -456,3 +457,13 @@ def test_the_public_names_are_found_though_nothing_imports_them_before_they_are_
     assert set(weightflow.__all__) <= set(dir(weightflow))
     assert all(callable(getattr(weightflow, name)) for name in weightflow.__all__)
     assert not hasattr(weightflow, "no_such_name")
+
+
+def test_random_times_leave_no_stretch_of_the_span_out() -> None:
+    rng = np.random.default_rng(0)
+    times = np.array([2.0, 3.0, 12.0])
+    drawn = draw_times(times, 12, rng)
+    assert np.array_equal(np.floor((drawn[:2] - 2.0) * 2), [0, 1])  # a sixth in the first interval, one in each half
+    assert np.array_equal(np.floor(drawn[2:] - 2.0), np.arange(10))
+    many = np.concatenate([draw_times(times, 6, rng)[2:] for _ in range(5_000)])
+    assert stats.kstest(many, "uniform", (2.0, 10.0)).pvalue > 1e-3

@@ -144,9 +144,13 @@ def _loss(
 def draw_times(times: Float[np.ndarray, "time"], n: int, rng: np.random.Generator) -> Float[np.ndarray, "draw"]:
     """Draw `n` times between the first and the last; a sixth, two at least, fall into the first interval.
 
-    After a point start the distribution changes fastest there.
+    After a point start the distribution changes fastest there. Each part is stratified: one time is uniform in each of
+    as many equal stretches as there are times, so that no step leaves a stretch out.
     """
-    drawn = rng.uniform(times[0], times[-1], n)
     early = min(n, max(2, n // 6))
-    drawn[:early] = rng.uniform(times[0], times[1], early)
-    return drawn
+    first, second, last = times[0], times[1], times[-1]
+    return np.concatenate([_stratified(first, second, early, rng), _stratified(first, last, n - early, rng)])
+
+
+def _stratified(first: float, last: float, n: int, rng: np.random.Generator) -> Float[np.ndarray, "draw"]:
+    return first + (last - first) * (np.arange(n) + rng.random(n)) / max(n, 1)
