@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.interpolate import CubicSpline, PchipInterpolator
+from scipy.interpolate import CubicHermiteSpline, CubicSpline, PchipInterpolator
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
@@ -118,17 +118,33 @@ def test_each_particle_follows_scipys_spline_through_its_chained_positions(curve
     np.testing.assert_allclose(np.sort(drawn[:, :, 0]), expected[curve], atol=1e-9)
 
 
-@pytest.mark.parametrize(("curve", "share"), [(Curve.SHIFT_PCHIP, 1.0), (Curve.SHIFT_CUBIC_HALF, 0.5)])
-def test_a_shift_moves_the_whole_straight_cloud_towards_the_spline_of_the_means(curve: Curve, share: float) -> None:
+@pytest.mark.parametrize("curve", [Curve.SHIFT_PCHIP, Curve.SHIFT_BOUNDED])
+def test_a_shift_moves_the_whole_straight_cloud_to_the_spline_of_the_means(curve: Curve) -> None:
     times = np.arange(6.0)
-    snapshots = moving(np.stack([times**2, -times], axis=1), times)
+    snapshots = moving(
+        np.stack([30 * np.exp(0.2 * times), -10 * times], axis=1), times
+    )  # so steady that no slope is bounded
     means = np.stack([cloud.mean(0) for cloud in snapshots.samples])
     at = np.linspace(0.0, 5.0, 21)
     line = Bridge.between(snapshots, straight(0.0)).sample(at, 300, np.random.default_rng(0))
     shifted = Bridge.between(snapshots, along(curve)).sample(at, 300, np.random.default_rng(0))
     spline = PchipInterpolator(times, means) if curve.monotone else CubicSpline(times, means)
-    shift = share * (spline(at) - line.mean(1))
+    shift = spline(at) - line.mean(1)
     np.testing.assert_allclose(shifted, line + shift[:, None], atol=1e-9)
+
+
+def test_slopes_of_the_bounded_cubic_are_at_most_half_more_than_the_smaller_one_beside_them() -> None:
+    """The secants are 4, 1, 0.5 and -0.05: bounds at the knots are 6, 1.5, 0.75, 0.075 and 0.075."""
+    times, means = np.array([0.0, 1.0, 2.0, 4.0, 24.0]), np.array([0.5, 4.5, 5.5, 6.5, 5.5])
+    snapshots = Snapshots(times, tuple(np.array([[mean]]) for mean in means))
+    cubic = CubicSpline(times, means, bc_type="natural")(times, 1)
+    assert cubic == pytest.approx([4.762, 2.476, 0.335, 0.538, -0.344], abs=1e-3)
+    expected = np.array([cubic[0], 1.5, cubic[2], 0.075, -0.075])
+    at = np.linspace(0.0, 24.0, 97)
+    drawn = Bridge.between(snapshots, along(Curve.SHIFT_BOUNDED)).sample(at, 1, np.random.default_rng(0))[:, 0, 0]
+    hermite = CubicHermiteSpline(times, means, expected)
+    np.testing.assert_allclose(drawn, hermite(at), atol=1e-9)
+    assert drawn.max() < 6.7  # the cubic itself rises to 8.4 in the long gap
 
 
 def test_the_order_of_the_samples_means_nothing() -> None:
@@ -261,10 +277,13 @@ def test_each_sample_stands_for_as_much_as_any_other_where_clouds_differ_in_size
         assert counts.max() / counts.min() < 1.02
 
 
-def test_a_path_that_curves_is_given_a_curve() -> None:
+def test_where_particles_curve_each_by_itself_they_are_given_a_curve_of_their_own() -> None:
+    """One half goes up and down again, the other down and up: the mean, which a shift follows, stays where it is."""
     times = np.linspace(0.0, 1.0, 8)
-    parabola = np.stack([100 * times, 400 * times * (1 - times)], axis=1)
-    assert choose_bridge(moving(parabola, times), BridgeOptions()).options.curve in {Curve.CUBIC, Curve.PCHIP}
+    up, down = (np.stack([100 * times, side * (1000 + 400 * times * (1 - times))], axis=1) for side in (1, -1))
+    pairs = zip(moving(up, times).samples, moving(down, times).samples, strict=True)
+    snapshots = Snapshots(times, tuple(np.concatenate(pair) for pair in pairs))
+    assert choose_bridge(snapshots, BridgeOptions()).options.curve in {Curve.CUBIC, Curve.PCHIP, Curve.DAMPED}
 
 
 def test_a_steady_path_keeps_the_default_and_says_what_was_compared() -> None:
@@ -333,7 +352,7 @@ def test_a_particle_followed_only_nearby_bends_as_one_followed_through_all_snaps
             np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize(("curve", "share"), [(Curve.SHIFT_CUBIC_HALF, 0.04), (Curve.CUBIC, 4.0)])
+@pytest.mark.parametrize(("curve", "share"), [(Curve.SHIFT_BOUNDED, 0.04), (Curve.CUBIC, 4.0)])
 def test_what_a_bridge_keeps_beside_its_clouds_grows_with_the_data_alone(curve: Curve, share: float) -> None:
     times = np.arange(40.0)
     snapshots = moving(np.stack([times, times], axis=1), times, n=50)

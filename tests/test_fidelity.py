@@ -162,7 +162,7 @@ def test_a_teacher_that_reaches_its_snapshots_is_fitted_once() -> None:
 @pytest.fixture(scope="module")
 def behind() -> tuple[ExperimentConfig, Prepared, Trial, list[EpochReport]]:
     """A configuration whose solution needs a second round, what it is fitted to, the trial, and what that reported."""
-    options = hasty(teacher={"steps": 300}, training={"rounds": 2, "collocation_steps": 20})
+    options = hasty(teacher={"steps": 300}, training={"rounds": 2, "epochs": 4, "collocation_steps": 60})
     prepared = prepare(narrow(), options, seed=0)
     trial = Trial(prepared, options, seed=0)
     return options, prepared, trial, list(trial.epochs())
@@ -175,7 +175,7 @@ def test_a_solution_behind_its_teacher_is_begun_anew_with_more_and_the_better_on
     once = options.model_copy(update={"training": options.training.model_copy(update={"rounds": 1})})
     alone = Trial(prepared, once, seed=0)
     short = list(alone.epochs())
-    assert [report.epoch for report in reports] == [report.epoch for report in short] == [1, 2, 3]
+    assert [report.epoch for report in reports] == [report.epoch for report in short] == [1, 2, 3, 4]
     assert reports[-1].seconds > sum(report.seconds for report in reports[:-1])  # the last epoch holds all of it
     better, first = (one.finished().record["fidelity"] for one in (trial, alone))
     assert (better["rounds"], first["rounds"]) == ({"teacher": 1, "fit": 2}, {"teacher": 1, "fit": 1})
@@ -184,7 +184,7 @@ def test_a_solution_behind_its_teacher_is_begun_anew_with_more_and_the_better_on
     assert gain.mean() > 0.5
 
 
-@pytest.mark.parametrize("done", [2, 3])  # cut off in the rounds of the last epoch, and after them
+@pytest.mark.parametrize("done", [3, 4])  # cut off in the rounds of the last epoch, and after them
 def test_a_trial_that_is_cut_off_in_its_further_rounds_goes_on_to_the_same_model(
     behind: tuple[ExperimentConfig, Prepared, Trial, list[EpochReport]], tmp_path: Path, done: int
 ) -> None:
@@ -197,8 +197,8 @@ def test_a_trial_that_is_cut_off_in_its_further_rounds_goes_on_to_the_same_model
     assert checkpoint is not None
     write_arrays(tmp_path / "checkpoint", checkpoint.arrays, checkpoint.facts)
     resumed.restore(Checkpoint(checkpoint.epoch, *read_arrays(tmp_path / "checkpoint")))
-    assert resumed.round == (1 if done == 3 else 0)
-    assert [report.epoch for report in resumed.epochs()] == list(range(done + 1, 4))
+    assert resumed.round == (1 if done == 4 else 0)
+    assert [report.epoch for report in resumed.epochs()] == list(range(done + 1, 5))
     assert torch.equal(resumed.model().weights(TIMES), whole.model().weights(TIMES))
     assert resumed.finished().record["fidelity"]["rounds"] == {"teacher": 1, "fit": 2}
 

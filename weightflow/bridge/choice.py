@@ -7,7 +7,7 @@ ten times as much.
 
 There are seldom more than ten such times, one bad snapshot rules a mean, and intervals without a snapshot are twice as
 long as those that the chosen curve will be used in: whoever takes the best mean follows noise. A curve therefore has to
-earn its place: it replaces the default, half the bend of the means' cubic, only if it is better by Student's one-sided
+earn its place: it replaces the default, the bounded cubic of the means, only if it is better by Student's one-sided
 paired test at 99 % (five curves are tried), over the times, of the scores relative to the default's. With fewer than
 three interior times that test says nothing, and the default stays.
 
@@ -31,7 +31,7 @@ from weightflow.metrics.energy import energy_distance
 from weightflow.rng import generator
 from weightflow.types import Kind
 
-DEFAULT = Curve.SHIFT_CUBIC_HALF
+DEFAULT = Curve.SHIFT_BOUNDED
 CANDIDATES = (DEFAULT, *(curve for curve in Curve if curve not in {Curve.AUTO, DEFAULT}))
 POINTS = 500  # of each snapshot, for the choice alone
 MANY = 16

@@ -12,7 +12,7 @@ class Curve(StrEnum):
 
     AUTO = "auto"
     STRAIGHT = "straight"
-    SHIFT_CUBIC_HALF = "shift-cubic-half"
+    SHIFT_BOUNDED = "shift-bounded"
     SHIFT_PCHIP = "shift-pchip"
     DAMPED = "damped"
     PCHIP = "pchip"
@@ -21,7 +21,7 @@ class Curve(StrEnum):
     @property
     def of_means(self) -> bool:
         """Whether the cloud bends as a whole, along a curve of its means."""
-        return self in {Curve.SHIFT_CUBIC_HALF, Curve.SHIFT_PCHIP}
+        return self in {Curve.SHIFT_BOUNDED, Curve.SHIFT_PCHIP}
 
     @property
     def monotone(self) -> bool:
@@ -29,9 +29,14 @@ class Curve(StrEnum):
         return self in {Curve.PCHIP, Curve.SHIFT_PCHIP}
 
     @property
+    def bounded(self) -> bool:
+        """Whether its derivative at a knot is bounded by the slopes beside it."""
+        return self is Curve.SHIFT_BOUNDED
+
+    @property
     def share(self) -> float:
         """How far the path goes from the straight line (0) to the spline (1)."""
-        return {Curve.STRAIGHT: 0.0, Curve.SHIFT_CUBIC_HALF: 0.5, Curve.DAMPED: 0.5}.get(self, 1.0)
+        return {Curve.STRAIGHT: 0.0, Curve.DAMPED: 0.5}.get(self, 1.0)
 
 
 class Spread(StrEnum):
