@@ -9,7 +9,7 @@ for c = 1 this is the spline itself, in Hermite's form, and for c = 0 the straig
 monotone (pchip, Fritsch & Butland 1984), or a cubic whose derivative at a knot is bounded by the slopes beside it, and
 it joins either the particle's own positions or the means of the clouds, whose bend all particles then take.
 
-Real snapshots follow smooth means, while a single particle's chain of partners is noisy. A cubic of the means overshoots
+Real snapshots follow smooth means, while a particle's chain of partners is noisy. A cubic of the means overshoots
 where gaps grow, as in 0, 1, 2, 4, 8 and 24 hours: what happens fast goes on through the long gap that follows. With
 each derivative at most `BOUND` times the smaller of the slopes on either side it does not, and turning points keep
 theirs, which a monotone spline flattens (the bound of Dougherty, Edelman & Hyman 1989, Mathematics of Computation 52,
