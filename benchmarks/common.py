@@ -7,6 +7,8 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PATHS = (str(ROOT), str(ROOT / "benchmarks"))
 sys.path[:0] = PATHS
 
-import ray
-from ray.exceptions import RayError
 from rich.console import Console
 
 from weightflow.progress import Shown
@@ -30,30 +30,28 @@ Row = dict[str, str | float]
 def run_tasks(function: Callable[..., list[Row]], tasks: Iterable[Mapping[str, Any]], path: Path, cpus: int) -> None:
     """Run `function(**task)` for each task on one CPU each, and append its rows to the CSV file as soon as it is done.
 
-    A task whose `key` stands in the file already is not run again, so that a benchmark that was cut off goes on.
+    A task whose `key` stands in the file already is not run again, so that a benchmark that was cut off goes on. Each
+    has a process of its own: one that fails, or is killed, ends no other.
     """
     done = {row["key"] for row in read_rows(path)}
     waiting = [task for task in tasks if task["key"] not in done]
-    ray.init(
-        num_cpus=cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(PATHS), "OMP_NUM_THREADS": "1"}},
-    )
-    remote = ray.remote(num_cpus=1, max_retries=1)(function)
-    running = {remote.remote(**task): task["key"] for task in waiting}
-    total = len(running)
-    with Shown(Console(stderr=True)) as shown:
-        shown("tasks", 0, total)
-        while running:
-            (ready,), _ = ray.wait(list(running), num_returns=1)
-            key = running.pop(ready)
-            try:
-                append_rows(path, [{"key": key, **row} for row in ray.get(ready)])
-            except RayError as error:  # one failed fit must not end hours of others
-                shown.console.print(f"failed: {key}: {str(error).strip().splitlines()[-1]}", markup=False)
-            shown("tasks", total - len(running), total)
-    ray.shutdown()
+    with Shown(Console(stderr=True)) as shown, ThreadPoolExecutor(cpus) as threads:
+        shown("tasks", 0, len(waiting))
+        running = {threads.submit(_alone, function, task): task["key"] for task in waiting}
+        for ended, future in enumerate(as_completed(running), start=1):
+            key = running[future]
+            error = future.exception()
+            if error is None:
+                append_rows(path, [{"key": key, **row} for row in future.result()])
+            else:
+                shown.console.print(f"failed: {key}: {type(error).__name__}: {error}", markup=False)
+            shown("tasks", ended, len(waiting))
+
+
+def _alone(function: Callable[..., list[Row]], task: Mapping[str, Any]) -> list[Row]:
+    """Run one task in a new process."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        return process.submit(function, **task).result()
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
