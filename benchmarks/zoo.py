@@ -19,12 +19,14 @@ from table1 import chosen_variants, configuration, fit_variants
 from zoo_tables import draw, write_markdown
 
 from weightflow.cli.running import run
-from weightflow.data import Fold, Snapshots, Split
+from weightflow.data import Fold, Split
 from weightflow.errors import InputError
-from weightflow.evaluation import Scores, baselines, evaluate
+from weightflow.evaluation import Nearest, Scores, baselines, evaluate
+from weightflow.evaluation.scores import FLOOR, SHRUNK
 from weightflow.metrics import METRICS
 
 MODEL = "default"
+TRUTH = "truth"  # scored as any method: the floor, of several draws
 DRAWS = 1000
 TRANSPORT = METRICS["joint_w2"].with_points(zoo_data.CELLS)  # exact, hence of few samples
 SCORED = ("energy_distance", "sliced_w1", TRANSPORT)
@@ -46,9 +48,9 @@ def score_one(
         models, first, spent = fit_variants(visible, {name: configuration(name, quick) for name in names}, seed)
         for name, cpu in spent.items():
             seconds[name] += cpu
-        methods = {**models, **baselines(visible, first.bridge)}
+        methods = {**models, **baselines(visible, first.bridge), TRUTH: Nearest(observed.reference)}
         for where, indices in places.items():
-            parts = _split(observed, visible, indices, protocol)
+            parts = Split(protocol, visible, (), (Fold(visible, observed.fresh.subset(indices)),))
             metrics = (*SCORED, "paper_jsd") if observed.counts else SCORED
             scores.setdefault(where, []).append(evaluate(methods, parts, DRAWS, seed, metrics))
     place = {"key": key, "system": system, "protocol": protocol, "seed": seed}
@@ -71,21 +73,18 @@ def _fits(observed: zoo_data.Observed, protocol: str) -> list[tuple[list[int], d
     return [([i for i in seen if i != out], {where: [out]}) for out, where in each]
 
 
-def _split(observed: zoo_data.Observed, visible: Snapshots, indices: list[int], protocol: str) -> Split:
-    fresh, reference = observed.fresh.subset(indices), observed.reference.subset(indices)
-    return Split(protocol, visible, (), (Fold(visible, fresh),), reference)
-
-
 def _rows(scores: Scores, seconds: Mapping[str, float]) -> list[common.Row]:
     """Return one row for each method and metric; `ahead` is by how much the default's score is lower."""
     rows: list[common.Row] = []
-    for method, by_metric in scores.methods.items():
-        for metric in by_metric:
+    for method in scores.methods:
+        if method in {FLOOR, SHRUNK}:
+            continue  # made of halves of the fresh samples
+        for metric in scores.methods[method]:
             lead = None if method == MODEL else scores.difference(method, MODEL, metric)
             ahead = scores.mean(method, metric) - scores.mean(MODEL, metric)
             rows.append(
                 {
-                    "method": method,
+                    "method": FLOOR if method == TRUTH else method,
                     "metric": metric,
                     "mean": f"{scores.mean(method, metric):.6g}",
                     "ahead": f"{ahead:.6g}",

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from weightflow.data import Snapshots
+from weightflow.data import Snapshots, every_nth
 from weightflow.errors import InputError
 from weightflow.rng import derive_seed, generator
-from weightflow.systems import BUILT_IN, load_dataset
+from weightflow.systems import BUILT_IN, Simulator, find_system
 from weightflow.types import Kind
 
 BETWEEN = (2, 5, 8)  # of the ten steps from one seen time to the next
 SHARE = 0.7  # of the span of a network that forecasts know, as the protocol `forecast`
-CELLS = 200
+TRAJECTORIES, CELLS = 1000, 200
 STEPS = 500  # of an equation, from one seen time to the next
-PARTS = ("training", "fresh", "reference")
+PARTS = {"training": 1, "fresh": 1, "reference": 3}  # how many ensembles each is made of
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,13 @@ SYSTEMS = (*BUILT_IN, *EQUATIONS)
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """Three independent ensembles of one system.
+    """Independent samples of one system.
 
     Attributes:
         seen: indices of the times that may be fitted.
         known: how many of these a forecast is fitted to.
-        training, fresh, reference: what is fitted, what is scored, and what a perfect model would draw.
+        training, fresh: what is fitted, and what is scored.
+        reference: what a perfect model would draw, three times as many: a floor of one single sample says little.
     """
 
     seen: tuple[int, ...]
@@ -161,13 +162,17 @@ def read(folder: Path, system: str, seed: int) -> Observed:
 
 
 def _networked(system: str, seed: int) -> tuple[dict[str, Snapshots], list[int], int]:
-    dataset = load_dataset(system, seed)
-    every = dataset.seen[1]
-    kept = [i for i in range(dataset.seen[-1] + 1) if i % every in (0, *BETWEEN)]
-    parts = dict(zip(PARTS, (dataset.snapshots, dataset.fresh, dataset.reference), strict=True))
-    seen = [place for place, i in enumerate(kept) if i in dataset.seen]
-    known = sum(i <= SHARE * dataset.seen[-1] for i in dataset.seen)
-    return {name: part.subset(kept) for name, part in parts.items() if part is not None}, seen, known
+    simulator = Simulator(find_system(system))
+    times = simulator.system.times
+    seen = every_nth(len(times), None)
+    kept = [i for i in range(len(times)) if i % seen[1] in (0, *BETWEEN)]
+    parts: dict[str, Snapshots] = {}
+    for part, ensembles in PARTS.items():
+        runs = simulator.run(ensembles * TRAJECTORIES, derive_seed(seed, system, part), times)
+        clouds = tuple(np.ascontiguousarray(runs[:, i]) for i in kept)
+        parts[part] = Snapshots(times[kept], clouds, simulator.species, (Kind.COUNTS,) * len(simulator.species))
+    known = sum(i <= SHARE * seen[-1] for i in seen)
+    return parts, [place for place, i in enumerate(kept) if i in seen], known
 
 
 def _solved(system: str, seed: int) -> tuple[dict[str, Snapshots], list[int], int]:
@@ -175,10 +180,10 @@ def _solved(system: str, seed: int) -> tuple[dict[str, Snapshots], list[int], in
     tenths = [i for i in range(101) if i % 10 in (0, *BETWEEN)]  # ten seen times, and one interval ahead
     times = np.array(tenths) / 10 * equation.step
     parts: dict[str, Snapshots] = {}
-    for part in PARTS:
-        rng = generator(derive_seed(seed, system, part), "equation")
-        paths = equation.solve(CELLS * len(times), times, rng)
-        clouds = tuple(paths[i * CELLS : (i + 1) * CELLS, i] for i in range(len(times)))
+    for part, ensembles in PARTS.items():
+        cells = ensembles * CELLS
+        paths = equation.solve(cells * len(times), times, generator(derive_seed(seed, system, part), "equation"))
+        clouds = tuple(paths[i * cells : (i + 1) * cells, i] for i in range(len(times)))
         parts[part] = Snapshots(times, clouds, equation.species, (Kind.CONTINUOUS,) * len(equation.species))
     seen = [place for place, i in enumerate(tenths) if i % 10 == 0 and i < 100]
     return parts, seen, len(seen)

@@ -171,8 +171,9 @@ def write_markdown(rows: Sequence[Mapping[str, str]], path: Path, picture: str) 
     found = Found(rows)
     text = common.head("The zoo: all built-in systems, and two equations") + (
         f"\nMeans over {found.seeds} seeds, each with data of its own. Lower is better; all is scored on fresh "
-        "samples, 1,000 of the method against 1,000 of the system (equations: 200 against 200); so is the floor, which "
-        "are independent samples of the true system. Networks are fitted at eleven times (forecasts: the first "
+        "samples, 1,000 of the method against 1,000 of the system (equations: 200 against 200). The floor is what as "
+        "many samples of the true system score, mean over draws of three times as many. Networks are fitted at eleven "
+        "times (forecasts: the first "
         "eight), equations at ten. Beyond chance: outside the 95 % interval of the difference, by which other samples "
         "of the system and of the methods would change it; what other fits would change it does not tell.\n\n"
         f"![multiples of the floor]({picture})\n\n## What is asked\n\n"
