@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from exact import cascade1_means, check_law, follows, master_equation
-from scipy.integrate import solve_ivp
+from scipy.integrate import quad, solve_ivp
 from scipy.sparse import csr_matrix
 from scipy.stats import poisson
 
@@ -211,6 +211,26 @@ def test_rates_that_depend_on_time_are_followed_however_few_times_are_recorded(m
     last = simulate(model(text), 3000, seed=3, times=times)[0][:, -1, 0]
     assert abs(last.mean() - 2) < 4 * np.sqrt(2 / len(last))
     assert follows(last, poisson.pmf(np.arange(30), 2.0)) > 1e-4
+
+
+def kendall(time: float, size: int) -> np.ndarray:
+    """Law of a birth and death process from one individual (Kendall 1948), births at 0.6 (1 + 0.9 sin 2 pi t)."""
+
+    def grown(t: float) -> float:
+        return 0.6 * (t + 0.9 * (1 - np.cos(2 * np.pi * t)) / (2 * np.pi)) - 0.5 * t
+
+    w = np.exp(grown(time)) * (1 + quad(lambda t: 0.5 * np.exp(-grown(t)), 0, time)[0])
+    gone, ratio = 1 - np.exp(grown(time)) / w, 1 - 1 / w
+    return np.r_[gone, (1 - gone) * (1 - ratio) * ratio ** np.arange(size - 1)]
+
+
+def test_births_at_a_rate_that_turns_with_time_follow_kendalls_law(model):
+    # Quarters of the period: over whole ones a late rate would do as well.
+    text = "model m()\n species X = 1; X => 2 X; 0.6 * (1 + 0.9 * sin(2 * pi * time)) * X; X => ; 0.5 * X;\nend"
+    times = np.array([0.25, 0.5, 2.75])
+    samples = simulate(model(text), 3000, seed=5, times=times)[0]
+    for cloud, time in zip(samples[:, :, 0].T, times, strict=True):
+        assert follows(cloud, kendall(time, 200)) > 1e-4
 
 
 def test_a_closed_population_keeps_its_size(model):
