@@ -100,10 +100,10 @@ def test_the_schloegl_model_follows_its_master_equation_and_has_two_ways_out():
     x = np.arange(800.0)
     gains, losses = 0.015 * x * (x - 1) + 200, 1e-4 / 6 * x * (x - 1) * (x - 2) + 3.5 * x
     generator = master_equation((800,), [(gains, (1,)), (losses, (-1,))]).toarray()
-    times = np.array([0.5, 2.0, 5.0])
+    times = np.array([0.5, 2.0])
     ensemble = simulate("schloegl", 400, seed=43, times=times)[0]
-    laws = [expm(generator * time)[:, 250] for time in times]
-    for counts, law in zip(ensemble[..., 0].T, laws, strict=True):
+    laws = [expm(generator * time)[:, 250] for time in (*times, 5.0)]
+    for counts, law in zip(ensemble[..., 0].T, laws[:2], strict=True):
         assert law[-20:].sum() < 1e-6  # the box is large enough
         assert follows(counts // 10, np.bincount(np.arange(800) // 10, law)) > 1e-4
     low, between, high = (part.sum() for part in np.split(laws[-1], [200, 350]))
@@ -204,8 +204,8 @@ def insect_moments(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_seasonal_insects_have_the_means_and_covariances_of_their_equations():
-    times = np.array([2.0, 10.0, 26.0, 45.0, 80.0, 104.0])
-    ensemble = simulate("seasonal_insects", 800, seed=49, times=times)[0]
+    times = np.array([2.0, 10.0, 26.0, 45.0, 70.0])
+    ensemble = simulate("seasonal_insects", 500, seed=49, times=times)[0]
     means, covariances = insect_moments(times)
     for cloud, mean, covariance in zip(ensemble.swapaxes(0, 1), means, covariances, strict=True):
         assert (np.abs(cloud.mean(0) - mean) < 4.5 * np.sqrt(np.diag(covariance) / len(cloud))).all()

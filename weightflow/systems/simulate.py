@@ -15,9 +15,9 @@ from weightflow.rng import derive_seed
 from weightflow.systems.library import System, find_system
 from weightflow.systems.network import ARMED, COUNT, DUE, PAUSE, PAUSED, Network, build
 
-# Between two reactions or recorded times the integrator holds rates still (libRoadRunner 2.8) or integrates them by their
-# values at a few times, which a whole wave deceives (2.10). Where rates depend on time, models are therefore recorded,
-# and looked at, this often within the time span: what turns more slowly than that is followed exactly.
+# Between two reactions or recorded times the integrator holds rates still (libRoadRunner 2.8), or integrates them by
+# their values at a few times, which a whole wave deceives (2.10). Where rates depend on time, models are therefore
+# recorded, and looked at, this often within the time span: what turns more slowly than that is followed.
 REFRESHES = 1000
 ROUNDING = 1e-9  # of a number of molecules: the integrator may hold a concentration in its place
 MAX_REACTIONS = 2_000_000  # in one trajectory: some seconds
