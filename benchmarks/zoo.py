@@ -5,6 +5,7 @@ Data are simulated first, on a machine that has the simulator; what scores them 
 python benchmarks/zoo.py simulate --data zoo-data --seeds 3 --cpus 2
 python benchmarks/zoo.py score --data zoo-data --seeds 3 --cpus 16
 python benchmarks/zoo.py score --data zoo-data --quick --systems outbreak,noisy_lotka_volterra
+python benchmarks/zoo.py tables
 """
 
 from collections.abc import Mapping, Sequence
@@ -156,11 +157,24 @@ def score(
         for system in chosen
     ]
     stem = "zoo-quick" if quick else "zoo"
+    common.run_tasks(score_one, tasks, out / f"{stem}.csv", cpus)
+    _write(out, stem)
+
+
+@app.command()
+def tables(
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = common.RESULTS,
+    name: Annotated[str, typer.Option(help="Name of the files.")] = "zoo",
+) -> None:
+    """Write table and picture anew, from the rows that there are."""
+    _write(out, name)
+
+
+def _write(out: Path, stem: str) -> None:
     rows = out / f"{stem}.csv"
-    common.run_tasks(score_one, tasks, rows, cpus)
     found = common.read_rows(rows)
     if not found:
-        raise InputError("no task ended well, so that there is nothing to write; see the messages above.")
+        raise InputError(f"{rows} holds no row: no task has ended well; see the messages above, or run `score`.")
     draw(found, out / f"{stem}.png")
     write_markdown(found, out / f"{stem}.md", f"{stem}.png")
     typer.echo(f"{rows}\n{out / stem}.md\n{out / stem}.png")
