@@ -20,7 +20,7 @@ PAPER: Mapping[str, float] = MappingProxyType(  # the systems of Li et al., Weig
 )
 ZOO: Mapping[str, float] = MappingProxyType(  # what that paper has none of: cycles, extinction, two ways out, seasons
     {
-        "lotka_volterra": 16.0,
+        "lotka_volterra": 15.0,
         "repressilator": 250.0,
         "brusselator": 15.0,
         "schloegl": 5.0,
