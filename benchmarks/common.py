@@ -7,20 +7,20 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A worker imports the benchmark's own functions from here, and the package from the checkout.
 ROOT = Path(__file__).resolve().parents[1]
 PATHS = (str(ROOT), str(ROOT / "benchmarks"))
 sys.path[:0] = PATHS
-os.environ["PYTHONPATH"] = os.pathsep.join(PATHS)
 
-from joblib import Parallel, delayed
 from rich.console import Console
 
-from weightflow.errors import WeightFlowError
 from weightflow.progress import Shown
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -28,29 +28,30 @@ Row = dict[str, str | float]
 
 
 def run_tasks(function: Callable[..., list[Row]], tasks: Iterable[Mapping[str, Any]], path: Path, cpus: int) -> None:
-    """Run `function(**task)` for each task in a process on one CPU, and append its rows to the CSV file when it ends.
+    """Run `function(**task)` for each task on one CPU each, and append its rows to the CSV file as soon as it is done.
 
-    A task whose `key` stands in the file already is not run again, so that a benchmark that was cut off goes on.
+    A task whose `key` stands in the file already is not run again, so that a benchmark that was cut off goes on. Each
+    has a process of its own: one that fails, or is killed, ends no other.
     """
     done = {row["key"] for row in read_rows(path)}
     waiting = [task for task in tasks if task["key"] not in done]
-    parallel = Parallel(n_jobs=cpus, return_as="generator_unordered")
-    with Shown(Console(stderr=True)) as shown:
+    with Shown(Console(stderr=True)) as shown, ThreadPoolExecutor(cpus) as threads:
         shown("tasks", 0, len(waiting))
-        for number, (key, found) in enumerate(parallel(delayed(_attempt)(function, task) for task in waiting)):
-            if isinstance(found, str):
-                shown.console.print(f"failed: {key}: {found}", markup=False)
+        running = {threads.submit(_alone, function, task): task["key"] for task in waiting}
+        for ended, future in enumerate(as_completed(running), start=1):
+            key = running[future]
+            error = future.exception()
+            if error is None:
+                append_rows(path, [{"key": key, **row} for row in future.result()])
             else:
-                append_rows(path, [{"key": key, **row} for row in found])
-            shown("tasks", number + 1, len(waiting))
+                shown.console.print(f"failed: {key}: {type(error).__name__}: {error}", markup=False)
+            shown("tasks", ended, len(waiting))
 
 
-def _attempt(function: Callable[..., list[Row]], task: Mapping[str, Any]) -> tuple[str, list[Row] | str]:
-    """Return the rows of a task, or what ended it: one failed fit must not end hours of others."""
-    try:
-        return task["key"], function(**task)
-    except (WeightFlowError, ValueError, ArithmeticError, RuntimeError) as error:
-        return task["key"], f"{type(error).__name__}: {error}"
+def _alone(function: Callable[..., list[Row]], task: Mapping[str, Any]) -> list[Row]:
+    """Run one task in a new process."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        return process.submit(function, **task).result()
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

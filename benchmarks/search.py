@@ -36,7 +36,7 @@ from weightflow.search.space import Space
 from weightflow.search.study import CHECKPOINTS
 from weightflow.search.trainable import Task
 from weightflow.search.tuning import run_trials
-from weightflow.systems import BUILT_IN, load_dataset
+from weightflow.systems import PAPER, load_dataset
 from weightflow.trials import SamplerName, SchedulerName, TrialRecord, TrialState
 
 mpl.use("Agg")
@@ -277,7 +277,7 @@ def _fresh(path: Path) -> Path:
 
 @app.command()
 def worth(
-    systems: Annotated[str, typer.Option(help="Comma-separated names.")] = ",".join(BUILT_IN),
+    systems: Annotated[str, typer.Option(help="Comma-separated names.")] = ",".join(PAPER),
     protocols: Annotated[str, typer.Option(help="Comma-separated names.")] = "interpolation,forecast",
     trials: Annotated[int, typer.Option(min=1, help="Of each search.")] = 12,
     seed: Annotated[int, typer.Option(help="Of data and search.")] = 0,

@@ -23,7 +23,7 @@ from weightflow.errors import InputError
 from weightflow.evaluation import Scores, baselines, evaluate
 from weightflow.experiment import ExperimentConfig, Prepared, Trial, line_model, prepare, preset
 from weightflow.model import WeightFlow
-from weightflow.systems import BUILT_IN, load_dataset
+from weightflow.systems import PAPER, load_dataset
 
 METRICS = ("paper_w1", "paper_jsd", "species_w1", "sliced_w1", "nll")
 VARIANTS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
@@ -217,7 +217,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def main(
-    systems: Annotated[str, typer.Option(help="Comma-separated names.")] = ",".join(BUILT_IN),
+    systems: Annotated[str, typer.Option(help="Comma-separated names.")] = ",".join(PAPER),
     protocols: Annotated[
         str, typer.Option(help="Comma-separated: interpolation, forecast, paper.")
     ] = "interpolation,forecast",

@@ -1,10 +1,12 @@
-"""Laws of reaction networks that are known exactly, or integrated from their master equation."""
+"""Laws of reaction networks, known exactly or integrated from their master equation, and tests against them."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import expm
 from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import expm_multiply
+from scipy.stats import chisquare
 
 
 def cascade1_means(times: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -40,3 +42,39 @@ def master_equation(shape: tuple[int, ...], reactions: Sequence[tuple[np.ndarray
         entries = (np.r_[flux, -flux], (np.r_[target, source], np.r_[source, source]))
         total += csr_matrix(entries, total.shape)
     return total
+
+
+def follows(counts: np.ndarray, law: np.ndarray) -> float:
+    """P value of the chi-square test, where states expected fewer than 10 times are taken together."""
+    seen = np.bincount(counts.astype(int), minlength=len(law))[: len(law)].astype(float)
+    expected = law * len(counts)
+    rare = expected < 10
+    seen, expected = np.r_[seen[~rare], seen[rare].sum()], np.r_[expected[~rare], expected[rare].sum()]
+    kept = expected > 0
+    return float(chisquare(seen[kept], expected[kept] * seen[kept].sum() / expected[kept].sum()).pvalue)
+
+
+def check_law(
+    ensemble: np.ndarray,
+    times: np.ndarray,
+    start: tuple[int, ...],
+    reactions: Sequence[tuple[np.ndarray, Sequence[int]]],
+    width: int = 1,
+) -> None:
+    """Compare an ensemble (trajectory, time, species) with its master equation: each marginal, and the joint law.
+
+    The joint law is compared over boxes of `width` counts of each species, so that many boxes hold enough samples.
+    """
+    shape = reactions[0][0].shape
+    generator = master_equation(shape, reactions)
+    law = np.zeros(shape)
+    law[start] = 1
+    law = law.ravel()
+    for cloud, wait in zip(ensemble.swapaxes(0, 1).astype(int), np.diff(times, prepend=0), strict=True):
+        law = np.asarray(expm_multiply(generator * wait, law))
+        joint = law.clip(0).reshape(shape)
+        boxes = np.asarray(np.ravel_multi_index(tuple(np.indices(shape) // width), shape))
+        assert follows(boxes[tuple(cloud.T)], np.bincount(boxes.ravel(), joint.ravel())) > 1e-4
+        for axis, counts in enumerate(cloud.T):
+            others = tuple(other for other in range(len(shape)) if other != axis)
+            assert follows(counts, joint.sum(others)) > 1e-4

@@ -1,7 +1,17 @@
 """Reaction networks that the package ships, their exact simulation, and data sets by name or path."""
 
 from weightflow.systems.ensembles import load_dataset
-from weightflow.systems.library import BUILT_IN, System, find_system
+from weightflow.systems.library import BUILT_IN, PAPER, ZOO, System, find_system
 from weightflow.systems.simulate import MAX_REACTIONS, Simulator, simulate
 
-__all__ = ["BUILT_IN", "MAX_REACTIONS", "Simulator", "System", "find_system", "load_dataset", "simulate"]
+__all__ = [
+    "BUILT_IN",
+    "MAX_REACTIONS",
+    "PAPER",
+    "ZOO",
+    "Simulator",
+    "System",
+    "find_system",
+    "load_dataset",
+    "simulate",
+]

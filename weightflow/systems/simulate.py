@@ -15,8 +15,9 @@ from weightflow.rng import derive_seed
 from weightflow.systems.library import System, find_system
 from weightflow.systems.network import ARMED, COUNT, DUE, PAUSE, PAUSED, Network, build
 
-# The integrator looks at the rates again only after a reaction and at a recorded time. Where rates depend on time
-# they would stand still in between, so such models are also recorded, and looked at, this often within the time span.
+# Between two reactions or recorded times the integrator holds rates still (libRoadRunner 2.8), or integrates them by
+# their values at a few times, which a whole wave deceives (2.10). Where rates depend on time, models are therefore
+# recorded, and looked at, this often within the time span: what turns more slowly than that is followed.
 REFRESHES = 1000
 ROUNDING = 1e-9  # of a number of molecules: the integrator may hold a concentration in its place
 MAX_REACTIONS = 2_000_000  # in one trajectory: some seconds
