@@ -17,7 +17,7 @@ from weightflow.errors import InputError, SearchError
 from weightflow.evaluation import Scores, check_scorable
 from weightflow.experiment import ExperimentConfig, Prepared, nest
 from weightflow.progress import Shown
-from weightflow.search.book import FILE, Book, check_same, claim
+from weightflow.search.book import FILE, Book, check_same, claim, refuse_before_books
 from weightflow.search.bundle import MODEL
 from weightflow.search.disk import disk_problem
 from weightflow.search.ending import Ending, floor_decision
@@ -94,6 +94,8 @@ class Search:
         check_scorable(self.parts)
         check_sampler(self.plan, self.space)
         self.shared_config.backbone.build(self.parts.seen, self.seed)
+        if self.resume or self._taken():
+            refuse_before_books(self.folder)
         if self.resume and not (self.folder / FILE).is_file():
             raise InputError(f"`{self.folder}` holds no search that could go on; start one with `--name {self.name}`.")
         if not self.resume and self._taken():
