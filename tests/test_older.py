@@ -53,10 +53,15 @@ def workplace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def search(workplace: Path, **what: str) -> None:
-    data, out = weightflow.read(workplace / "counts.npy"), workplace / "runs"
+def search(workplace: Path, name: str | None = None, resume: str | None = None) -> None:
     weightflow.tune(
-        data, space=workplace / "space.yaml", protocol="interpolation", trials=2, out=out, progress=False, **what
+        weightflow.read(workplace / "counts.npy"),
+        space=workplace / "space.yaml",
+        protocol="interpolation",
+        out=workplace / "runs",
+        progress=False,
+        name=name,
+        resume=resume,
     )
 
 
