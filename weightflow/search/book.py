@@ -401,9 +401,9 @@ def refuse_before_books(folder: Path) -> None:
 def _check_same(folder: Path, about: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
     if about.get("format") != FORMAT:
         raise InputError(
-            f"`{folder}` holds a search of another version of WeightFlow, which scored its trials otherwise: they cannot "
-            f"be compared with new ones, and it cannot go on. Its report and scores can be read as before. Start anew "
-            f"under another `--name`, with `--warm-start {folder.name}`: that tries early what was best there."
+            f"`{folder}` holds a search of another version of WeightFlow, which scored its trials otherwise: they "
+            "cannot be compared with new ones, and it cannot go on. Its report and scores can be read as before. Start "
+            f"anew under another `--name`, with `--warm-start {folder.name}`: that tries early what was best there."
         )
     if changed := _changes(about["identity"], identity):
         raise InputError(
