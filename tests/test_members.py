@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import weightflow
 from weightflow import Dataset, Snapshots, WeightFlow, load
 from weightflow.cli import app
+from weightflow.data import Protocol, split
 from weightflow.dynamics import Table
 from weightflow.errors import InputError, TrainingError
 from weightflow.experiment import ExperimentConfig, fitting, told_of, with_members
@@ -86,6 +87,25 @@ def test_units_with_gaps_come_with_all_their_rows_and_leave_no_time_empty() -> N
         assert held[2].count("a") == 2 * held[0].count("a")
     with pytest.raises(InputError, match="name the unit of each row"):
         resampled(Snapshots(np.arange(3.0), clouds), 0, units[:2])
+
+
+def test_the_units_of_what_a_search_fits_are_those_of_its_rows() -> None:
+    data = trajectories()
+    names = tuple(cloud[:, 0].astype(int).astype(str)[: 40 - k] for k, cloud in enumerate(data.samples))
+    some = replace(data, samples=tuple(cloud[: 40 - k] for k, cloud in enumerate(data.samples)))
+    parts = split(Dataset("cages", some, (0, 1, 2), paired=False, units=names), Protocol.LEAVE_ONE_OUT, 0)
+    assert parts.units is not None
+    for cloud, units in zip(parts.seen.samples, parts.units, strict=True):
+        assert 0 < len(cloud) < 38
+        assert units.astype(float).tolist() == cloud[:, 0].tolist()
+    parts = split(paired(), Protocol.LEAVE_ONE_OUT, 0)
+    assert parts.units is not None
+    pairs = zip(parts.units, parts.seen.samples, strict=True)
+    first, second, third = (dict(zip(units.tolist(), cloud[:, 0], strict=True)) for units, cloud in pairs)
+    assert first == second == third
+    assert len(first) == 32  # a fifth is scored
+    alone = Dataset("cells", data, (0, 1, 2), paired=False)
+    assert split(alone, Protocol.LEAVE_ONE_OUT, 0).units is None
 
 
 def test_each_unit_is_drawn_once_on_average_and_as_often_as_chance_has_it() -> None:
