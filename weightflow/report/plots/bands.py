@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import ndtri
@@ -32,14 +32,18 @@ def bands(observed: Observed, model: object) -> Iterator[Picture]:
         f"where the truth lies with {LEVEL:.0%}, by the spread of {len(model.members)} members, which are fits to "
         "resampled data. The model is the one that is left, fitted to all seen times."
     )
+    times = np.linspace(model.span[0], max(model.span[1], observed.times[-1]), TIMES)
     yield Picture(
         "means",
         f"Means over time, with {LEVEL:.0%} bands",
         f"Line: the model's mean. Band: {told} Marks: means of the data with {LEVEL:.0%} intervals of their own; "
         f"filled where the snapshot was seen in fitting, hollow where it was not.{observed.left_out()}",
         alt="Mean of each species against time: the model as a line in a band, the data as marks with whiskers.",
-        draw=partial(_draw_means, observed, model),
+        draw=partial(_draw_means, observed, times, model.band("mean", times, LEVEL, DRAWS)),
     )
+    possible = np.flatnonzero(observed.times >= model.span[0])
+    some = possible[np.unique(np.linspace(0, len(possible) - 1, MOST_TIMES).round().astype(int))]
+    edges = [value_edges(observed, i, BINS) for i in observed.shown]
     yield Picture(
         "shares",
         f"Marginals, with {LEVEL:.0%} bands",
@@ -47,13 +51,11 @@ def bands(observed: Observed, model: object) -> Iterator[Picture]:
         f"beyond a panel are counted in its outermost bins.{observed.left_out()}",
         alt="Shares of samples by value, one row for each species and one column for each of some times: the model as "
         "steps in a band, the data shaded.",
-        draw=partial(_draw_shares, observed, model),
+        draw=partial(_draw_shares, observed, some, edges, share_bands(model, observed.times[some], edges)),
     )
 
 
-def _draw_means(observed: Observed, model: WeightFlow, theme: Theme) -> Figure:
-    times = np.linspace(model.span[0], max(model.span[1], observed.times[-1]), TIMES)
-    band = model.band("mean", times, LEVEL, DRAWS)
+def _draw_means(observed: Observed, times: Float[np.ndarray, "time"], band: Band, theme: Theme) -> Figure:
     figure, axes = grid_of_axes(len(observed.shown), width=11.0, height=2.9, columns=3)
     for i, axis in zip(observed.shown, axes, strict=True):
         low, mid, high = (part[:, i].numpy() for part in band)
@@ -74,13 +76,15 @@ def _mark_means(axis: Axes, observed: Observed, i: int, theme: Theme) -> None:
         axis.plot(observed.times[chosen], mean[chosen], "o", color=theme.ink, markerfacecolor=fill, ms=4.2)
 
 
-def _draw_shares(observed: Observed, model: WeightFlow, theme: Theme) -> Figure:
-    possible = np.flatnonzero(observed.times >= model.span[0])
-    some = possible[np.unique(np.linspace(0, len(possible) - 1, MOST_TIMES).round().astype(int))]
-    edges = [value_edges(observed, i, BINS) for i in observed.shown]
+def _draw_shares(
+    observed: Observed,
+    some: Int[np.ndarray, "time"],
+    edges: Sequence[Float[np.ndarray, "_"]],
+    found: Sequence[Band],
+    theme: Theme,
+) -> Figure:
     figure = Figure(figsize=(11, 0.5 + 1.8 * len(edges)), layout="constrained")
     axes = figure.subplots(len(edges), len(some), squeeze=False, sharex="row", sharey="row")
-    found = share_bands(model, observed.times[some], edges)
     for i, (own, band) in enumerate(zip(edges, found, strict=True)):
         for k, place in enumerate(some):
             data = _shares(observed.data[place][:, i], own)
