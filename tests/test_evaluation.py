@@ -35,6 +35,7 @@ from weightflow.evaluation import (
 )
 from weightflow.evaluation.floor import check_scorable
 from weightflow.evaluation.grouping import arranged
+from weightflow.evaluation.measured import count_repetitions
 from weightflow.evaluation.scores import Interval
 from weightflow.evaluation.verdict import figure, standing
 from weightflow.metrics import METRICS
@@ -190,11 +191,12 @@ def test_under_the_papers_protocol_the_nearest_snapshot_scores_zero_at_seen_time
     assert by_time[1] > 0
 
 
-def test_progress_is_told_before_each_method():
+def test_progress_is_told_before_the_first_and_after_each_piece():
     told = []
     samplers = {"model": Poisson(), "other": Poisson()}
     evaluate(samplers, poisson_split(floor=True), 50, 0, ["species_w1"], progress=lambda *args: told.append(args))
-    assert told == [("model", 0, 3), ("other", 1, 3), ("floor", 2, 3)]
+    each = count_repetitions(times=8, groups=20)  # of both methods, and the floor once
+    assert told == [(done, 2 * each + 1) for done in range(2 * each + 2)]
 
 
 class Broken:

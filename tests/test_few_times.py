@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pytest
 from searches import Process, check_results, check_trials, checkpoints, command, furnish, tracked, trials_of, tune_here
@@ -108,6 +109,49 @@ def test_a_search_of_few_times_goes_on_where_it_was_killed(
     parent, children, _ = tracked(tmp_path, "cut")
     assert parent.info.status == "FINISHED"
     assert len(children) == 2
+
+
+@pytest.mark.slow
+def test_a_representation_of_cells_is_searched_to_a_judged_model_whose_report_calls_it_by_its_name(
+    tmp_path: Path, ray_environment: dict[str, str]
+) -> None:
+    rng = np.random.default_rng(2)
+    days = np.repeat([0, 2, 4, 7], 60)
+    cells = anndata.AnnData(rng.poisson(1.0, (240, 400)).astype(np.float32))
+    cells.obs["age"] = [f"E{8 + day / 2:g}" for day in days]
+    cells.obs["batch"] = np.tile(["a", "b", "c"], 80)
+    cells.obsm["X_pca"] = rng.normal(days[:, None] * np.linspace(1.0, 0.0, 8), 1.0, (240, 8))
+    furnish(tmp_path)
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    words = ("--trials", "2", "--name", "pca", "--use-rep", "X_pca", "--time", "age", "--members", "2")
+    done = tune_here(tmp_path, ray_environment, *words, data="cells.h5ad")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "values are `X_pca`, 8 of 8 components" in said
+    assert "2 members beside the model give bands" in said
+    folder = tmp_path / "out" / "pca"
+    check_results(folder)
+    best = load(folder / "best")
+    assert best.species == tuple(f"pca{i + 1}" for i in range(8))
+    assert best.record["times"] == [8.0, 9.0, 10.0, 11.5]
+    assert len(best.members) == 2
+    scores = Scores.from_json((folder / "scores.json").read_text())
+    assert scores.times == (9.0, 10.0, 11.5)
+    assert "nll" in scores.methods["model"]
+    assert not {"paper_w1", "paper_jsd"} & set(scores.metrics)  # those are of counts
+    # The first component moves by 1 in half a time unit, and what stands still is that far behind, at least there.
+    assert scores.mean("persistence", "species_w1") > 2 * scores.mean("floor", "species_w1")
+    page = html.unescape((folder / "report.html").read_text())
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "4 seen snapshots, components of X_pca pca1, pca2, pca3, pca4, pca5, pca6, pca7, pca8" in text
+    assert "The data are components of X_pca: where this page speaks of species, it means these." in text
+    assert "The first 6 of 8 components of X_pca are shown." in text
+    assert "species_ w1 units of the components" in text
+    assert "counts" not in text
+    assert "Bands from 2 members" in text
+    for name in ("means", "shares"):
+        assert (folder / "pictures" / f"{name}.png").is_file()
+        assert f'id="{name}"' in page
 
 
 def test_two_times_are_refused_with_what_to_do(tmp_path: Path, ray_environment: dict[str, str]) -> None:

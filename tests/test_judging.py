@@ -12,11 +12,20 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+import torch
 
 import weightflow
-from weightflow.data import Dataset, Snapshots, leave_one_out
-from weightflow.evaluation import Scores
-from weightflow.experiment import fit_each
+from weightflow.anchors import ArrayCache
+from weightflow.data import Dataset, Snapshots, Split, leave_one_out
+from weightflow.errors import WeightFlowError
+from weightflow.evaluation import Nearest, Scores, evaluate
+from weightflow.experiment import ExperimentConfig, Fitted, fit_each, judge
+from weightflow.search.cluster import connected
+from weightflow.search.pool import Crew
+from weightflow.search.resources import usable_cpus
+from weightflow.side_by_side import in_processes
+
+pytestmark = pytest.mark.timeout(300)  # the processes of fits import torch, which a busy machine does slowly
 
 SMALL = """
 anchors.base_steps: 40
@@ -140,6 +149,42 @@ def test_what_was_judged_is_a_run_in_mlflow_if_that_is_asked_for(judged: str, wo
     assert run.info.status == "FINISHED"
     assert run.data.metrics["test_species_w1"] == pytest.approx(scores.mean("model", "species_w1"))
     assert "MLflow has it as run judged" in judged
+
+
+def left_out_fits() -> tuple[Split, ExperimentConfig, list[Fitted]]:
+    """Return four times, each but the first one left out in turn, and the fits to the others, made one by one."""
+    parts = leave_one_out(Dataset("four", clouds(TIMES), (0, 1, 2, 3), paired=False))
+    config = weightflow.preset("default", **nested())
+    return parts, config, fit_each([fold.fit for fold in parts.tests], config, 0)
+
+
+def test_fits_and_scores_made_side_by_side_are_those_made_one_by_one_to_the_last_digit() -> None:
+    parts, config, fitted = left_out_fits()
+    beside = in_processes(2)
+    again = fit_each([fold.fit for fold in parts.tests], config, 0, mapper=beside)
+    for one, other in zip(fitted, again, strict=True):
+        assert torch.equal(one.model.weights([0.0, 1.5, 4.0]), other.model.weights([0.0, 1.5, 4.0]))
+    told: list[tuple[str, int, int]] = []
+    scores = judge(again, parts, 0, lambda *stand: told.append(stand), beside)
+    assert scores.to_json() == judge(fitted, parts, 0).to_json()
+    assert {phase for phase, _, _ in told} == {"scoring"}
+    assert [done for _, done, _ in told] == list(range(told[0][2] + 1))  # none to begin with, and each one as it comes
+
+
+@pytest.mark.ray
+def test_scores_from_the_workers_of_a_search_are_those_of_one_process_to_the_last_digit(
+    ray_home: Path, tmp_path: Path
+) -> None:
+    parts, _, fitted = left_out_fits()
+    cpus, said = usable_cpus(), list[str]()
+    with connected(None, cpus, 0, said.append) as resources, Crew(resources, ArrayCache(tmp_path), said.append) as crew:
+        scores = judge(fitted, parts, 0, mapper=crew.map)
+        one_species = Snapshots(TIMES, tuple(cloud[:, :1] for cloud in clouds(TIMES).samples))
+        with pytest.raises(
+            WeightFlowError, match=r"^`model` returned samples of shape \(3, 100, 1\), but 100 draws of 2"
+        ):
+            evaluate({"model": Nearest(one_species)}, parts, 100, 0, mapper=crew.map)
+    assert scores.to_json() == judge(fitted, parts, 0).to_json()
 
 
 @pytest.mark.parametrize("kind", ["ode", "cde", "direct"])

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 from importlinter.cli import lint_imports
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 IMPORT_WITHOUT = """
 import importlib, sys
@@ -52,3 +55,20 @@ def test_simulating_waits_for_none_of_the_libraries_that_take_a_second_to_import
     command = [sys.executable, "-c", SIMULATE_AND_TELL, str(tmp_path / "one.npy")]
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "imported:"
+
+
+def test_no_dependency_may_be_older_than_the_minor_version_that_is_tested(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    lines = (root / "requirements.lock").read_text().splitlines()
+    locked = dict(line.split("==") for line in lines if not line.startswith("#"))
+    tested = {canonicalize_name(name): Version(version) for name, version in locked.items()}
+    optional = project["project"]["optional-dependencies"].values()
+    always = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
+    texts = [*always, *(text for group in optional for text in group)]
+    asked = [one for one in map(Requirement, texts) if one.name != project["project"]["name"]]
+    assert len(asked) > 40
+    for one in asked:
+        version = tested[canonicalize_name(one.name)]
+        (low,) = [Version(spec.version) for spec in one.specifier if spec.operator == ">="]
+        assert (low.major, low.minor) == (version.major, version.minor), one
+        assert version in one.specifier

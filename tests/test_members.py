@@ -1,6 +1,11 @@
 """Members of a model: what they are fitted to, what their spread says, and how they are kept."""
 
+import os
+import re
+import signal
+from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +18,18 @@ from typer.testing import CliRunner
 import weightflow
 from weightflow import Dataset, Snapshots, WeightFlow, load
 from weightflow.cli import app
+from weightflow.data import Protocol, split
 from weightflow.dynamics import Table
-from weightflow.errors import InputError
-from weightflow.experiment import ExperimentConfig
-from weightflow.experiment.members import resampled
+from weightflow.errors import InputError, TrainingError
+from weightflow.experiment import ExperimentConfig, fitting, told_of, with_members
+from weightflow.experiment.members import Failed, resampled
 from weightflow.model.bands import band
+from weightflow.progress import unseen
+from weightflow.report.plots.bands import DRAWS, bands, share_bands
+from weightflow.report.plots.observed import Observed
+from weightflow.report.theme import LIGHT
+from weightflow.rng import derive_seed
+from weightflow.side_by_side import in_processes, in_turn
 
 pytestmark = pytest.mark.timeout(300)  # the processes of members import torch, which a busy machine does slowly
 
@@ -75,6 +87,25 @@ def test_units_with_gaps_come_with_all_their_rows_and_leave_no_time_empty() -> N
         assert held[2].count("a") == 2 * held[0].count("a")
     with pytest.raises(InputError, match="name the unit of each row"):
         resampled(Snapshots(np.arange(3.0), clouds), 0, units[:2])
+
+
+def test_the_units_of_what_a_search_fits_are_those_of_its_rows() -> None:
+    data = trajectories()
+    names = tuple(cloud[:, 0].astype(int).astype(str)[: 40 - k] for k, cloud in enumerate(data.samples))
+    some = replace(data, samples=tuple(cloud[: 40 - k] for k, cloud in enumerate(data.samples)))
+    parts = split(Dataset("cages", some, (0, 1, 2), paired=False, units=names), Protocol.LEAVE_ONE_OUT, 0)
+    assert parts.units is not None
+    for cloud, units in zip(parts.seen.samples, parts.units, strict=True):
+        assert 0 < len(cloud) < 38
+        assert units.astype(float).tolist() == cloud[:, 0].tolist()
+    parts = split(paired(), Protocol.LEAVE_ONE_OUT, 0)
+    assert parts.units is not None
+    pairs = zip(parts.units, parts.seen.samples, strict=True)
+    first, second, third = (dict(zip(units.tolist(), cloud[:, 0], strict=True)) for units, cloud in pairs)
+    assert first == second == third
+    assert len(first) == 32  # a fifth is scored
+    alone = Dataset("cells", data, (0, 1, 2), paired=False)
+    assert split(alone, Protocol.LEAVE_ONE_OUT, 0).units is None
 
 
 def test_each_unit_is_drawn_once_on_average_and_as_often_as_chance_has_it() -> None:
@@ -143,6 +174,39 @@ def test_bands_that_cannot_be_are_refused() -> None:
         whole.band("spread", 12.0)
 
 
+def test_shares_of_samples_by_bin_have_the_band_of_their_members_and_stay_between_0_and_1() -> None:
+    model = of_counts()
+    assert isinstance(model.path, Table)
+    other, third = (replace(model, path=Table(model.path.marks, by * model.path.tokens)) for by in (1.2, 0.8))
+    whole, edges = replace(model, members=(other, third)), [np.arange(-0.5, 13), np.array([-0.5, 1.5, 50.5])]
+    first, second = share_bands(whole, np.array([12.0, 15.0]), edges)
+    assert (first.mid.shape, second.mid.shape) == ((2, 13), (2, 2))
+    drawn = [one.sample(15.0, DRAWS).numpy()[:, 1] for one in (model, other, third)]
+    few = np.array([(x <= 1).mean() for x in drawn])
+    half = stats.t.ppf(0.95, 1) * abs(few[1] - few[2]) / np.sqrt(2)
+    assert float(second.mid[1, 0]) == pytest.approx(few[0])
+    assert float(second.high[1, 0]) == pytest.approx(min(few[0] + half, 1.0))
+    assert float(second.low[1, 0]) == pytest.approx(max(few[0] - half, 0.0))
+    for band_of_one in (first, second):
+        assert float(band_of_one.low.min()) >= 0.0
+        assert float(band_of_one.high.max()) <= 1.0
+
+
+def test_reports_show_bands_of_models_that_have_members_alone() -> None:
+    model = of_counts()
+    times = np.array([10.0, 12.0, 20.0])
+    drawn = model.sample(times, 50).numpy()
+    seen = np.array([True, False, True])
+    observed = Observed(times, tuple(drawn), drawn, seen, model.species, (True,) * 3, "h")
+    assert list(bands(observed, model)) == []
+    means, shares = bands(observed, replace(model, members=(model, model, model)))
+    assert (means.name, shares.name) == ("means", "shares")
+    for picture in (means, shares):
+        assert "90%" in picture.title
+        assert "by the spread of 3 members" in picture.caption
+        assert picture.png(LIGHT).startswith(b"\x89PNG")
+
+
 # How they are made and kept
 
 
@@ -179,6 +243,48 @@ def test_members_are_kept_beside_the_model_and_those_of_a_former_one_are_not(
     assert sorted(path.name for path in (tmp_path / "members").iterdir()) == ["00", "01"]
     replace(fitted, members=()).save(tmp_path)
     assert load(tmp_path).members == ()
+
+
+DIVERGING = {**TINY, "teacher": {**TINY["teacher"], "learning_rate": 1e30}}
+
+
+def fit_or_diverge(seed: int, bad: Collection[int]) -> WeightFlow | Failed:
+    config = ExperimentConfig.parse(DIVERGING if seed in bad else TINY)
+    return fitting(paired().visible, paired().visible_units, config)(seed)
+
+
+def test_a_member_that_fails_is_told_and_the_others_are_kept(fitted: WeightFlow, tmp_path: Path) -> None:
+    seeds = [derive_seed(0, "member", k) for k in range(3)]
+    told: list[tuple[str, int, int]] = []
+    model = replace(fitted, members=())
+    fit_one = partial(fit_or_diverge, bad=seeds[1:2])
+    found = with_members(model, fit_one, 3, 0, lambda *stand: told.append(stand), in_turn)
+    assert told == [("members", done, 3) for done in range(4)]
+    for one, alike in zip(found.members, (fitted.members[0], fitted.members[2]), strict=True):
+        assert torch.equal(one.weights([0.0, 1.7]), alike.weights([0.0, 1.7]))
+    assert re.fullmatch(
+        r"2 members \(1 failed: the teacher's likelihood is not finite at step 1 of 20; .*\)", told_of(found)
+    )
+    found.save(tmp_path)
+    assert told_of(load(tmp_path)) == told_of(found)
+    assert told_of(fitted) == "3 members"
+    with pytest.raises(
+        TrainingError, match=r"2 of 3 members could not be fitted \(the teacher's .*\), and bands need two"
+    ):
+        with_members(model, partial(fit_or_diverge, bad=seeds[:2]), 3, 0, unseen, in_turn)
+
+
+def die_or_fit(seed: int, bad: Collection[int]) -> WeightFlow | Failed:
+    if seed in bad:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return fit_or_diverge(seed, ())
+
+
+def test_a_member_whose_process_is_killed_takes_with_it_those_alone_that_had_not_come(fitted: WeightFlow) -> None:
+    last = derive_seed(0, "member", 5)  # at its turn two others at least have come
+    found = with_members(replace(fitted, members=()), partial(die_or_fit, bad=[last]), 6, 0, unseen, in_processes(2))
+    assert 2 <= len(found.members) <= 5
+    assert "failed: A worker process managed by the executor was unexpectedly terminated" in told_of(found)
 
 
 @pytest.mark.parametrize("members", [1, -2])

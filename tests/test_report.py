@@ -22,7 +22,7 @@ from weightflow.report.picture import Picture
 from weightflow.report.plots.errors import errors
 from weightflow.report.plots.front import front
 from weightflow.report.plots.importances import importances
-from weightflow.report.plots.marginals import MAX_BINS, _value_edges, marginals
+from weightflow.report.plots.marginals import MAX_BINS, marginals, value_edges
 from weightflow.report.plots.observed import Observed
 from weightflow.report.plots.repeats import repeats
 from weightflow.report.plots.weights import weights
@@ -425,7 +425,7 @@ def test_bins_of_marginals_follow_each_species_kind_and_leave_out_what_is_rare(r
         times, tuple(cloud.astype(float) for cloud in clouds), np.zeros((12, 5, 3)), times < 3, ("a", "b", "c"),
         (True, False, True),
     )  # fmt: skip
-    large, continuous, small = (_value_edges(observed, i) for i in range(3))
+    large, continuous, small = (value_edges(observed, i) for i in range(3))
     assert 200 < large[0] < large[-1] < 400
     assert len(large) <= MAX_BINS + 2
     assert np.array_equal(np.diff(large), np.full(len(large) - 1, np.diff(large)[0]))

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from weightflow.cli.config import read_config
-from weightflow.cli.options import HEAD, Data, Device, HeadOfCounts, Preset, Seed
+from weightflow.cli.options import HEAD, Data, Device, HeadOfCounts, Members, Preset, Seed
 from weightflow.cli.reading import reads_data, tell
 from weightflow.data import ReadOptions, advice
 from weightflow.progress import Shown
@@ -26,10 +26,7 @@ def fit(
     head: HeadOfCounts = None,
     seed: Seed = 0,
     device: Device = "cpu",
-    members: Annotated[
-        int,
-        typer.Option(min=0, metavar="K", help="Fits to resampled units, which give bands, such as 10."),
-    ] = 0,
+    members: Members = 0,
     *,
     reading: ReadOptions,
 ) -> None:
@@ -44,7 +41,7 @@ def fit(
     """
     from weightflow.device import find_device
     from weightflow.evaluation import in_words
-    from weightflow.experiment import fit_model, nest, preset
+    from weightflow.experiment import fit_model, nest, preset, told_of
 
     asked = {} if head is None else {HEAD: head.value}
     options = preset(start, **nest({**read_config(config), **asked}))
@@ -60,6 +57,6 @@ def fit(
     sys.stdout.write(
         f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "
         f"{snapshots.times[-1]:g}; {in_words(model.record['fidelity'])}\n"
-        + (f"{members} members beside it give bands: {out / 'members'}\n" if members else "")
+        + (f"{told_of(model)} beside it give bands: {out / 'members'}\n" if members else "")
         + f"Use it with: python -m weightflow forecast --model {out}\n"
     )

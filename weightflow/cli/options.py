@@ -17,3 +17,7 @@ Preset = Annotated[
     str, typer.Option("--preset", metavar="NAME", help=f"What --config starts from: {' or '.join(PRESETS)}.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Rules all random numbers.")]
+Members = Annotated[
+    int,
+    typer.Option(min=0, metavar="K", help="Fits to resampled units, which give bands, such as 10."),
+]

@@ -34,6 +34,9 @@ def score(
     seed: Seed = 0,
     mlflow: Annotated[Path | None, typer.Option(help="Track it as a run, where this file says.")] = None,
     device: Device = "cpu",
+    cpus: Annotated[
+        int | None, typer.Option(help="CPUs to fit and score on; all that this process may use by default.")
+    ] = None,
     *,
     reading: ReadOptions,
 ) -> None:
@@ -51,9 +54,13 @@ def score(
     from weightflow.model import load
     from weightflow.report.terminal import print_scores
     from weightflow.search.judged import fitted_before, without_each
+    from weightflow.search.resources import Resources, usable_cpus
+    from weightflow.side_by_side import in_processes, in_turn
     from weightflow.tracking import TrackingConfig
 
     _check(model, each, out, config, start)
+    place, usable = find_device(device), Resources.choose(float(usable_cpus()), 0.0, cpus, 0).cpus
+    mapper = in_processes(usable) if place.type == "cpu" else in_turn  # of one GPU, processes only have a share each
     tracking = None if mlflow is None else TrackingConfig.read(mlflow)
     dataset = load_dataset(data, seed, reading if reading.every else replace(reading, every=1))
     tell(dataset)
@@ -63,9 +70,9 @@ def score(
     with Shown(Console(stderr=True)) as shown:
         if model is None:
             options = preset(start, **nest(read_config(config)))
-            judged = without_each(dataset, options, seed, find_device(device), console.print, shown)
+            judged = without_each(dataset, options, seed, place, console.print, shown, mapper)
         else:
-            judged = fitted_before(load(model, device), dataset, seed, console.print, shown)
+            judged = fitted_before(load(model, device), dataset, seed, console.print, shown, mapper)
         folder = out or Path(f"{model}-on-{dataset.name}")
         shown("report", 0, 0)
         files = judged.write(folder, dataset, seed)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from weightflow.cli.options import HEAD, HeadOfCounts, Seed
+from weightflow.cli.options import HEAD, HeadOfCounts, Members, Seed
 from weightflow.cli.reading import reads_data
 from weightflow.data import Protocol, ReadOptions
 from weightflow.stopping import STOPPED
@@ -58,6 +58,7 @@ def tune(
         str | None, typer.Option(help="Try the best configurations of this earlier search early, on other data too.")
     ] = None,
     retries: Annotated[int, typer.Option(min=0, help="How often a trial that fails is tried again.")] = 2,
+    members: Members = 0,
     seed: Seed = 0,
     address: Annotated[
         str | None, typer.Option(help="A running Ray cluster: auto or HOST:PORT. Starts Ray here by default.")
@@ -101,6 +102,7 @@ def tune(
         stop_at_floor=stop_at_floor,
         warm_start=warm_start,
         retries=retries,
+        members=members,
         seed=seed,
         address=address,
         out=out,

@@ -1,7 +1,7 @@
 """Snapshots, readers and splits."""
 
 from weightflow.data.advice import advice
-from weightflow.data.dataset import Dataset, every_nth
+from weightflow.data.dataset import SPECIES, Dataset, every_nth
 from weightflow.data.grid import parse_times
 from weightflow.data.reading import ReadOptions, from_anndata, read
 from weightflow.data.snapshots import Snapshots
@@ -9,6 +9,7 @@ from weightflow.data.splits import Fold, Protocol, Split, leave_one_out, split
 from weightflow.data.words import at_times
 
 __all__ = [
+    "SPECIES",
     "Dataset",
     "Fold",
     "Protocol",

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from weightflow.data.snapshots import Snapshots
+from weightflow.data.words import listed
 from weightflow.errors import InputError
+
+SPECIES = "species"
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Dataset:
         reference: a third, independent sample of the true system, as a perfect model would draw it (simulator only).
         reading: what was understood of a file, in sentences, to be shown before anything is fitted.
         units: for each time the unit (cage, well) that each row was measured on; None where nothing says.
+        called: what the columns are, where they are no species: such as `components of X_pca`.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Dataset:
     reference: Snapshots | None = None
     reading: tuple[str, ...] = ()
     units: tuple[np.ndarray, ...] | None = None
+    called: str = SPECIES
 
     def __post_init__(self) -> None:
         if len(self.snapshots) < 2:
@@ -49,12 +54,20 @@ class Dataset:
         """What may be fitted: the snapshots at the seen times."""
         return self.snapshots.subset(self.seen)
 
+    def in_words(self) -> str:
+        """Say what was measured, under which name."""
+        return f"{self.called} {listed(self.snapshots.species)}"
+
+    @property
+    def row_units(self) -> tuple[np.ndarray, ...] | None:
+        """The unit of each row at each time; None where nothing says that a row was ever measured again."""
+        return tuple(np.arange(len(cloud)) for cloud in self.snapshots.samples) if self.paired else self.units
+
     @property
     def visible_units(self) -> tuple[np.ndarray, ...] | None:
-        """The unit of each row of `visible`; None where nothing says that a row was ever measured again."""
-        if self.paired:
-            return tuple(np.arange(len(cloud)) for cloud in self.visible.samples)
-        return None if self.units is None else tuple(self.units[i] for i in sorted(self.seen))
+        """The same of the rows of `visible`."""
+        units = self.row_units
+        return None if units is None else tuple(units[i] for i in sorted(self.seen))
 
 
 def every_nth(n_times: int, every: int | None, dense: bool = True) -> tuple[int, ...]:

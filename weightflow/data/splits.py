@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from weightflow.data.dataset import Dataset
 from weightflow.data.snapshots import Snapshots
@@ -83,6 +84,7 @@ class Split:
         tests: what is fitted and scored once, at the end. No two folds, and no two tests, hold out the same time.
         floor: a second, independent sample of the true system at the times of `test`; None where there is none.
         selected: whether the tested snapshots are those that the search selected by.
+        units: of each row of `seen` the unit that it was measured on; None where each row is a unit of its own.
     """
 
     protocol: str
@@ -91,6 +93,7 @@ class Split:
     tests: tuple[Fold, ...]
     floor: Snapshots | None = None
     selected: bool = False
+    units: tuple[np.ndarray, ...] | None = None
 
     @cached_property
     def interior(self) -> Snapshots:
@@ -166,13 +169,20 @@ def split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
             f"no time of `{dataset.name}` is left to be scored under the protocol `{protocol}`: {len(seen)} of "
             f"{len(full)} times are seen; raise `--every`, or take `--protocol {Protocol.LEAVE_ONE_OUT}`."
         )
-    kept, fresh, floor = _ensembles(dataset, protocol, seed)
+    kept, fresh, floor, units = _ensembles(dataset, protocol, seed)
     interior, last = held_out_indices(len(seen), dataset.name)
     held_out = [*interior, *last]
     visible = kept.subset(seen)
     fold = Fold(visible.subset([i for i in range(len(seen)) if i not in held_out]), visible.subset(held_out))
     test = Fold(visible, fresh.subset(scored))
-    return Split(protocol, visible, (fold,), (test,), None if floor is None else floor.subset(scored))
+    return Split(
+        protocol,
+        visible,
+        (fold,),
+        (test,),
+        None if floor is None else floor.subset(scored),
+        units=None if units is None else tuple(units[i] for i in seen),
+    )
 
 
 def leave_one_out(dataset: Dataset, seed: int = 0, times: Sequence[int] | None = None) -> Split:
@@ -196,9 +206,10 @@ def leave_one_out(dataset: Dataset, seed: int = 0, times: Sequence[int] | None =
             "here. Give more times, or fit a model without judging it: python -m weightflow fit."
         )
     left_out = range(1, n) if times is None else times
-    kept, fresh, floor = _ensembles(dataset, Protocol.LEAVE_ONE_OUT, seed)
+    kept, fresh, floor, units = _ensembles(dataset, Protocol.LEAVE_ONE_OUT, seed)
     tests = tuple(Fold(_without(kept, i), fresh.subset([i])) for i in left_out)
-    return Split(Protocol.LEAVE_ONE_OUT, kept, (), tests, None if floor is None else floor.subset(left_out))
+    scored = None if floor is None else floor.subset(left_out)
+    return Split(Protocol.LEAVE_ONE_OUT, kept, (), tests, scored, units=units)
 
 
 def _nested(dataset: Dataset, seed: int) -> Split:
@@ -265,18 +276,27 @@ def held_out_indices(n_seen: int, name: str = "the data") -> tuple[list[int], li
     return [round(place) for place in places], list(range(rest, n_seen))
 
 
-def _ensembles(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Snapshots, Snapshots, Snapshots | None]:
-    """Return what is fitted from, what is scored, and an independent sample of the same law as the latter."""
-    full = dataset.snapshots
+class _Ensembles(NamedTuple):
+    """What is fitted from, what is scored, an independent sample of the same law as the latter; units of the former."""
+
+    fitted: Snapshots
+    scored: Snapshots
+    floor: Snapshots | None
+    units: tuple[np.ndarray, ...] | None
+
+
+def _ensembles(dataset: Dataset, protocol: Protocol, seed: int) -> _Ensembles:
+    full, units = dataset.snapshots, dataset.row_units
     if protocol is Protocol.PAPER:
-        return full, full, dataset.reference or dataset.fresh
+        return _Ensembles(full, full, dataset.reference or dataset.fresh, units)
     if dataset.fresh is not None:
-        return full, dataset.fresh, dataset.reference
-    if not dataset.paired and dataset.units is not None:
-        kept, fresh = _units_apart(dataset, dataset.units, seed)
-        return kept, fresh, kept
+        return _Ensembles(full, dataset.fresh, dataset.reference, units)
+    if not dataset.paired and units is not None:
+        is_fresh = _fresh_rows(dataset, units, seed)
+        kept, fresh = _where(full, [~held for held in is_fresh]), _where(full, is_fresh)
+        return _Ensembles(kept, fresh, kept, tuple(unit[~held] for unit, held in zip(units, is_fresh, strict=True)))
     if not dataset.paired:
-        return full, full, None
+        return _Ensembles(full, full, None, None)
     n = len(full.samples[0])
     if n < 2:
         raise InputError(
@@ -285,13 +305,13 @@ def _ensembles(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Snapsho
         )
     order = generator(seed, "held-back trajectories").permutation(n)
     n_fresh = max(1, round(FRESH_SHARE * n))
-    kept = _rows(full, np.sort(order[n_fresh:]))
+    kept, fresh = (_where(full, [np.sort(rows)] * len(full)) for rows in (order[n_fresh:], order[:n_fresh]))
     # at the scored times nothing of the kept trajectories is fitted: they are a perfect model's draws
-    return kept, _rows(full, np.sort(order[:n_fresh])), kept
+    return _Ensembles(kept, fresh, kept, tuple(np.arange(len(cloud)) for cloud in kept.samples))
 
 
-def _units_apart(dataset: Dataset, units: tuple[np.ndarray, ...], seed: int) -> tuple[Snapshots, Snapshots]:
-    """Part units that were measured repeatedly into those that are fitted and those that are scored.
+def _fresh_rows(dataset: Dataset, units: tuple[np.ndarray, ...], seed: int) -> list[Bool[np.ndarray, "row"]]:
+    """Part units that were measured repeatedly; return for each time which rows are scored, and not fitted.
 
     Raises:
         InputError: at some time there are not enough for both.
@@ -312,11 +332,9 @@ def _units_apart(dataset: Dataset, units: tuple[np.ndarray, ...], seed: int) -> 
                 f"`{dataset.name}` has too few units at t={time:g} to fit some and to score others; leave out that "
                 "time, or leave out `--unit` if rows of one unit may count as independent."
             )
-    samples = dataset.snapshots.samples
-    kept_part = tuple(cloud[~held] for cloud, held in zip(samples, is_fresh, strict=True))
-    fresh_part = tuple(cloud[held] for cloud, held in zip(samples, is_fresh, strict=True))
-    return replace(dataset.snapshots, samples=kept_part), replace(dataset.snapshots, samples=fresh_part)
+    return is_fresh
 
 
-def _rows(snapshots: Snapshots, rows: Sequence[int] | np.ndarray) -> Snapshots:
-    return replace(snapshots, samples=tuple(cloud[rows] for cloud in snapshots.samples))
+def _where(snapshots: Snapshots, rows: Sequence[np.ndarray]) -> Snapshots:
+    """Return some rows of each time."""
+    return replace(snapshots, samples=tuple(cloud[some] for cloud, some in zip(snapshots.samples, rows, strict=True)))

@@ -1,6 +1,8 @@
 """Score samplers against the test part of a split."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +14,9 @@ from weightflow.evaluation.measured import Measured, count_repetitions
 from weightflow.evaluation.sampler import Sampler, draw
 from weightflow.evaluation.scores import FLOOR, SHRUNK, Scores
 from weightflow.metrics import NLL, Estimate, Metric, applicable, estimate_nll
+from weightflow.progress import Steps, uncounted
 from weightflow.rng import derive_seed
+from weightflow.side_by_side import Mapper, in_turn
 from weightflow.types import Kind
 
 MANY_DIMENSIONS = 10  # from here on transport between finite clouds can prefer half the spread to the true one
@@ -24,7 +28,8 @@ def evaluate(
     draws: int,
     seed: int,
     metrics: Sequence[str | Metric] | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Steps = uncounted,
+    mapper: Mapper = in_turn,
 ) -> Scores:
     """Score each sampler at each test time, and the sampling floor beside them.
 
@@ -44,7 +49,8 @@ def evaluate(
         seed: decides every draw.
         metrics: names in `weightflow.metrics.METRICS`, metrics themselves (such as
             `METRICS["joint_w1"].with_points(500)`), or `nll`; None: all that fit the data.
-        progress: called before each method with its name, the number of methods done and that of all.
+        progress: told how many pieces are measured, and how many there are.
+        mapper: measures the pieces, side by side if it likes: how they are shared out changes no score.
 
     Raises:
         InputError: a metric does not fit the data, a name is taken, or a test snapshot is too small.
@@ -57,48 +63,95 @@ def evaluate(
     data = scored_samples(split, draws, seed)
     groups = count_groups(data, draws)
     floor = Floor.of(split, data, draws, seed)
-    found: dict[str, dict[str, Measured]] = {}
-    for i, (name, sampler) in enumerate(samplers.items()):
-        _tell(progress, name, i, len(samplers) + 1)
-        found[name] = _measure(name, sampler, chosen, split.test, data, draws, groups, seed)
-        if likelihood and isinstance(sampler, Density):
-            densities = log_densities(name, sampler, split.test.times, data)
-            found[name][NLL.name] = Measured.once([estimate_nll(one) for one in densities], groups)
-    _tell(progress, FLOOR, len(samplers), len(samplers) + 1)
-    compared = _compare(chosen, floor.first, floor.second)
-    found[FLOOR] = {metric: Measured.once(each, floor.groups) for metric, each in compared.items()}
-    if split.test.dim >= MANY_DIMENSIONS:
-        compared = _compare(chosen, _shrunk(floor.first, split.test.kinds), floor.second)
-        found[SHRUNK] = {metric: Measured.once(each, floor.groups) for metric, each in compared.items()}
+    work = Measuring(samplers, split.test, data, floor, chosen, draws, seed)
+    pieces = work.pieces(count_repetitions(len(split.test), groups), likelihood)
+    found: dict[str, list[Estimates]] = {}
+    progress(0, len(pieces))
+    for i, (piece, measured) in enumerate(zip(pieces, mapper(work, pieces), strict=True), 1):
+        found.setdefault(piece.method, []).append(measured)
+        progress(i, len(pieces))
+    kept = {name: _kept(parts, floor.groups if name in (FLOOR, SHRUNK) else groups) for name, parts in found.items()}
     return Scores(
         str(split.protocol),
         draws,
         floor.label,
         tuple(map(float, split.test.times)),
-        {name: {metric: one.by_time for metric, one in by.items()} for name, by in found.items()},
-        {name: {metric: one.groups for metric, one in by.items()} for name, by in found.items()},
+        {name: {metric: one.by_time for metric, one in by.items()} for name, by in kept.items()},
+        {name: {metric: one.groups for metric, one in by.items()} for name, by in kept.items()},
         split.selected,
         split.test.digest(),
     )
 
 
-def _measure(
-    name: str,
-    sampler: Sampler,
-    metrics: Sequence[Metric],
-    test: Snapshots,
-    data: Sequence[np.ndarray],
-    draws: int,
-    groups: int,
-    seed: int,
-) -> dict[str, Measured]:
-    """Draw from a sampler several times, and compare each time."""
-    repetitions: list[dict[str, list[Estimate]]] = []
-    for i in range(count_repetitions(len(test), groups)):
-        own = derive_seed(seed, "repetition", i) if i else seed
-        samples = draw(name, sampler, test.times, draws, test.dim, own)
-        repetitions.append(_compare(metrics, [x[: len(y)] for x, y in zip(samples, data, strict=True)], data))
-    return {m.name: Measured.repeated([by[m.name] for by in repetitions], groups) for m in metrics}
+Estimates = dict[str, list[Estimate]]  # by metric, one for each time
+
+
+class Piece(NamedTuple):
+    """What is measured at a time: one of a method's repetitions, or its likelihood, which needs no draws."""
+
+    method: str
+    repetition: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Measuring:
+    """All that a piece needs, in any process; a call measures one.
+
+    Attributes:
+        samplers: by name.
+        test: what is scored.
+        data: samples of it that are compared, one cloud for each time.
+        floor: what the truth scores.
+        metrics: distances.
+        draws: of a sampler, at most.
+        seed: decides every draw.
+    """
+
+    samplers: Mapping[str, Sampler]
+    test: Snapshots
+    data: Sequence[np.ndarray]
+    floor: Floor
+    metrics: Sequence[Metric]
+    draws: int
+    seed: int
+
+    def pieces(self, repetitions: int, likelihood: bool) -> list[Piece]:
+        """Return what is to be measured, in the order of the methods."""
+        found = [
+            Piece(name, part)
+            for name, sampler in self.samplers.items()
+            for part in (*range(repetitions), *([None] if likelihood and isinstance(sampler, Density) else []))
+        ]
+        truths = [FLOOR, SHRUNK] if self.test.dim >= MANY_DIMENSIONS else [FLOOR]
+        return [*found, *(Piece(name, 0) for name in truths)]
+
+    def __call__(self, piece: Piece) -> Estimates:
+        """Measure a piece."""
+        name, part = piece
+        if name == FLOOR:
+            return _compare(self.metrics, self.floor.first, self.floor.second)
+        if name == SHRUNK:
+            return _compare(self.metrics, _shrunk(self.floor.first, self.test.kinds), self.floor.second)
+        sampler, times = self.samplers[name], self.test.times
+        if part is None:
+            if not isinstance(sampler, Density):
+                raise ValueError(f"`{name}` has no density, and no such piece")
+            return {NLL.name: [estimate_nll(one) for one in log_densities(name, sampler, times, self.data)]}
+        own = derive_seed(self.seed, "repetition", part) if part else self.seed
+        samples = draw(name, sampler, times, self.draws, self.test.dim, own)
+        return _compare(self.metrics, [x[: len(y)] for x, y in zip(samples, self.data, strict=True)], self.data)
+
+
+def _kept(parts: Sequence[Estimates], groups: int) -> dict[str, Measured]:
+    """Put what was measured of one method together, by metric."""
+    by_metric: dict[str, list[list[Estimate]]] = {}
+    for part in parts:
+        for metric, estimates in part.items():
+            by_metric.setdefault(metric, []).append(estimates)
+    return {
+        metric: Measured.once(found[0], groups) if len(found) == 1 else Measured.repeated(found, groups)
+        for metric, found in by_metric.items()
+    }
 
 
 def _shrunk(clouds: Sequence[np.ndarray], kinds: Sequence[Kind]) -> list[np.ndarray]:
@@ -120,8 +173,3 @@ def _compare(
     metrics: Sequence[Metric], first: Sequence[np.ndarray], second: Sequence[np.ndarray]
 ) -> dict[str, list[Estimate]]:
     return {m.name: [m.estimate(x, y) for x, y in zip(first, second, strict=True)] for m in metrics}
-
-
-def _tell(progress: Callable[[str, int, int], None] | None, name: str, done: int, total: int) -> None:
-    if progress is not None:
-        progress(name, done, total)

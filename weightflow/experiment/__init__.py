@@ -8,6 +8,7 @@ on, or begins anew with more, where it can be told from them.
 from weightflow.experiment.config import ExperimentConfig, flat_keys, flatten, nest, preset
 from weightflow.experiment.fitting import fit_model
 from weightflow.experiment.judging import DRAWS, Fitted, fit_each, judge, reference_points, shown
+from weightflow.experiment.members import check_members, fitting, told_of, with_members
 from weightflow.experiment.preparation import (
     PIECES,
     Preparation,
@@ -26,9 +27,11 @@ __all__ = [
     "Preparation",
     "Prepared",
     "Trial",
+    "check_members",
     "direct_model",
     "fit_each",
     "fit_model",
+    "fitting",
     "flat_keys",
     "flatten",
     "judge",
@@ -38,4 +41,6 @@ __all__ = [
     "preset",
     "reference_points",
     "shown",
+    "told_of",
+    "with_members",
 ]

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 
 import torch
 from rich.console import Console
 
 from weightflow.data import Dataset, Snapshots
 from weightflow.experiment.config import ExperimentConfig
-from weightflow.experiment.members import check_members, fit_members
+from weightflow.experiment.members import check_members, fitting, with_members
 from weightflow.experiment.preparation import prepare
 from weightflow.experiment.trial import train
 from weightflow.model import WeightFlow
@@ -41,11 +39,12 @@ def fit_model(
             Rows of snapshots are units of their own; those of a data set may say that they are not.
 
     Returns:
-        the model; its `record` says under `fidelity` how it stands to the fitted snapshots.
+        the model; its `record` says under `fidelity` how it stands to the fitted snapshots, and under `members` which
+        of these failed: the others are kept.
 
     Raises:
         InputError: the data cannot be modelled.
-        TrainingError: a loss is no longer finite.
+        TrainingError: a loss is no longer finite, or only one member is left whose loss was.
     """
     check_members(members)
     snapshots, units = (data.visible, data.visible_units) if isinstance(data, Dataset) else (data, None)
@@ -55,8 +54,7 @@ def fit_model(
         model = train(prepared, chosen, seed, device, observer, told)
         if not members:
             return model
-        fit = partial(_fit_member, config=chosen, device=device)
-        return replace(model, members=fit_members(fit, snapshots, members, seed, units, told))
+        return with_members(model, fitting(snapshots, units, chosen, device), members, seed, told)
 
 
 @contextmanager
@@ -69,7 +67,3 @@ def _told(progress: Progress | bool) -> Generator[Progress, None, None]:
             yield shown
     else:
         yield unseen
-
-
-def _fit_member(snapshots: Snapshots, seed: int, config: ExperimentConfig, device: torch.device | str) -> WeightFlow:
-    return fit_model(snapshots, config, seed, device)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from weightflow.experiment.config import ExperimentConfig
 from weightflow.experiment.preparation import Prepared, direct_model, line_model, prepare
 from weightflow.experiment.trial import train
 from weightflow.model import WeightFlow
-from weightflow.progress import Progress, unseen
+from weightflow.progress import Progress, unseen, within
+from weightflow.side_by_side import Mapper, in_turn
 from weightflow.training import Objective
 
 DRAWS = 1000
@@ -61,34 +63,38 @@ def fit_each(
     seed: int,
     device: torch.device | str = "cpu",
     progress: Progress = unseen,
+    mapper: Mapper = in_turn,
 ) -> list[Fitted]:
-    """Fit one model to each of some sets of snapshots, one after the other in this process.
+    """Fit one model to each of some sets of snapshots.
 
     Args:
         parts: the snapshots of each fit.
         config: of all of them.
         seed: rules all random numbers.
         device: where to compute.
-        progress: told how far each piece of each fit is.
+        progress: told how many fits are done.
+        mapper: runs the fits, side by side if it likes.
     """
+    told = within(progress, "fits")
+    told(0, len(parts))
     made: list[Fitted] = []
-    for i, part in enumerate(parts):
-        told = _numbered(progress, f"fit {i + 1} of {len(parts)}: ")
-        prepared = prepare(part, config, seed, device, progress=told)
-        made.append(Fitted(prepared, train(prepared, config, seed, device, progress=told)))
+    for fitted in mapper(partial(_fit, config=config, seed=seed, device=device), parts):
+        made.append(fitted)
+        told(len(made), len(parts))
     return made
 
 
-def _numbered(progress: Progress, which: str) -> Progress:
-    return lambda phase, done, total: progress(f"{which}{phase}", done, total)
+def _fit(part: Snapshots, config: ExperimentConfig, seed: int, device: torch.device | str) -> Fitted:
+    prepared = prepare(part, config, seed, device)
+    return Fitted(prepared, train(prepared, config, seed, device))
 
 
-def judge(tested: Sequence[Fitted], split: Split, seed: int, progress: Progress = unseen) -> Scores:
-    """Score fits, one for each test of the split, on what these hold out."""
+def judge(
+    tested: Sequence[Fitted], split: Split, seed: int, progress: Progress = unseen, mapper: Mapper = in_turn
+) -> Scores:
+    """Score fits, one for each test of the split, on what these hold out; `mapper` and scores as for `evaluate`."""
     methods = _methods(tested, split)
-    scores = evaluate(methods, split, DRAWS, seed, progress=lambda _, done, total: progress("scoring", done, total))
-    progress("scoring", 1, 1)
-    return scores
+    return evaluate(methods, split, DRAWS, seed, progress=within(progress, "scoring"), mapper=mapper)
 
 
 def shown(final: WeightFlow, tested: Sequence[Fitted], split: Split) -> WeightFlow | LeftOutModel:

@@ -6,55 +6,112 @@ the fit is in the spread, too.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import partial
 
 import joblib
 import numpy as np
+import torch
 from jaxtyping import Int
 
 from weightflow.data import Snapshots
-from weightflow.errors import InputError
+from weightflow.errors import InputError, TrainingError, WeightFlowError, first_line
+from weightflow.experiment.config import ExperimentConfig
+from weightflow.experiment.preparation import prepare
+from weightflow.experiment.trial import train
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress, within
 from weightflow.rng import derive_seed, generator
+from weightflow.side_by_side import Mapper, in_processes
 
 Units = Sequence[np.ndarray]  # for each time the unit of each row
 REDRAWS = 1000  # after which a time that stays empty is taken for one that cannot be resampled
 
 
-def fit_members(
-    fit: Callable[[Snapshots, int], WeightFlow],
-    snapshots: Snapshots,
+@dataclass(frozen=True)
+class Failed:
+    """What is left of a member that could not be fitted: why."""
+
+    reason: str
+
+
+def with_members(
+    model: WeightFlow,
+    fit_one: Callable[[int], WeightFlow | Failed],
     count: int,
     seed: int,
-    units: Units | None,
     progress: Progress,
-) -> tuple[WeightFlow, ...]:
-    """Fit `count` members, as many at a time as there are CPUs, each in a process and on a CPU of its own.
+    mapper: Mapper | None = None,
+) -> WeightFlow:
+    """Return a model with members; its record says, under `members`, how many were asked for, and why some failed.
+
+    One that fails takes no other one with it: fewer members make a wider band, and not a wrong one.
 
     Args:
-        fit: a function of (snapshots, seed), which another process can import.
-        snapshots: what the model itself was fitted to.
+        model: of all units.
+        fit_one: a function of a seed, such as `fitting` returns.
         count: of the members.
         seed: of the model; that of each member, and what it is fitted to, follow from it.
-        units: as for `resampled`.
         progress: told how many are done.
+        mapper: fits them; as many at a time as there are CPUs, each in a process of its own, where it is None.
 
     Raises:
-        InputError: as for `fit` and `resampled`.
-        TrainingError: as for `fit`.
+        TrainingError: fewer than two could be fitted, which have no spread.
     """
     told = within(progress, "members")
     told(0, count)
     seeds = [derive_seed(seed, "member", k) for k in range(count)]
-    jobs = (joblib.delayed(fit)(resampled(snapshots, one, units), one) for one in seeds)
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        side_by_side = joblib.Parallel(n_jobs=min(count, joblib.cpu_count()), return_as="generator")
-        members: list[WeightFlow] = []
-        for member in side_by_side(jobs):
-            members.append(member)
-            told(len(members), count)
-    return tuple(members)
+    found: list[WeightFlow | Failed] = []
+    try:
+        for one in (mapper or in_processes(joblib.cpu_count()))(fit_one, seeds):
+            found.append(one)
+            told(len(found), count)
+    except BrokenProcessPool as error:  # whose process was killed, nobody knows: all that had not come is lost
+        found += [Failed(first_line(error))] * (count - len(found))
+    members = tuple(one for one in found if isinstance(one, WeightFlow))
+    failed = [one.reason for one in found if isinstance(one, Failed)]
+    if len(members) < 2:
+        raise TrainingError(
+            f"{len(failed)} of {count} members could not be fitted ({'; '.join(dict.fromkeys(failed))}), and bands "
+            "need two at least; ask for more `--members`, or fit without."
+        )
+    record = {**model.record, "members": {"asked": count, "failed": failed}}
+    return replace(model, members=members, record=record)
+
+
+def fitting(
+    snapshots: Snapshots, units: Units | None, config: ExperimentConfig, device: torch.device | str | None = None
+) -> Callable[[int], WeightFlow | Failed]:
+    """Return what fits a member, as a function of its seed that other processes can call.
+
+    Args:
+        snapshots: what the model itself was fitted to.
+        units: as for `resampled`.
+        config: of the model.
+        device: where to compute; None: on a GPU where the process that calls has one.
+    """
+    return partial(_fit_one, snapshots=snapshots, units=units, config=config, device=device)
+
+
+def _fit_one(
+    seed: int, snapshots: Snapshots, units: Units | None, config: ExperimentConfig, device: torch.device | str | None
+) -> WeightFlow | Failed:
+    place = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        prepared = prepare(resampled(snapshots, seed, units), config, seed, place)
+        return train(prepared, config, seed, place)
+    except WeightFlowError as error:
+        return Failed(first_line(error))
+
+
+def told_of(model: WeightFlow) -> str:
+    """Say how many members a model has, and why it has not as many as were asked for; empty where it has none."""
+    if not model.members:
+        return ""
+    failed = model.record.get("members", {}).get("failed", [])
+    lost = f" ({len(failed)} failed: {'; '.join(dict.fromkeys(failed))})" if failed else ""
+    return f"{len(model.members)} members{lost}"
 
 
 def check_members(count: int) -> None:

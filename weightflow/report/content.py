@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from optuna.study import Study
 
-from weightflow.data import Snapshots
+from weightflow.data import SPECIES, Snapshots
 from weightflow.errors import InputError
 from weightflow.evaluation import Sampler, Scores
 from weightflow.trials import Front, Repeated, TrialRecord
@@ -48,6 +48,7 @@ class Report:
         points: what the anchors are, in words.
         front: of trials that no other one beats, where there was more than the score to minimise.
         repeats: configurations that were trained with fresh seeds.
+        called: what the data's columns are, where they are no species.
         floor_decision: a sentence: whether the best trial's held-out data can be told from the sampling floor, and by
             which test at which level.
     """
@@ -70,6 +71,7 @@ class Report:
     front: Front | None = None
     repeats: tuple[Repeated, ...] = ()
     floor_decision: str = ""
+    called: str = SPECIES
 
     def __post_init__(self) -> None:
         if len(self.anchors_times) != len(self.anchors_tokens):
@@ -80,4 +82,6 @@ class Report:
     @property
     def unit(self) -> str:
         """What distances between samples are measured in."""
+        if "components" in self.called:
+            return "units of the components"
         return "counts" if set(self.observed.kinds) == {Kind.COUNTS} else "data units"

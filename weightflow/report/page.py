@@ -6,13 +6,14 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from weightflow.data import Protocol
+from weightflow.data import SPECIES, Protocol
 from weightflow.evaluation import summary, verdict
 from weightflow.evaluation.scores import MODEL
 from weightflow.evaluation.verdict import standing
 from weightflow.files import whole, write_text
 from weightflow.report.content import Report
 from weightflow.report.picture import Picture
+from weightflow.report.plots.bands import bands
 from weightflow.report.plots.errors import errors
 from weightflow.report.plots.front import front
 from weightflow.report.plots.history import history
@@ -31,6 +32,7 @@ MANY_DIMENSIONS = (
     "how much; where it is below the floor, a low value is no merit. The verdict therefore leads with proper scores: "
     "energy distance, likelihood, sliced distances."
 )
+OTHER_COLUMNS = "The data are {called}: where this page speaks of species, it means these."
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def _pictures(report: Report) -> tuple[Picture, ...]:
         errors(report),
         marginals(observed),
         ranges(observed),
+        *bands(observed, report.model),
         weights(report),
         *([front(report.front, report.trials)] if report.front else []),
         *([repeats(report.repeats)] if len(report.repeats) > 1 else []),
@@ -133,7 +136,8 @@ def _page(report: Report, drawn: tuple[Picture, ...], light: dict[str, bytes], d
 
 def _caveats(report: Report) -> list[str]:
     """What a reader must know to read the scores rightly."""
-    notes = [f"Sampling floor (what a perfect model would score, by chance alone): {report.scores.floor}."]
+    notes = [OTHER_COLUMNS.format(called=report.called)] if report.called != SPECIES else []
+    notes += [f"Sampling floor (what a perfect model would score, by chance alone): {report.scores.floor}."]
     if report.scores.groups:
         notes.append(
             "Intervals (±) are of 95 % and tell what other samples of the same sizes would change, of the data and of "

@@ -30,6 +30,8 @@ from weightflow.search.space import Space
 from weightflow.trials import Criterion, Parameter, Repeated, SamplerName, TrialRecord, TrialState
 
 FILE = "study.log"
+FORMAT = 3  # raised whenever trials are scored otherwise: a search that goes on compares all of its trials
+BEFORE_BOOKS = "search.json"  # in which the first versions kept a search
 NAME = "weightflow"
 ELAPSED = "elapsed"
 BEGINS = {0: "study_id", 4: "trial_id"}  # operations of Optuna's journal that begin what others then speak of by number
@@ -106,6 +108,7 @@ class Book:
             self.close()
             raise
         about: dict[str, Any] = {
+            "format": FORMAT,
             "id": uuid.uuid4().hex,
             "identity": dict(identity),
             "facts": dict(facts),
@@ -350,6 +353,7 @@ def read_book(folder: Path) -> tuple[dict[str, Any], tuple[TrialRecord, ...]]:
     Raises:
         InputError: there is no search in the folder.
     """
+    refuse_before_books(folder)
     if not (folder / FILE).is_file():
         raise InputError(f"`{folder}` holds no search (there is no `{FILE}` in it); start one with `--name`.")
     storage = _storage(folder)
@@ -380,7 +384,27 @@ def check_same(folder: Path, identity: Mapping[str, Any]) -> None:
         _check_same(folder, about, identity)
 
 
+def refuse_before_books(folder: Path) -> None:
+    """Refuse a search that was written down before there were books.
+
+    Raises:
+        InputError: it is one; the message says what can be done with it.
+    """
+    if (folder / BEFORE_BOOKS).is_file() and not (folder / FILE).is_file():
+        raise InputError(
+            f"`{folder}` holds a search of an early version of WeightFlow, which kept it in `{BEFORE_BOOKS}`; this one "
+            "cannot go on with it, nor read its trials. Its report and scores can be read as before. Start anew under "
+            "another `--name`; what was best there can be put under `first_trials` of the search space."
+        )
+
+
 def _check_same(folder: Path, about: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    if about.get("format") != FORMAT:
+        raise InputError(
+            f"`{folder}` holds a search of another version of WeightFlow, which scored its trials otherwise: they "
+            "cannot be compared with new ones, and it cannot go on. Its report and scores can be read as before. Start "
+            f"anew under another `--name`, with `--warm-start {folder.name}`: that tries early what was best there."
+        )
     if changed := _changes(about["identity"], identity):
         raise InputError(
             f"`{folder}` is another search: {'; '.join(changed)}. Resume it unchanged, or start a new one."

@@ -4,15 +4,25 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from optuna.study import Study
 
-from weightflow.data import Split, advice, at_times
+from weightflow.data import Dataset, Split, advice, at_times
+from weightflow.errors import SearchError, TrainingError
 from weightflow.evaluation import Scores, in_words
-from weightflow.experiment import ExperimentConfig, Fitted, judge, reference_points, shown
+from weightflow.experiment import (
+    ExperimentConfig,
+    Fitted,
+    fitting,
+    judge,
+    reference_points,
+    shown,
+    told_of,
+    with_members,
+)
 from weightflow.files import write_text
 from weightflow.progress import Progress
 from weightflow.report import Report, write_report
@@ -31,8 +41,7 @@ class Conclusion:
     Attributes:
         folder: where it is left.
         name: of the search.
-        data_name: of the data.
-        data_hash: the same.
+        dataset: what was given.
         parts: what was seen and what is scored.
         config: of the best trial.
         seed: of the search.
@@ -43,12 +52,12 @@ class Conclusion:
         repeats: configurations that were trained with fresh seeds.
         decision: how the best trial stands to the sampling floor.
         used: time and compute, in words.
+        members: how many give bands.
     """
 
     folder: Path
     name: str
-    data_name: str
-    data_hash: str
+    dataset: Dataset
     parts: Split
     config: ExperimentConfig
     seed: int
@@ -59,6 +68,7 @@ class Conclusion:
     repeats: tuple[Repeated, ...]
     decision: str
     used: str
+    members: int
 
 
 @dataclass(frozen=True)
@@ -87,10 +97,13 @@ def conclude(ended: Conclusion, crew: Crew, say: Say, progress: Progress) -> Lef
     also = "" if len(parts.tests) == 1 else f", and without each of {at_times(parts.test.times, parts.seen.unit)}"
     say(f"trial {best.number} {how}: score {_scored(ended)}; fitting it again on all {len(parts.seen)} snapshots{also}")
     final, tested = _fits(ended, crew)
+    if ended.members:
+        final = _with_members(final, ended, crew, say, progress)
     final.model.save(ended.folder / MODEL)
     fit = in_words(final.model.record["fidelity"])
     say(f"the model is fitted: {fit} Scoring it on the test part")
-    scores = judge(tested, parts, ended.seed, progress)
+    with crew.on_cpus() as scorers:
+        scores = judge(tested, parts, ended.seed, progress, scorers.map)
     scores.write(ended.folder / SCORES)
     commands = next_commands(ended.folder, parts)
     progress("report", 0, 0)
@@ -117,6 +130,18 @@ def _fits(ended: Conclusion, crew: Crew) -> tuple[Fitted, list[Fitted]]:
     models = crew.fit(prepared, ended.config, ended.seed, record)
     made = dict(zip(wanted, map(Fitted, prepared, models), strict=True))
     return made[parts.seen.digest()], [made[fold.fit.digest()] for fold in parts.tests]
+
+
+def _with_members(final: Fitted, ended: Conclusion, crew: Crew, say: Say, progress: Progress) -> Fitted:
+    """Return the final fit with members; without any where they fail, since a search is not lost for its bands."""
+    fit_one = fitting(ended.parts.seen, ended.parts.units, ended.config)
+    try:
+        model = with_members(final.model, fit_one, ended.members, ended.seed, progress, crew.map)
+    except (TrainingError, SearchError) as error:
+        say(f"warning: the model gives no bands: {error}")
+        return final
+    say(f"{told_of(model)} beside the model give bands")
+    return replace(final, model=model)
 
 
 def _repeated(ended: Conclusion) -> Repeated | None:
@@ -167,7 +192,7 @@ def _report(
         anchors_tokens=reference_points(final, ended.config),
         study=ended.compared,
         trials=ended.trials,
-        facts=_facts(ended, fit),
+        facts=_facts(ended, fit, told_of(final.model)),
         best_config=best.params,
         next_commands=commands,
         title=f"WeightFlow: {ended.name}",
@@ -175,15 +200,16 @@ def _report(
         front=ended.front,
         repeats=ended.repeats,
         floor_decision=ended.decision,
+        called=ended.dataset.called,
     )
 
 
-def _facts(ended: Conclusion, fit: str) -> Mapping[str, str]:
+def _facts(ended: Conclusion, fit: str, members: str) -> Mapping[str, str]:
     parts = ended.parts
     states = Counter(record.state.value for record in ended.trials if record.repeat_of is None)
     repeats, unit = sum(record.repeat_of is not None for record in ended.trials), parts.seen.unit
     return {
-        "Data": f"{ended.data_name}, {len(parts.seen)} seen snapshots, species {', '.join(parts.seen.species)}",
+        "Data": f"{ended.dataset.name}, {len(parts.seen)} seen snapshots, {ended.dataset.in_words()}",
         "Protocol": str(parts.protocol),
         "Times": "; ".join(parts.in_words()),
         "Trials": ", ".join(f"{count} {state}" for state, count in states.items())
@@ -192,8 +218,9 @@ def _facts(ended: Conclusion, fit: str) -> Mapping[str, str]:
         "Score": f"{_scored(ended)}; nats per sample, held-out: half interior "
         f"({at_times(parts.interior.times, unit)}), half last snapshots ({at_times(parts.last.times, unit)})",
         "Fit": f"{fit[0].upper()}{fit[1:]}",
+        **({"Bands": f"from {members}"} if members else {}),
         **({"Warning": " ".join(warnings)} if (warnings := advice(parts.seen)) else {}),
         "Seed": str(ended.seed),
-        "Data hash": ended.data_hash,
+        "Data hash": ended.dataset.snapshots.digest(),
         **{key.replace("_", " "): value for key, value in environment_facts().items()},
     }

@@ -19,6 +19,7 @@ from weightflow.model import WeightFlow
 from weightflow.progress import Progress, within
 from weightflow.report import POINTS, Report, write_report
 from weightflow.search.bundle import MODEL, REPORT, SCORES
+from weightflow.side_by_side import Mapper, in_turn
 from weightflow.tracking import Results, RunFacts, SearchRun, TrackingConfig, environment_facts
 
 OWN_POINTS = "the fitted snapshots"
@@ -101,13 +102,14 @@ class Judged:
             best_config=self.config,
             next_commands=(command,) if self.made else (),
             title=f"WeightFlow: {folder.name}",
+            called=dataset.called,
             seed=seed,
         )
 
     def _facts(self, dataset: Dataset, seed: int) -> Mapping[str, str]:
         data, warnings = dataset.snapshots, advice(dataset.snapshots)
         return {
-            "Data": f"{dataset.name}, {len(data)} times, species {', '.join(data.species)}",
+            "Data": f"{dataset.name}, {len(data)} times, {dataset.in_words()}",
             **self.about,
             **({"Warning": " ".join(warnings)} if warnings else {}),
             "Seed": str(seed),
@@ -123,6 +125,7 @@ def without_each(
     device: torch.device,
     say: Callable[[str], None],
     progress: Progress,
+    mapper: Mapper = in_turn,
 ) -> Judged:
     """Fit without each time in turn and score there, and fit once to all times.
 
@@ -131,12 +134,12 @@ def without_each(
     """
     parts = leave_one_out(dataset, seed)
     check_scorable(parts)
-    for line in (*parts.in_words(), f"{len(parts.tests) + 1} fits follow, one after the other"):
+    for line in (*parts.in_words(), f"{len(parts.tests) + 1} fits follow"):
         say(line)
-    final, *tested = fit_each([parts.seen, *(fold.fit for fold in parts.tests)], config, seed, device, progress)
+    final, *tested = fit_each([parts.seen, *(fold.fit for fold in parts.tests)], config, seed, device, progress, mapper)
     fit = in_words(final.model.record["fidelity"])
     return Judged(
-        scores=judge(tested, parts, seed, progress),
+        scores=judge(tested, parts, seed, progress, mapper),
         model=final.model,
         made=True,
         drawn=shown(final.model, tested, parts),
@@ -149,7 +152,12 @@ def without_each(
 
 
 def fitted_before(
-    model: WeightFlow, dataset: Dataset, seed: int, say: Callable[[str], None], progress: Progress
+    model: WeightFlow,
+    dataset: Dataset,
+    seed: int,
+    say: Callable[[str], None],
+    progress: Progress,
+    mapper: Mapper = in_turn,
 ) -> Judged:
     """Score a model at the times that it was not fitted to, or, where there is none, at those that it was fitted to.
 
@@ -180,11 +188,10 @@ def fitted_before(
     about = _about(model, parts, complete)
     for topic, sentence in about.items():
         say(f"{topic}: {sentence}")
-    told = within(progress, "scoring")
     samplers = {"model": model, **(baselines(seen) if complete else {})}
     marks = np.asarray(fitted)
     return Judged(
-        scores=evaluate(samplers, parts, DRAWS, seed, progress=lambda _, done, total: told(done, total)),
+        scores=evaluate(samplers, parts, DRAWS, seed, progress=within(progress, "scoring"), mapper=mapper),
         model=model,
         made=False,
         drawn=model,

@@ -8,14 +8,14 @@ worker has started and is free; one whose worker dies, or whose machine leaves, 
 
 import time
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
-from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayError
+from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 from weightflow.anchors import Anchors, ArrayCache
 from weightflow.data import Snapshots
@@ -28,6 +28,8 @@ from weightflow.search.estimate import batches
 from weightflow.search.resources import Resources, worker_device
 from weightflow.search.say import Say
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 RETRIES = 3
 LOST = (RayActorError, ObjectLostError, OutOfMemoryError)
 PATIENCE = 60  # seconds without any news, after which the user is told what is waited for
@@ -71,6 +73,11 @@ class AnchorWorker:
         for _ in trial.epochs():
             pass
         return trial.finished()
+
+    def apply(self, function: Callable[[Any], Any], item: Any) -> Any:
+        """Call a function; how far it is, nobody is told."""
+        self._at = None
+        return function(item)
 
     def _tell(self, phase: str, done: int, total: int) -> None:
         self._at = (phase, done, total)
@@ -147,6 +154,24 @@ class Crew:
             models = dict(self._run([("whole", (one, config, seed, record)) for one in prepared]))
         return tuple(models[i] for i in range(len(prepared)))
 
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item], /) -> Iterator[Result]:
+        """Call a function with each item, side by side, and yield the results in the order of the items."""
+        shared, early, due = ray.put(function), dict[int, Result](), 0
+        for index, result in self._run([("apply", (shared, item)) for item in items]):
+            early[index] = result
+            while due in early:
+                yield early.pop(due)
+                due += 1
+
+    @contextmanager
+    def on_cpus(self) -> Generator["Crew", None, None]:
+        """Return as many workers as there are CPUs, for what no GPU makes faster."""
+        if not self.resources.gpus:
+            yield self
+            return
+        with Crew(replace(self.resources, gpus=0), self.cache, self.say, self.progress) as crew:
+            yield crew
+
     def _pieces(self, what: str, pieces: Sequence["Piece"]) -> list[Arrays]:
         """Have the pieces that the cache lacks made side by side, and keep each one as it comes."""
         found = [self.cache.get(piece.name, piece.depends_on) for piece in pieces]
@@ -208,6 +233,8 @@ class Crew:
                 worker, index = self._underway.pop(done)
                 try:
                     result = ray.get(done)
+                except RayTaskError as error:  # what the call itself raised, with Ray's trace in the place of its words
+                    raise error.cause from error
                 except LOST as error:
                     ray.kill(worker)  # it may be out of reach and yet alive
                     deaths[index] += 1

@@ -51,6 +51,7 @@ def tune(
     stop_at_floor: bool = True,
     warm_start: str | None = None,
     retries: int = 2,
+    members: int = 0,
     seed: int = 0,
     address: str | None = None,
     out: str | Path = "runs",
@@ -85,6 +86,8 @@ def tune(
         stop_at_floor: end once held-out data cannot be told from draws of the best trial.
         warm_start: try the best configurations of this earlier search early.
         retries: how often a trial that fails is tried again.
+        members: how many more fits of the best configuration, to resampled units, say by their spread how sure the
+            model is.
         seed: rules all random numbers.
         address: of a running Ray cluster, `auto` or HOST:PORT; Ray starts here by default.
         out: results go to OUT/NAME.
@@ -132,6 +135,7 @@ def tune(
             warm_start=() if warm_start is None else best_points(folder / warm_start),
         ),
         resume=resume is not None,
+        members=members,
     )
     search.check()
     with connected(address, cpus, gpus, say) as resources:

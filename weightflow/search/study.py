@@ -15,9 +15,9 @@ from weightflow.anchors import ArrayCache
 from weightflow.data import Dataset, Protocol, Split, advice, split
 from weightflow.errors import InputError, SearchError
 from weightflow.evaluation import Scores, check_scorable
-from weightflow.experiment import ExperimentConfig, Prepared, nest
+from weightflow.experiment import ExperimentConfig, Prepared, check_members, nest
 from weightflow.progress import Shown
-from weightflow.search.book import FILE, Book, check_same, claim
+from weightflow.search.book import FILE, Book, check_same, claim, refuse_before_books
 from weightflow.search.bundle import MODEL
 from weightflow.search.disk import disk_problem
 from weightflow.search.ending import Ending, floor_decision
@@ -54,6 +54,7 @@ class Search:
     seed: int
     plan: Plan
     resume: bool = False
+    members: int = 0
 
     @property
     def folder(self) -> Path:
@@ -91,9 +92,12 @@ class Search:
         Raises:
             InputError: data, protocol, space and plan do not go together, or the folder is taken or missing.
         """
+        check_members(self.members)
         check_scorable(self.parts)
         check_sampler(self.plan, self.space)
         self.shared_config.backbone.build(self.parts.seen, self.seed)
+        if self.resume or self._taken():
+            refuse_before_books(self.folder)
         if self.resume and not (self.folder / FILE).is_file():
             raise InputError(f"`{self.folder}` holds no search that could go on; start one with `--name {self.name}`.")
         if not self.resume and self._taken():
@@ -341,8 +345,7 @@ def _finish(
     ended = Conclusion(
         folder=search.folder,
         name=search.name,
-        data_name=search.dataset.name,
-        data_hash=search.dataset.snapshots.digest(),
+        dataset=search.dataset,
         parts=search.parts,
         config=ExperimentConfig.parse(nest(best.params)),
         seed=search.seed,
@@ -353,6 +356,7 @@ def _finish(
         repeats=repeats,
         decision=floor_decision(best) if search.plan.stop_at_floor and not search.plan.several else "",
         used=_used(book, resources, began),
+        members=search.members,
     )
     with Shown(console) as shown, Crew(resources, ArrayCache(search.cache), say, shown) as crew:
         left = conclude(ended, crew, say, shown)

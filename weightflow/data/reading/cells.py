@@ -113,7 +113,8 @@ def clouds_of(cells: Cells, options: ReadOptions) -> Clouds:
         keep, values = ~bad, values[~bad]
     units = None if options.unit is None else obs[options.unit].astype(str).to_numpy(dtype=str)[keep]
     times = replace(times, values=times.values[keep])
-    return replace(grouped(Rows(times, values, species, units, tuple(said))), alike=True)
+    called = "genes" if options.use_rep is None else f"components of {options.use_rep}"
+    return replace(grouped(Rows(times, values, species, units, tuple(said))), alike=True, called=called)
 
 
 def _values(cells: Cells, options: ReadOptions, places: np.ndarray, said: list[str]) -> tuple[Any, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from weightflow.data.dataset import Dataset, every_nth
+from weightflow.data.dataset import SPECIES, Dataset, every_nth
 from weightflow.data.reading.columns import Rows
 from weightflow.data.reading.components import Components, principal_components
 from weightflow.data.reading.options import ReadOptions
@@ -34,6 +34,7 @@ class Clouds:
         alike: whether all species are of one kind, as the genes of one matrix.
         dense: whether the times are those of a simulation, of which every tenth is seen by default.
         said: what was understood.
+        called: what the species are.
     """
 
     times: Float[np.ndarray, "time"]
@@ -45,6 +46,7 @@ class Clouds:
     dense: bool = False
     alike: bool = False
     said: tuple[str, ...] = ()
+    called: str = SPECIES
 
 
 def grouped(rows: Rows) -> Clouds:
@@ -93,7 +95,8 @@ def dataset_of(name: str, clouds: Clouds, options: ReadOptions) -> Dataset:
     found: Components | None = None
     if options.pca is not None:
         found = principal_components(clouds.samples, seen, options.pca)
-        clouds = replace(clouds, samples=found.samples, species=found.names, said=(*clouds.said, found.said))
+        said = (*clouds.said, found.said)
+        clouds = replace(clouds, samples=found.samples, species=found.names, said=said, called="principal components")
     elif len(clouds.species) > MANY:
         raise InputError(
             f"there are {len(clouds.species):,} species, and no more than {MANY} are fitted one by one; choose some "
@@ -106,7 +109,7 @@ def dataset_of(name: str, clouds: Clouds, options: ReadOptions) -> Dataset:
     kinds = options.kinds_of(clouds.species, guessed)
     snapshots = Snapshots(clouds.times, clouds.samples, clouds.species, kinds, clouds.unit)
     said = (*clouds.said, _of_times(snapshots, seen), _of_species(snapshots))
-    return Dataset(name, snapshots, seen, clouds.paired, reading=said, units=clouds.units)
+    return Dataset(name, snapshots, seen, clouds.paired, reading=said, units=clouds.units, called=clouds.called)
 
 
 def _of_times(snapshots: Snapshots, seen: Sequence[int]) -> str:

@@ -54,7 +54,7 @@ def _draw(observed: Observed, theme: Theme) -> Figure:
 
 
 def _draw_species(observed: Observed, i: int, pair: list[Axes], theme: Theme, figure: Figure) -> None:
-    edges = _value_edges(observed, i)
+    edges = value_edges(observed, i)
     clouds = [cloud[:, i] for cloud in observed.data], [cloud[:, i] for cloud in observed.model]
     shares = [
         np.stack([np.histogram(np.clip(x, edges[0], edges[-1]), edges)[0] / len(x) for x in side]) for side in clouds
@@ -76,14 +76,14 @@ def _draw_species(observed: Observed, i: int, pair: list[Axes], theme: Theme, fi
     bar.set_label("share of samples")
 
 
-def _value_edges(observed: Observed, i: int) -> Float[np.ndarray, "edge"]:
+def value_edges(observed: Observed, i: int, bins: int = MAX_BINS) -> Float[np.ndarray, "edge"]:
     """Return the edges of bins that hold nearly all of the data; a few far values would press all others together."""
     parts = np.stack([np.quantile(cloud[:, i], (TAIL, 1 - TAIL)) for cloud in observed.data])
     low, high = float(parts[:, 0].min()), float(parts[:, 1].max())
     if not observed.counts[i]:
         margin = (high - low) / 20 or 0.5
-        return np.linspace(low - margin, high + margin, MAX_BINS + 1)
-    step = max(1, int(np.ceil((high - low + 1) / MAX_BINS)))
+        return np.linspace(low - margin, high + margin, bins + 1)
+    step = max(1, int(np.ceil((high - low + 1) / bins)))
     return np.arange(np.floor(low), np.ceil(high) + step + 0.5, step) - 0.5
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from weightflow.data import SPECIES
 from weightflow.report.content import Report
 from weightflow.types import Kind
 
@@ -15,7 +16,7 @@ DRAWS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """Clouds of the data and of the model at the same times; which times were seen, and which species are counts."""
+    """Clouds of the data and of the model at the same times; which were seen; which species are counts; their names."""
 
     times: Float[np.ndarray, "time"]
     data: tuple[Float[np.ndarray, "_ dim"], ...]
@@ -24,6 +25,7 @@ class Observed:
     species: tuple[str, ...]
     counts: tuple[bool, ...]
     unit: str = ""
+    called: str = SPECIES
 
     @property
     def shown(self) -> range:
@@ -33,7 +35,7 @@ class Observed:
     def left_out(self) -> str:
         """Say how many species are not shown, if any."""
         rest = len(self.species) - len(self.shown)
-        return f" The first {MAX_SPECIES} of {len(self.species)} species are shown." if rest else ""
+        return f" The first {MAX_SPECIES} of {len(self.species)} {self.called} are shown." if rest else ""
 
 
 def observe(report: Report) -> Observed:
@@ -49,6 +51,7 @@ def observe(report: Report) -> Observed:
         data.species,
         tuple(kind is Kind.COUNTS for kind in data.kinds),
         data.unit,
+        report.called,
     )
 
 
