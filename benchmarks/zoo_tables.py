@@ -289,6 +289,8 @@ def draw(rows: Sequence[Mapping[str, str]], path: Path) -> None:
             rows_of = [systems.index(system) for system in at]
             axis.plot(values, rows_of, marker, color=color, label=method, ms=8 if method == MODEL else 5, mew=1.4)
         axis.set(xscale="log", title=PLACES[where], xlabel="energy distance, multiples of the floor")
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter("")
         axis.set_yticks(range(len(systems)), systems)
         axis.grid(axis="y", color="0.93")
         axis.spines[["top", "right"]].set_visible(False)

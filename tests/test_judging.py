@@ -16,11 +16,12 @@ import torch
 
 import weightflow
 from weightflow.anchors import ArrayCache
-from weightflow.data import Dataset, Snapshots, Split, leave_one_out
+from weightflow.data import Dataset, Snapshots, Split, leave_one_out, parse_times
 from weightflow.errors import WeightFlowError
 from weightflow.evaluation import Nearest, Scores, evaluate
 from weightflow.experiment import ExperimentConfig, Fitted, fit_each, judge
 from weightflow.search.cluster import connected
+from weightflow.search.conclusion import next_commands
 from weightflow.search.pool import Crew
 from weightflow.search.resources import usable_cpus
 from weightflow.side_by_side import in_processes
@@ -185,6 +186,25 @@ def test_scores_from_the_workers_of_a_search_are_those_of_one_process_to_the_las
         ):
             evaluate({"model": Nearest(one_species)}, parts, 100, 0, mapper=crew.map)
     assert scores.to_json() == judge(fitted, parts, 0).to_json()
+
+
+@pytest.mark.parametrize(
+    ("times", "grid"),
+    [
+        ([0.0, 1.0, 2.0, 3.0], "0:3:1"),
+        ([8.0, 9.0, 10.0, 11.5], "8:11.5:0.5"),
+        ([0.0, 0.7, 2.0, 2.7], "0,0.7,2,2.7"),
+        ([0.0, 1.0, 1.0 + 1 / 3, 2.0], "0:2:0.333333333333"),
+        ([0.0, 1.0, 2.7182818, 9.0], "0:9:1"),
+        ([0.0, 1.0, 2.0, 7.0313], "0,1,2,7.0313"),
+    ],
+)
+def test_the_command_that_is_printed_last_asks_for_times_that_forecast_takes(times: list[float], grid: str) -> None:
+    parts = leave_one_out(Dataset("four", clouds(np.array(times)), (0, 1, 2, 3), paired=False))
+    command, *_ = next_commands(Path("runs/four"), parts)
+    assert f"--times {grid} " in command
+    asked = parse_times(grid)
+    assert (asked[0], asked[-1]) == (times[0], times[-1])
 
 
 @pytest.mark.parametrize("kind", ["ode", "cde", "direct"])

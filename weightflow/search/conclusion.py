@@ -4,14 +4,16 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from optuna.study import Study
 
-from weightflow.data import Dataset, Split, advice, at_times
-from weightflow.errors import SearchError, TrainingError
+from weightflow.data import Dataset, Split, advice, at_times, parse_times
+from weightflow.errors import InputError, SearchError, TrainingError
 from weightflow.evaluation import Scores, in_words
 from weightflow.experiment import (
     ExperimentConfig,
@@ -164,13 +166,23 @@ def _fresh(ended: Conclusion) -> dict[str, float]:
 
 def next_commands(folder: Path, parts: Split) -> tuple[str, ...]:
     """Return what a user may want to type after a search."""
-    times = np.unique(np.concatenate([parts.seen.times, parts.test.times]))
-    grid = f"{times[0]:g}:{times[-1]:g}:{np.diff(times).min():g}"
+    grid = _grid(np.unique(np.concatenate([parts.seen.times, parts.test.times])))
     best = os.path.relpath(folder / MODEL)
     return (
         f"python -m weightflow forecast --model {best} --times {grid} --out samples.npy",
         *(["make ui"] if (CHECKOUT / "Makefile").is_file() else []),
     )
+
+
+def _grid(times: Float[np.ndarray, "time"]) -> str:
+    """Write steps from the first time to the last one, the largest that are no longer than between any two."""
+    ends = f"{times[0]:.12g}:{times[-1]:.12g}"
+    for parts in (1, 2, 4, 5, 10, 20):
+        text = f"{ends}:{np.diff(times).min() / parts:.12g}"
+        with suppress(InputError):  # such steps miss the last time
+            parse_times(text)
+            return text
+    return ",".join(f"{time:.12g}" for time in times)
 
 
 def _report(

@@ -76,7 +76,8 @@ def cells_of(adata: Any) -> Cells:
     """
     if not all(hasattr(adata, part) for part in ("obs", "var_names", "X", "layers", "obsm")):
         raise InputError(f"an AnnData is needed, and {type(adata).__name__} was given; `weightflow.read` reads files.")
-    return Cells("the AnnData", adata.obs, list(map(str, adata.var_names)), adata.X, adata.layers, adata.obsm)
+    layers = {name: layer for name, layer in adata.layers.items() if name is not None}  # anndata 0.13 calls X so
+    return Cells("the AnnData", adata.obs, list(map(str, adata.var_names)), adata.X, layers, adata.obsm)
 
 
 def clouds_of(cells: Cells, options: ReadOptions) -> Clouds:
