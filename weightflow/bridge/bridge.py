@@ -29,12 +29,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from weightflow.bridge.chain import Chain
+from weightflow.bridge.carried import PATHS, Carried, carry
+from weightflow.bridge.chain import Chain, even_clouds
 from weightflow.bridge.coupling import Coupling
 from weightflow.bridge.curves import bends
 from weightflow.bridge.options import BridgeOptions, Curve, Spread
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
+from weightflow.drift import Drift, fit_drifts
 from weightflow.errors import InputError
 from weightflow.types import Kind
 
@@ -51,6 +53,7 @@ class Bridge:
         bends: of the particles' paths from the straight line, as `curves` returns them. The paths themselves are not
             kept: a sample's is made of the two points that it joins, which the chain holds.
         noise: a square root of the covariance around the path, per interval.
+        carried: the paths, where a drift has made them; bends and noise are then zero.
     """
 
     chain: Chain
@@ -59,15 +62,42 @@ class Bridge:
     options: BridgeOptions
     bends: Float[np.ndarray, "side interval end #pair #dim"]
     noise: Float[np.ndarray, "interval dim dim"]
+    carried: Carried | None = None
 
     @classmethod
-    def between(cls, snapshots: Snapshots, options: BridgeOptions, seed: int = 0) -> "Bridge":
+    def between(
+        cls, snapshots: Snapshots, options: BridgeOptions, seed: int = 0, drift: Drift | None = None
+    ) -> "Bridge":
         """Couple each snapshot with the next and join them.
+
+        Args:
+            snapshots: what is joined.
+            options: with a curve that is not `auto`.
+            seed: rules what is drawn.
+            drift: for the curve of that name, where it was fitted before; else it is fitted here.
 
         Raises:
             InputError: there are fewer than two snapshots, or the curve is `auto` (`build_bridge` chooses one).
+            TrainingError: a drift cannot be fitted.
         """
-        return cls.along(Chain.through(snapshots, options, seed), *_limits(snapshots), options)
+        if options.curve is not Curve.DRIFT:
+            return cls.along(Chain.through(snapshots, options, seed), *_limits(snapshots), options)
+        clouds = even_clouds(snapshots, options, seed, PATHS)
+        drift = drift or _fitted(snapshots, options, seed)
+        return cls.led(*carry(clouds, snapshots.times, drift, options, seed), *_limits(snapshots), options)
+
+    @classmethod
+    def led(
+        cls,
+        chain: Chain,
+        carried: Carried,
+        counts: tuple[bool, ...],
+        upper: Float[np.ndarray, "dim"],
+        options: BridgeOptions,
+    ) -> "Bridge":
+        """Join the clouds of a chain by paths that a drift has made."""
+        straight, dim = np.zeros((1, len(chain.couplings), 2, 1, 1)), chain.clouds.shape[2]
+        return cls(chain, counts, upper, options, straight, np.zeros((len(chain.couplings), dim, dim)), carried)
 
     @classmethod
     def along(
@@ -76,11 +106,12 @@ class Bridge:
         """Join the clouds of a chain.
 
         Raises:
-            InputError: the curve is `auto`.
+            InputError: the curve is `auto`, or `drift`, whose couplings are its own.
         """
-        if options.curve is Curve.AUTO:
+        if options.curve in {Curve.AUTO, Curve.DRIFT}:
             raise InputError(
-                f"`curve` is `{Curve.AUTO.value}`, which names no curve; let `build_bridge` choose one, or name one."
+                f"`curve` is `{options.curve.value}`, which names no curve through couplings that are there; let "
+                "`build_bridge` choose or fit one, or name another."
             )
         return cls(
             chain,
@@ -99,6 +130,7 @@ class Bridge:
             "forward": np.stack([coupling.forward for coupling in couplings]),
             "backward": np.stack([coupling.backward for coupling in couplings]),
             "curve": np.array(list(Curve).index(self.options.curve)),
+            **({} if self.carried is None else self.carried.arrays()),
         }
 
     @classmethod
@@ -106,8 +138,10 @@ class Bridge:
         """Build the bridge from what `arrays` has returned, and from what it was built with."""
         pairs = zip(arrays["forward"], arrays["backward"], strict=True)
         chain = Chain(snapshots.times, arrays["clouds"], tuple(Coupling(*pair) for pair in pairs))
-        curve = list(Curve)[arrays["curve"].item()]
-        return cls.along(chain, *_limits(snapshots), options.model_copy(update={"curve": curve}))
+        chosen = options.model_copy(update={"curve": list(Curve)[arrays["curve"].item()]})
+        if chosen.curve is Curve.DRIFT:
+            return cls.led(chain, Carried.of_arrays(arrays, snapshots.times), *_limits(snapshots), chosen)
+        return cls.along(chain, *_limits(snapshots), chosen)
 
     def with_paths(self, curve: Curve, width: float, spread: Spread = Spread.DISPLACEMENT) -> "Bridge":
         """Return a bridge with the same couplings and other paths between them."""
@@ -135,16 +169,21 @@ class Bridge:
             )
         k = np.clip(np.searchsorted(self.times, times, side="right") - 1, 0, len(self.times) - 2)
         s = (times - self.times[k]) / (self.times[k + 1] - self.times[k])
-        return self._to_valid(self._on_paths(k, s, n, rng) + self._around_paths(k, s, n, rng), rng)
-
-    def _on_paths(
-        self, k: Int[np.ndarray, "query"], s: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
-    ) -> Float[np.ndarray, "query n dim"]:
-        ends, clouds = self.chain.ends, self.chain.clouds
-        sides, _, _, n_pairs = ends.shape
+        sides, _, _, n_pairs = self.chain.ends.shape
         side = (rng.random((len(s), n)) < s[:, None]).astype(np.int64) if sides == 2 else np.zeros((1, 1), np.int64)
         pair = _draw_pairs(len(s), n_pairs, n, rng)
-        k = k[:, None]
+        if self.carried is not None:
+            return self._to_valid(self.carried.at(k, s, side, pair, rng), rng)
+        return self._to_valid(self._on_curves(k, s, side, pair) + self._around_curves(k, s, n, rng), rng)
+
+    def _on_curves(
+        self,
+        k: Int[np.ndarray, "query"],
+        s: Float[np.ndarray, "query"],
+        side: Int[np.ndarray, "_ _"],
+        pair: Int[np.ndarray, "query n"],
+    ) -> Float[np.ndarray, "query n dim"]:
+        ends, clouds, k = self.chain.ends, self.chain.clouds, k[:, None]
         start, stop = clouds[k, ends[side, 0, k, pair]], clouds[k + 1, ends[side, 1, k, pair]]
         # arrays that all sides, or all pairs, share have one of them
         side, pair = (np.minimum(index, self.bends.shape[axis] - 1) for index, axis in ((side, 0), (pair, 3)))
@@ -152,7 +191,7 @@ class Bridge:
         s = s[:, None, None]
         return start + s * (stop - start) + s * (1 - s) * ((1 - s) * first - s * second)
 
-    def _around_paths(
+    def _around_curves(
         self, k: Int[np.ndarray, "query"], s: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
     ) -> Float[np.ndarray, "query n dim"]:
         scaled = np.sqrt(s * (1 - s))[:, None, None] * self.noise[k]
@@ -166,6 +205,20 @@ class Bridge:
             return x
         rounded = np.clip(np.floor(x + rng.random(x.shape)), 0, self.upper)
         return np.where(np.asarray(self.counts), rounded, x)
+
+
+def _fitted(snapshots: Snapshots, options: BridgeOptions, seed: int) -> Drift:
+    """Fit a drift to all snapshots.
+
+    Raises:
+        InputError: it was told not to.
+    """
+    if options.drift_steps == 0:
+        raise InputError(
+            "`bridge.curve` is `drift`, which cannot be fitted in `bridge.drift_steps`=0 steps; give it some, such as "
+            "400, or name another curve."
+        )
+    return fit_drifts(snapshots, [range(len(snapshots))], options.drift_steps, seed)[0]
 
 
 def _limits(snapshots: Snapshots) -> tuple[tuple[bool, ...], Float[np.ndarray, "dim"]]:

@@ -76,7 +76,10 @@ class Prepared:
         snapshots = self.snapshots
         fitted = {"times": snapshots.times.tolist(), "bridge": self.bridge.options.model_dump(mode="json")}
         record = {**record, **fitted}
-        return WeightFlow(self.backbone, path, clock, snapshots.species, snapshots.kinds, record, snapshots.unit)
+        motion = self.bridge.carried and self.bridge.carried.drift
+        return WeightFlow(
+            self.backbone, path, clock, snapshots.species, snapshots.kinds, record, snapshots.unit, motion=motion
+        )
 
 
 GAIN = 0.8  # share of a teacher's ratio that a round must come below for another one to follow

@@ -1,0 +1,200 @@
+"""Drifts that are known are followed exactly, those that are fitted are found, and the choice keeps those that hold."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from models import model_of, numbers
+from scipy.linalg import expm
+
+from weightflow import WeightFlow, load
+from weightflow.bridge import Bridge, BridgeOptions, CouplingKind, Curve, choose_bridge
+from weightflow.data import Snapshots
+from weightflow.drift import Drift, fit_drifts
+from weightflow.errors import InputError
+from weightflow.types import Kind
+
+TURN = np.array([[0.0, -1.0], [1.0, 0.0]])
+DRIFT = BridgeOptions(curve=Curve.DRIFT)
+
+
+def linear(matrix: np.ndarray, noise: float, centre: float = 0.0, unit: float = 2.0, span: float = 0.5) -> Drift:
+    """f(x) = matrix (x - centre), exactly: silu(z) - silu(-z) = z."""
+    dim = len(matrix)
+    eye = np.eye(dim)
+    both = np.concatenate([eye, -eye], axis=1)
+    weights = both, both.T @ both, both.T @ matrix.T * span
+    none = np.zeros((1, 2 * dim))
+    units = np.full(dim, noise), np.full(dim, centre), np.full(dim, unit)
+    return Drift(weights, (none, none, none[:, :dim]), *units, span)
+
+
+def turning(times: np.ndarray, seed: int = 0, n: int = 200, noise: float = 0.1) -> Snapshots:
+    """dx = TURN x dt + noise dW from around (3, 0): turned Gaussians, whose variance grows by noise^2 t."""
+    rng = np.random.default_rng(seed)
+    clouds = [rng.normal(expm(TURN * t) @ [3.0, 0.0], np.sqrt(0.2**2 + noise**2 * t), (n, 2)) for t in times]
+    return Snapshots(times, tuple(clouds))
+
+
+def test_a_drift_is_given_in_the_units_of_the_data() -> None:
+    matrix = np.array([[-0.3, 2.0], [-1.0, 0.7]])
+    x = np.random.default_rng(0).normal(5.0, 3.0, (4, 7, 2))
+    np.testing.assert_allclose(linear(matrix, 0.0, centre=1.5)(x), (x - 1.5) @ matrix.T, atol=1e-10)
+
+
+def test_particles_follow_the_exact_flow_to_second_order() -> None:
+    x = np.random.default_rng(0).normal(0.0, 3.0, (5, 2))
+    exact = x @ expm(TURN * 1.2).T
+    errors = [np.abs(linear(TURN, 0.0).paths(x, 1.2, np.random.default_rng(0), n)[-1] - exact).max() for n in (8, 16)]
+    assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.1)
+
+
+def test_noise_is_given_by_the_root_of_time() -> None:
+    path = linear(np.zeros((1, 1)), 0.6).paths(np.zeros((40_000, 1)), 2.5, np.random.default_rng(0))
+    np.testing.assert_allclose(path[-1].var(), 0.6**2 * 2.5, rtol=0.03)
+    np.testing.assert_allclose(path[4].var(), 0.6**2 * 1.25, rtol=0.03)
+
+
+@pytest.mark.parametrize("s", [0.0, 0.06, 0.5, 0.8, 1.0])
+def test_without_a_drift_the_path_between_two_points_is_the_brownian_bridge(s: float) -> None:
+    ends = Snapshots(np.array([1.0, 3.0]), (np.zeros((600, 1)), np.full((600, 1), 4.0)), kinds=(Kind.CONTINUOUS,))
+    bridge = Bridge.between(ends, DRIFT, drift=linear(np.zeros((1, 1)), 0.5))
+    drawn = bridge.sample(np.array([1.0 + 2.0 * s]), 20_000, np.random.default_rng(0))[0]
+    assert drawn.mean() == pytest.approx(4.0 * s, abs=0.05)
+    assert drawn.var() == pytest.approx(0.5**2 * 2.0 * s * (1 - s), rel=0.2, abs=1e-12)
+
+
+def test_with_the_right_drift_particles_turn_instead_of_cutting_the_corner() -> None:
+    snapshots = turning(np.array([0.0, 2.0, 4.0]), noise=0.0)
+    drawn = Bridge.between(snapshots, DRIFT, drift=linear(TURN, 0.0)).sample(
+        np.array([1.0, 3.0]), 200, np.random.default_rng(0)
+    )
+    for cloud, t in zip(drawn, (1.0, 3.0), strict=True):
+        np.testing.assert_allclose(cloud.mean(0), expm(TURN * t) @ [3.0, 0.0], atol=0.06)
+        np.testing.assert_allclose(cloud.std(0), 0.2, atol=0.03)
+
+
+@pytest.mark.parametrize("coupling", [CouplingKind.EXACT, CouplingKind.MINIBATCH, CouplingKind.ENTROPIC])
+def test_at_the_snapshots_the_samples_are_the_data_however_wrong_the_drift(coupling: CouplingKind) -> None:
+    snapshots = turning(np.array([0.0, 1.0, 3.0]), n=80)
+    wrong = linear(-3 * TURN, 1.0)
+    bridge = Bridge.between(snapshots, DRIFT.model_copy(update={"coupling": coupling}), drift=wrong)
+    for cloud, data in zip(
+        bridge.sample(snapshots.times, 80, np.random.default_rng(2)), snapshots.samples, strict=True
+    ):
+        np.testing.assert_allclose(np.sort(cloud[:, 0]), np.sort(data[:, 0]), atol=1e-9)
+
+
+def test_a_bridge_of_a_drift_is_the_same_after_it_was_kept_as_arrays() -> None:
+    snapshots = turning(np.array([0.0, 1.0, 3.0]), n=60)
+    bridge = Bridge.between(snapshots, DRIFT, drift=linear(TURN, 0.1))
+    again = Bridge.of_arrays(bridge.arrays(), snapshots, BridgeOptions())
+    at = np.linspace(0.0, 3.0, 7)
+    assert again.options == bridge.options
+    before, after = (one.sample(at, 50, np.random.default_rng(3)) for one in (bridge, again))
+    np.testing.assert_array_equal(before, after)
+
+
+def test_the_drift_of_a_turning_cloud_is_found_from_snapshots_at_uneven_times() -> None:
+    times = np.array([0.0, 0.5, 1.4, 2.0, 2.4, 3.3, 4.0, 4.8, 5.2, 6.0])
+    (found,) = fit_drifts(turning(times), [range(len(times))], 300, seed=0)
+    fresh = turning(times, seed=1).pooled()
+    error = np.linalg.norm(found(fresh) - fresh @ TURN.T, axis=1)
+    assert np.mean(error) < 0.15 * 3.0
+    assert found.noise == pytest.approx(np.full(2, 0.1), abs=0.06)
+
+
+def test_drifts_fitted_together_are_those_fitted_alone_but_for_chance() -> None:
+    """The fold that is asked for decides what a drift sees: one that misses half of the circle knows nothing of it."""
+    times = np.linspace(0.0, 6.0, 9)
+    whole, half = fit_drifts(turning(times), [range(9), range(4)], 200, seed=0)
+    unseen = turning(times, seed=1).subset(range(5, 9)).pooled()
+    errors = [np.linalg.norm(one(unseen) - unseen @ TURN.T, axis=1).mean() for one in (whole, half)]
+    assert errors[0] < 0.3 * errors[1]
+
+
+def test_a_turning_cloud_is_given_its_drift_and_the_forecast_of_its_last_snapshot_is_told() -> None:
+    snapshots = turning(np.linspace(0.0, 7.0, 8))
+    choice = choose_bridge(snapshots, BridgeOptions(drift_steps=200))
+    assert choice.options.curve is Curve.DRIFT
+    assert choice.candidates[-1] is Curve.DRIFT
+    assert choice.scores.shape == (len(choice.candidates), 6)
+    assert choice.tried is not None
+    ahead = choice.tried.forecast
+    assert ahead.time == 7.0
+    assert ahead.drift < 0.2 * min(ahead.persistence, ahead.transport)
+    assert 0.2 * ahead.floor < ahead.drift < 20 * ahead.floor
+
+
+def test_clouds_that_go_to_and_fro_on_a_line_are_given_no_drift_since_none_turns_there() -> None:
+    rng = np.random.default_rng(0)
+    snapshots = Snapshots(np.arange(9.0), tuple(rng.normal(5 * np.cos(0.8 * k), 0.5, (100, 1)) for k in range(9)))
+    assert choose_bridge(snapshots, BridgeOptions(drift_steps=100)).options.curve is not Curve.DRIFT
+
+
+@pytest.mark.parametrize(("times", "species", "steps"), [(4, 2, 5), (6, 11, 5), (6, 2, 0)])
+def test_no_drift_is_tried_where_it_cannot_win(times: int, species: int, steps: int) -> None:
+    rng = np.random.default_rng(0)
+    snapshots = Snapshots(np.arange(float(times)), tuple(rng.normal(size=(20, species)) for _ in range(times)))
+    assert choose_bridge(snapshots, BridgeOptions(drift_steps=steps)).tried is None
+
+
+def test_a_named_drift_that_must_not_be_fitted_is_refused() -> None:
+    with pytest.raises(InputError, match="give it some, such as 400"):
+        Bridge.between(turning(np.arange(3.0)), BridgeOptions(curve=Curve.DRIFT, drift_steps=0))
+
+
+def test_more_snapshots_take_no_longer_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    carried: list[int] = []
+    from weightflow.drift import fit
+
+    energy: Callable = fit._energy
+
+    def counted(x: object, y: object) -> object:
+        carried.append(len(x))  # pyright: ignore[reportArgumentType]
+        return energy(x, y)
+
+    monkeypatch.setattr(fit, "_energy", counted)
+    fit_drifts(turning(np.arange(40.0), n=10), [range(40)], 3, seed=0)
+    assert set(carried) == {fit.INTERVALS}
+
+
+def moved_model() -> WeightFlow:
+    return replace(model_of(numbers()), motion=linear(np.diag([-1.0, 0.5, 0.0]), 0.3, centre=1.0))
+
+
+def test_a_model_tells_the_drift_in_the_shapes_of_its_log_density() -> None:
+    model, x = moved_model(), np.array([[1.0, 3.0, 2.0], [0.0, 1.0, 9.0]])
+    expected = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(model.drift(x, 15.0), expected)
+    torch.testing.assert_close(model.drift(x[0], 15.0), expected[0])
+    torch.testing.assert_close(model.drift(x, [10.0, 20.0]), expected.expand(2, 2, 3))
+    torch.testing.assert_close(model.drift(np.stack([x, x]), [10.0, 20.0]), expected.expand(2, 2, 3))
+
+
+def test_a_drift_is_saved_with_its_model_and_models_from_before_there_were_any_still_load(tmp_path: Path) -> None:
+    model, x = moved_model(), np.random.default_rng(0).normal(size=(5, 3))
+    model.save(tmp_path)
+    torch.testing.assert_close(load(tmp_path).drift(x, 12.0), model.drift(x, 12.0))
+    replace(model, motion=None).save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "format": 3}))
+    assert load(tmp_path).motion is None
+
+
+def test_a_model_without_a_drift_says_how_to_have_one() -> None:
+    with pytest.raises(InputError, match=r"fit it with `bridge\.curve: drift`"):
+        model_of(numbers()).drift(np.zeros((1, 3)), 15.0)
+
+
+def test_a_drift_at_no_place_or_no_time_is_refused() -> None:
+    with pytest.raises(InputError, match="not finite"):
+        moved_model().drift(np.array([[np.inf, 0.0, 0.0]]), 15.0)
+    with pytest.raises(InputError, match=r"\[10, "):
+        moved_model().drift(np.zeros((1, 3)), 9.0)
+    with pytest.raises(InputError, match="give x of shape"):
+        moved_model().drift(np.zeros((1, 2)), 15.0)

@@ -1,0 +1,77 @@
+"""A drift: a stochastic differential equation in the space of the data, the same at all times.
+
+    dx = f(x) dt + g dW,    f a small network of two hidden layers, g one number for each species.
+
+It is a plain value, evaluated with NumPy: workers and caches keep it as arrays, and no draw of a bridge waits for
+torch. `fit` finds it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from weightflow.files import Arrays
+
+STEPS = 8  # of the midpoint rule in an interval between snapshots
+LAYERS = ("in", "hidden", "out")
+
+
+@dataclass(frozen=True, eq=False)
+class Drift:
+    """f and g of dx = f(x) dt + g dW.
+
+    The network sees values in units of their own: it maps (x - centre) / unit to f, in units per span of time.
+
+    Attributes:
+        weights: of the three layers, each of shape (in, out).
+        biases: of the three layers, each of shape (1, out).
+        noise: g, in the data's units by the root of time, shape (dim,).
+        centre: mean of the fitted samples, shape (dim,).
+        unit: their deviation, shape (dim,).
+        span: mean gap between the fitted snapshots, the network's unit of time.
+    """
+
+    weights: tuple[Float[np.ndarray, "_ _"], ...]
+    biases: tuple[Float[np.ndarray, "1 _"], ...]
+    noise: Float[np.ndarray, "dim"]
+    centre: Float[np.ndarray, "dim"]
+    unit: Float[np.ndarray, "dim"]
+    span: float
+
+    def __call__(self, x: Float[np.ndarray, "*shape dim"]) -> Float[np.ndarray, "*shape dim"]:
+        """Evaluate f, in the data's units per unit of time."""
+        hidden = (x - self.centre) / self.unit
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            hidden = _silu(hidden @ weight + bias[0])
+        return (hidden @ self.weights[-1] + self.biases[-1][0]) * (self.unit / self.span)
+
+    def paths(
+        self, x: Float[np.ndarray, "n dim"], duration: float, rng: np.random.Generator, steps: int = STEPS
+    ) -> Float[np.ndarray, "node n dim"]:
+        """Carry particles for some time by the midpoint rule, and return where they are after each step, 0 included."""
+        step = duration / steps
+        nodes = [np.asarray(x, dtype=np.float64)]
+        for _ in range(steps):
+            here = nodes[-1]
+            middle = here + step / 2 * self(here)
+            shaken = self.noise * np.sqrt(step) * rng.standard_normal(here.shape)
+            nodes.append(here + step * self(middle) + shaken)
+        return np.stack(nodes)
+
+    def arrays(self) -> Arrays:
+        """Return everything as arrays; `of_arrays` undoes it."""
+        weights = {f"weight.{name}": weight for name, weight in zip(LAYERS, self.weights, strict=True)}
+        biases = {f"bias.{name}": bias for name, bias in zip(LAYERS, self.biases, strict=True)}
+        units = {"noise": self.noise, "centre": self.centre, "unit": self.unit, "span": np.array(self.span)}
+        return {**weights, **biases, **units}
+
+    @classmethod
+    def of_arrays(cls, arrays: Arrays) -> "Drift":
+        """Build a drift from what `arrays` has returned."""
+        weights, biases = (tuple(arrays[f"{part}.{name}"] for name in LAYERS) for part in ("weight", "bias"))
+        return cls(weights, biases, arrays["noise"], arrays["centre"], arrays["unit"], float(arrays["span"]))
+
+
+def _silu(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    return x / (1 + np.exp(-np.clip(x, -60.0, None)))  # beyond, exp would overflow, and the value is zero
