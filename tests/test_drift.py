@@ -10,12 +10,16 @@ import pytest
 import torch
 from models import model_of, numbers
 from scipy.linalg import expm
+from test_report import make_report
 
 from weightflow import WeightFlow, load
 from weightflow.bridge import Bridge, BridgeOptions, CouplingKind, Curve, choose_bridge
 from weightflow.data import Snapshots
 from weightflow.drift import Drift, fit_drifts
 from weightflow.errors import InputError
+from weightflow.report import write_report
+from weightflow.report.plots.motion import _plane, motion
+from weightflow.report.theme import LIGHT
 from weightflow.types import Kind
 
 TURN = np.array([[0.0, -1.0], [1.0, 0.0]])
@@ -144,7 +148,7 @@ def test_no_drift_is_tried_where_it_cannot_win(times: int, species: int, steps: 
 
 
 def test_a_named_drift_that_must_not_be_fitted_is_refused() -> None:
-    with pytest.raises(InputError, match="give it some, such as 400"):
+    with pytest.raises(InputError, match="give it some, such as 250"):
         Bridge.between(turning(np.arange(3.0)), BridgeOptions(curve=Curve.DRIFT, drift_steps=0))
 
 
@@ -198,3 +202,29 @@ def test_a_drift_at_no_place_or_no_time_is_refused() -> None:
         moved_model().drift(np.zeros((1, 3)), 9.0)
     with pytest.raises(InputError, match="give x of shape"):
         moved_model().drift(np.zeros((1, 2)), 15.0)
+
+
+def test_the_picture_shows_the_drift_of_the_two_species_that_move_most_where_samples_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    still = [rng.normal(5.0, 9.0, (200, 1)) for _ in range(7)]
+    turned = turning(np.linspace(0.0, 6.0, 7), noise=0.0).samples
+    clouds = [np.concatenate([noise, cloud], axis=1) for noise, cloud in zip(still, turned, strict=True)]
+    matrix = np.zeros((3, 3))
+    matrix[1:, 1:] = TURN
+    data = Snapshots(np.arange(7.0), tuple(clouds), species=("still", "x", "y"))
+    report = replace(make_report(), observed=data, motion=linear(matrix, 0.1))
+    plane = _plane(report, linear(matrix, 0.1))
+    assert plane.species == ("x", "y")
+    x, y = np.meshgrid(plane.x, plane.y)
+    drawn = np.isfinite(plane.flow[0])
+    assert 0.2 < drawn.mean() < 0.9
+    assert not drawn[len(y) // 2, len(x) // 2]  # nobody is in the middle of the circle
+    errors = np.abs(plane.flow - np.stack([-y, x]))[:, drawn]
+    assert errors.max() < 2.5 * (plane.x[1] - plane.x[0])  # drawn is the mean of samples up to 1.5 cells away
+    assert errors.mean() < 0.8 * (plane.x[1] - plane.x[0])
+    (picture,) = motion(report)
+    assert picture.png(LIGHT)[:4] == b"\x89PNG"
+    page = tmp_path / "report.html"
+    write_report(page, report)
+    assert 'id="motion"' in page.read_text()
+    assert motion(replace(report, motion=None)) == []

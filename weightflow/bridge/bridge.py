@@ -216,7 +216,7 @@ def _fitted(snapshots: Snapshots, options: BridgeOptions, seed: int) -> Drift:
     if options.drift_steps == 0:
         raise InputError(
             "`bridge.curve` is `drift`, which cannot be fitted in `bridge.drift_steps`=0 steps; give it some, such as "
-            "400, or name another curve."
+            "250, or name another curve."
         )
     return fit_drifts(snapshots, [range(len(snapshots))], options.drift_steps, seed)[0]
 

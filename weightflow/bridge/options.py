@@ -56,7 +56,7 @@ class BridgeOptions(Options):
 
     curve: Curve = Field(default=Curve.AUTO, description="path of a particle; auto: chosen by leaving one time out")
     drift_steps: int = Field(
-        default=400, ge=0, description="steps in which drifts are fitted; 0: none is tried (curve `auto`)"
+        default=250, ge=0, description="steps in which drifts are fitted; 0: none is tried (curve `auto`)"
     )
     width: float = Field(default=1.0, ge=0, description="scales the covariance around the curve; 0: no spread")
     spread: Spread = Field(

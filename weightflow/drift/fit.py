@@ -28,14 +28,14 @@ from weightflow.progress import Steps, uncounted
 from weightflow.torch_rng import torch_generator
 
 HIDDEN = 64
-POINTS = 50  # of each snapshot in each step
+POINTS = 40  # of each snapshot in each step
 INTERVALS = 12  # in each step; more snapshots take turns, so that the time does not grow with them
 NODES = 4  # midpoint steps in an interval
-LEARNING_RATE = 5e-3
+LEARNING_RATE = 1e-2
 ALONE = 1 / 3  # of the steps, in which particles are carried over one interval alone
 AFTER = 0.5  # weight of the second interval
 NARROWEST = 0.02  # spread of a snapshot, in deviations of all, below which its distance is not magnified further
-FIRST_NOISE = 0.1  # in deviations of all, by the root of a mean gap
+FIRST_NOISE = 0.03  # in deviations of all, by the root of a mean gap
 
 
 def fit_drifts(

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from optuna.study import Study
 
 from weightflow.data import Snapshots
+from weightflow.drift import Drift
 from weightflow.errors import InputError
 from weightflow.evaluation import Sampler, Scores
 from weightflow.trials import Front, Repeated, TrialRecord
@@ -50,6 +51,7 @@ class Report:
         repeats: configurations that were trained with fresh seeds.
         floor_decision: a sentence: whether the best trial's held-out data can be told from the sampling floor, and by
             which test at which level.
+        motion: the drift of the model, if it has one.
     """
 
     scores: Scores
@@ -70,6 +72,7 @@ class Report:
     front: Front | None = None
     repeats: tuple[Repeated, ...] = ()
     floor_decision: str = ""
+    motion: Drift | None = None
 
     def __post_init__(self) -> None:
         if len(self.anchors_times) != len(self.anchors_tokens):

@@ -18,6 +18,7 @@ from weightflow.report.plots.front import front
 from weightflow.report.plots.history import history
 from weightflow.report.plots.importances import importances
 from weightflow.report.plots.marginals import marginals
+from weightflow.report.plots.motion import motion
 from weightflow.report.plots.observed import observe
 from weightflow.report.plots.ranges import ranges
 from weightflow.report.plots.repeats import repeats
@@ -85,6 +86,7 @@ def _pictures(report: Report) -> tuple[Picture, ...]:
         errors(report),
         marginals(observed),
         ranges(observed),
+        *motion(report),
         weights(report),
         *([front(report.front, report.trials)] if report.front else []),
         *([repeats(report.repeats)] if len(report.repeats) > 1 else []),

@@ -175,6 +175,7 @@ def _report(
         front=ended.front,
         repeats=ended.repeats,
         floor_decision=ended.decision,
+        motion=final.model.motion,
     )
 
 

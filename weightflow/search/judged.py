@@ -102,6 +102,7 @@ class Judged:
             next_commands=(command,) if self.made else (),
             title=f"WeightFlow: {folder.name}",
             seed=seed,
+            motion=self.model.motion,
         )
 
     def _facts(self, dataset: Dataset, seed: int) -> Mapping[str, str]:
