@@ -13,7 +13,15 @@ from scipy.linalg import expm
 from test_report import make_report
 
 from weightflow import WeightFlow, load
-from weightflow.bridge import Bridge, BridgeOptions, CouplingKind, Curve, choose_bridge
+from weightflow.bridge import (
+    Bridge,
+    BridgeOptions,
+    CouplingKind,
+    Curve,
+    Forecast,
+    choose_bridge,
+    samples_for_fitting,
+)
 from weightflow.data import Snapshots
 from weightflow.drift import Drift, fit_drifts
 from weightflow.errors import InputError
@@ -34,7 +42,7 @@ def linear(matrix: np.ndarray, noise: float, centre: float = 0.0, unit: float = 
     weights = both, both.T @ both, both.T @ matrix.T * span
     none = np.zeros((1, 2 * dim))
     units = np.full(dim, noise), np.full(dim, centre), np.full(dim, unit)
-    return Drift(weights, (none, none, none[:, :dim]), *units, span)
+    return Drift(weights, (none, none, none[:, :dim]), *units, span, np.zeros(dim, dtype=bool))
 
 
 def turning(times: np.ndarray, seed: int = 0, n: int = 200, noise: float = 0.1) -> Snapshots:
@@ -228,3 +236,61 @@ def test_the_picture_shows_the_drift_of_the_two_species_that_move_most_where_sam
     write_report(page, report)
     assert 'id="motion"' in page.read_text()
     assert motion(replace(report, motion=None)) == []
+
+
+def held_out(error: float) -> Forecast:
+    return Forecast(2.0, 0.5, 0.1, 1.0, 1.0, 0.01, np.full(2, error))
+
+
+def test_forecasts_follow_the_drift_and_are_doubted_the_more_the_further_they_reach() -> None:
+    snapshots = turning(np.array([0.0, 1.0, 2.0]), noise=0.0, n=2000)
+    options = DRIFT.model_copy(update={"horizon": 2.0})
+    sure, doubted = (
+        Bridge.between(snapshots, options, drift=linear(TURN, 0.3, span=1.0), forecast=held_out(error))
+        for error in (0.0, 0.2)
+    )
+    at = np.array([2.7, 4.0])
+    clouds = [bridge.sample_ahead(at, 20_000, np.random.default_rng(0)) for bridge in (sure, doubted)]
+    for k, tau in enumerate(at - 2.0):
+        expected = expm(TURN * at[k]) @ [3.0, 0.0]
+        variance = 0.2**2 + 0.3**2 * tau  # a turn changes no spread, and noise adds up
+        for cloud, doubt in zip(clouds, (0.0, 0.2 * tau / 0.5), strict=True):
+            np.testing.assert_allclose(cloud[k].mean(0), expected, atol=0.06)
+            np.testing.assert_allclose(cloud[k].var(0), variance + doubt**2, rtol=0.08)
+
+
+def test_forecasts_reach_a_third_of_the_span_or_as_far_as_asked_and_no_further() -> None:
+    snapshots = turning(np.array([1.0, 2.0, 4.0]), n=20)
+    for horizon, reach in ((None, 5.0), (7.0, 11.0), (0.0, 4.0)):
+        options = DRIFT.model_copy(update={"horizon": horizon})
+        bridge = Bridge.between(snapshots, options, drift=linear(TURN, 0.1), forecast=held_out(0.1))
+        assert bridge.reach == pytest.approx(reach)
+        with pytest.raises(InputError, match=r"raise `bridge\.horizon`"):
+            bridge.sample_ahead(np.array([reach + 0.1]), 3, np.random.default_rng(0))
+
+
+def test_what_is_fitted_goes_on_beyond_the_snapshots_where_a_drift_forecasts() -> None:
+    snapshots = turning(np.array([0.0, 1.0, 2.0, 3.0]), n=50)
+    bridge = Bridge.between(snapshots, DRIFT, drift=linear(TURN, 0.1), forecast=held_out(0.1))
+    samples = samples_for_fitting(bridge, snapshots)
+    np.testing.assert_allclose(samples.times, [0.0, 1.0, 2.0, 3.0, 4.0])
+    at = np.array([0.5, 3.0, 3.7])
+    np.testing.assert_allclose(
+        samples.sample(at, 5000, np.random.default_rng(0)).mean(1),
+        [expm(TURN * t) @ [3.0, 0.0] for t in at],
+        atol=0.15,
+    )
+    without = Bridge.between(snapshots, BridgeOptions(curve=Curve.CUBIC))
+    assert list(samples_for_fitting(without, snapshots).times) == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_counts_ahead_are_whole_and_not_negative_and_keep_their_mean() -> None:
+    rng = np.random.default_rng(0)
+    clouds = tuple(rng.poisson(4.0, (500, 2)).astype(float) for _ in range(3))
+    bridge = Bridge.between(
+        Snapshots(np.arange(3.0), clouds), DRIFT, drift=linear(0 * TURN, 0.1), forecast=held_out(0.0)
+    )
+    ahead = bridge.sample_ahead(np.array([2.5]), 20_000, rng)[0]
+    assert ahead.min() == 0
+    assert np.array_equal(ahead, np.rint(ahead))
+    np.testing.assert_allclose(ahead.mean(0), clouds[-1].mean(0), atol=0.1)

@@ -24,11 +24,12 @@ snapshots are thus the data, whatever the coupling, and mass that grows does so 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from weightflow.bridge.ahead import Ahead, Forecast
 from weightflow.bridge.carried import PATHS, Carried, carry
 from weightflow.bridge.chain import Chain, even_clouds
 from weightflow.bridge.coupling import Coupling
@@ -38,7 +39,11 @@ from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
 from weightflow.drift import Drift, fit_drifts
 from weightflow.errors import InputError
+from weightflow.files import within
 from weightflow.types import Kind
+
+DRIFT = "drift."
+AHEAD = 1 / 3  # of the span, that forecasts of a drift reach beyond the last snapshot
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +59,8 @@ class Bridge:
             kept: a sample's is made of the two points that it joins, which the chain holds.
         noise: a square root of the covariance around the path, per interval.
         carried: the paths, where a drift has made them; bends and noise are then zero.
+        ahead: samples beyond the last snapshot, where forecasts of a drift hold, whatever the curve.
+        forecast: how such samples did at the last snapshot, where a drift was tried.
     """
 
     chain: Chain
@@ -63,10 +70,17 @@ class Bridge:
     bends: Float[np.ndarray, "side interval end #pair #dim"]
     noise: Float[np.ndarray, "interval dim dim"]
     carried: Carried | None = None
+    ahead: Ahead | None = None
+    forecast: Forecast | None = None
 
     @classmethod
     def between(
-        cls, snapshots: Snapshots, options: BridgeOptions, seed: int = 0, drift: Drift | None = None
+        cls,
+        snapshots: Snapshots,
+        options: BridgeOptions,
+        seed: int = 0,
+        drift: Drift | None = None,
+        forecast: Forecast | None = None,
     ) -> "Bridge":
         """Couple each snapshot with the next and join them.
 
@@ -74,17 +88,20 @@ class Bridge:
             snapshots: what is joined.
             options: with a curve that is not `auto`.
             seed: rules what is drawn.
-            drift: for the curve of that name, where it was fitted before; else it is fitted here.
+            drift: for the curve of that name, which fits one where none is given, and for forecasts.
+            forecast: how such a drift did at the last snapshot, where it was tried.
 
         Raises:
             InputError: there are fewer than two snapshots, or the curve is `auto` (`build_bridge` chooses one).
             TrainingError: a drift cannot be fitted.
         """
-        if options.curve is not Curve.DRIFT:
-            return cls.along(Chain.through(snapshots, options, seed), *_limits(snapshots), options)
-        clouds = even_clouds(snapshots, options, seed, PATHS)
-        drift = drift or _fitted(snapshots, options, seed)
-        return cls.led(*carry(clouds, snapshots.times, drift, options, seed), *_limits(snapshots), options)
+        if options.curve is Curve.DRIFT:
+            clouds = even_clouds(snapshots, options, seed, PATHS)
+            drift = drift or _fitted(snapshots, options, seed)
+            made = cls.led(*carry(clouds, snapshots.times, drift, options, seed), *_limits(snapshots), options)
+        else:
+            made = cls.along(Chain.through(snapshots, options, seed), *_limits(snapshots), options)
+        return replace(made, forecast=forecast, ahead=made._ahead(drift, forecast, seed))
 
     @classmethod
     def led(
@@ -130,7 +147,10 @@ class Bridge:
             "forward": np.stack([coupling.forward for coupling in couplings]),
             "backward": np.stack([coupling.backward for coupling in couplings]),
             "curve": np.array(list(Curve).index(self.options.curve)),
+            **({} if self.drift is None else {f"{DRIFT}{name}": part for name, part in self.drift.arrays().items()}),
             **({} if self.carried is None else self.carried.arrays()),
+            **({} if self.ahead is None else self.ahead.arrays()),
+            **({} if self.forecast is None else self.forecast.arrays()),
         }
 
     @classmethod
@@ -139,9 +159,13 @@ class Bridge:
         pairs = zip(arrays["forward"], arrays["backward"], strict=True)
         chain = Chain(snapshots.times, arrays["clouds"], tuple(Coupling(*pair) for pair in pairs))
         chosen = options.model_copy(update={"curve": list(Curve)[arrays["curve"].item()]})
-        if chosen.curve is Curve.DRIFT:
-            return cls.led(chain, Carried.of_arrays(arrays, snapshots.times), *_limits(snapshots), chosen)
-        return cls.along(chain, *_limits(snapshots), chosen)
+        drift = Drift.of_arrays(within(arrays, DRIFT)) if f"{DRIFT}span" in arrays else None
+        if chosen.curve is Curve.DRIFT and drift is not None:
+            made = cls.led(chain, Carried.of_arrays(arrays, drift, chain.times), *_limits(snapshots), chosen)
+        else:
+            made = cls.along(chain, *_limits(snapshots), chosen)
+        ahead = None if drift is None else Ahead.of_arrays(arrays, drift)
+        return replace(made, ahead=ahead, forecast=Forecast.of_arrays(arrays))
 
     def with_paths(self, curve: Curve, width: float, spread: Spread = Spread.DISPLACEMENT) -> "Bridge":
         """Return a bridge with the same couplings and other paths between them."""
@@ -149,9 +173,28 @@ class Bridge:
         return Bridge.along(self.chain, self.counts, self.upper, options)
 
     @property
+    def drift(self) -> Drift | None:
+        """What made the paths between the snapshots, or those ahead of them; None where no drift was kept."""
+        kept = self.carried or self.ahead
+        return None if kept is None else kept.drift
+
+    def _ahead(self, drift: Drift | None, forecast: Forecast | None, seed: int) -> Ahead | None:
+        """Carry the last snapshot on as far as the options say, if forecasts of the drift hold."""
+        span, last = float(self.times[-1] - self.times[0]), float(self.times[-1])
+        horizon = AHEAD * span if self.options.horizon is None else self.options.horizon
+        if drift is None or forecast is None or not forecast.holds or horizon == 0:
+            return None
+        return Ahead.of(drift, self.chain.clouds[-1][:PATHS], last, horizon, forecast, seed)
+
+    @property
     def times(self) -> Float[np.ndarray, "time"]:
         """Times of the snapshots."""
         return self.chain.times
+
+    @property
+    def reach(self) -> float:
+        """The last time that there are samples of: of the last snapshot, or of what is ahead of it."""
+        return float(self.times[-1] if self.ahead is None else self.ahead.times[-1])
 
     def sample(
         self, times: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
@@ -196,6 +239,22 @@ class Bridge:
     ) -> Float[np.ndarray, "query n dim"]:
         scaled = np.sqrt(s * (1 - s))[:, None, None] * self.noise[k]
         return rng.standard_normal((len(s), n, len(self.upper))) @ scaled.transpose(0, 2, 1)
+
+    def sample_ahead(
+        self, times: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
+    ) -> Float[np.ndarray, "query n dim"]:
+        """Draw `n` forecasts at each of `times`, which lie beyond the last snapshot; counts may pass the largest seen.
+
+        Raises:
+            InputError: there is no drift that was held against the last snapshot, or it does not reach so far.
+        """
+        if self.ahead is None or times.max() > self.reach:
+            raise InputError(
+                f"forecasts were asked for up to t={times.max():g}, which no drift reaches; raise `bridge.horizon`."
+            )
+        forecasts = self.ahead.sample(times, n, rng)
+        rounded = np.maximum(np.floor(forecasts + rng.random(forecasts.shape)), 0.0)
+        return np.where(np.asarray(self.counts), rounded, forecasts)
 
     def _to_valid(
         self, x: Float[np.ndarray, "query n dim"], rng: np.random.Generator

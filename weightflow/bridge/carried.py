@@ -26,7 +26,7 @@ from weightflow.files import Arrays
 from weightflow.rng import generator
 
 PATHS = 2000  # from each snapshot: they are kept whole, and so many stand for any distribution
-NODES, DRIFT = "nodes", "drift."
+NODES = "nodes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,30 +37,28 @@ class Carried:
         drift: what carried them.
         nodes: where particles are at evenly spaced times of each interval, both ends included. Of two sides, the first
             holds the particles of the earlier snapshot, the second those of the later one, as in `Chain.ends`.
-        shaken: deviation, by the root of the share of a step that is left and that is done, between two nodes.
+        steps: lengths of a step between two nodes, in each interval.
     """
 
     drift: Drift
     nodes: Float[np.ndarray, "side interval node pair dim"]
-    shaken: Float[np.ndarray, "interval dim"]
+    steps: Float[np.ndarray, "interval"]
 
     @classmethod
     def of(
         cls, drift: Drift, times: Float[np.ndarray, "time"], nodes: Float[np.ndarray, "side interval node pair dim"]
     ) -> "Carried":
         """Put together what `carry` has made, and what follows from it."""
-        steps = nodes.shape[2] - 1
-        return cls(drift, nodes, drift.noise * np.sqrt(np.diff(times)[:, None] / steps))
+        return cls(drift, nodes, np.diff(times) / (nodes.shape[2] - 1))
 
     def arrays(self) -> Arrays:
-        """Return everything as arrays; `of_arrays` undoes it."""
-        return {NODES: self.nodes, **{f"{DRIFT}{name}": array for name, array in self.drift.arrays().items()}}
+        """Return all but the drift as arrays; `of_arrays` undoes it."""
+        return {NODES: self.nodes}
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, np.ndarray], times: Float[np.ndarray, "time"]) -> "Carried":
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray], drift: Drift, times: Float[np.ndarray, "time"]) -> "Carried":
         """Build the paths from what `arrays` has returned, among other arrays, and the times of the snapshots."""
-        drift = {name.removeprefix(DRIFT): array for name, array in arrays.items() if name.startswith(DRIFT)}
-        return cls.of(Drift.of_arrays(drift), times, arrays[NODES])
+        return cls.of(drift, times, arrays[NODES])
 
     def at(
         self,
@@ -75,8 +73,9 @@ class Carried:
         node = np.minimum((s * steps).astype(np.int64), steps - 1)
         done = (s * steps - node)[:, None, None]
         before, after = (self.nodes[side, k[:, None], (node + j)[:, None], pair] for j in (0, 1))
-        noise = np.sqrt(done * (1 - done)) * self.shaken[k][:, None]
-        return (1 - done) * before + done * after + noise * rng.standard_normal(before.shape)
+        between = (1 - done) * before + done * after
+        noise = np.sqrt(done * (1 - done) * self.steps[k][:, None, None]) * self.drift.noise_at(between)
+        return between + noise * rng.standard_normal(between.shape)
 
 
 def carry(

@@ -21,7 +21,7 @@ evenly spread, are left out, and more than `MANY` snapshots are coupled with hal
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -75,22 +75,28 @@ def build_bridge(snapshots: Snapshots, options: BridgeOptions, seed: int = 0) ->
         InputError: there are fewer than two snapshots.
     """
     choice = choose_bridge(snapshots, options, seed)
-    return Bridge.between(snapshots, choice.options, seed, choice.tried and choice.tried.drift)
+    if choice.tried is None:
+        return Bridge.between(snapshots, choice.options, seed)
+    return Bridge.between(snapshots, choice.options, seed, choice.tried.drift, choice.tried.forecast)
 
 
 def choose_bridge(snapshots: Snapshots, options: BridgeOptions, seed: int = 0) -> BridgeChoice:
     """Choose the curve of a bridge by leaving each interior snapshot out in turn.
 
-    A curve that is named stays, without scores. Between two snapshots all curves are one, and it is called straight.
+    A curve that is named stays, without scores; a drift is held against the last snapshot all the same. Between two
+    snapshots all curves are one, and it is called straight.
 
     Raises:
         InputError: there are fewer than two snapshots.
     """
-    if options.curve is not Curve.AUTO:
-        return _settled(options)
     if len(snapshots) < 3:
-        return _settled(options.model_copy(update={"curve": Curve.STRAIGHT}))
+        straight = options.model_copy(update={"curve": Curve.STRAIGHT})
+        return _settled(straight if options.curve is Curve.AUTO else options)
+    if options.curve not in {Curve.AUTO, Curve.DRIFT} or (options.curve is Curve.DRIFT and options.drift_steps == 0):
+        return _settled(options)
     chain = Chain.through(snapshots, options, seed, POINTS if len(snapshots) <= MANY else POINTS // 2)
+    if options.curve is Curve.DRIFT:
+        return replace(_settled(options), tried=try_drift(snapshots, chain, [], options, seed))
     counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
     interior = _evenly_spread(len(snapshots) - 2)
     scores = np.stack([_scores_without(k, chain, counts, options, seed) for k in interior], axis=1)

@@ -58,6 +58,11 @@ class BridgeOptions(Options):
     drift_steps: int = Field(
         default=250, ge=0, description="steps in which drifts are fitted; 0: none is tried (curve `auto`)"
     )
+    horizon: float | None = Field(
+        default=None,
+        ge=0,
+        description="time beyond the last snapshot that a drift's forecasts teach; none: a third of the span",
+    )
     width: float = Field(default=1.0, ge=0, description="scales the covariance around the curve; 0: no spread")
     spread: Spread = Field(
         default=Spread.GAINED,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from weightflow.bridge.ahead import Forecast
 from weightflow.bridge.bridge import Bridge
 from weightflow.bridge.carried import carry
 from weightflow.bridge.chain import Chain
@@ -23,25 +24,6 @@ from weightflow.rng import generator
 from weightflow.types import Kind
 
 GROUPS = 3
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """Energy distances of forecasts of the last snapshot, from those before it, in deviations of each species.
-
-    Attributes:
-        time: of the last snapshot.
-        drift: of particles that the drift carries there from the snapshot before.
-        persistence: of the snapshot before.
-        transport: of particles that go on as from the snapshot before that one, coupled by optimal transport.
-        floor: what a perfect forecast of as many samples would have, by chance alone, on average.
-    """
-
-    time: float
-    drift: float
-    persistence: float
-    transport: float
-    floor: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +81,23 @@ def _forecast(chain: Chain, counts: tuple[bool, ...], drift: Drift, seed: int) -
     came_from = chain.clouds[-3][chain.couplings[-2].backward]
     went_on = start + (start - came_from) * (after / before)
     carried = drift.paths(start, after, rng)[-1]
-    forecasts = (_as_data(x, counts, rng) for x in (carried, start, went_on))
+    forecasts = [_as_data(x, counts, rng) for x in (carried, start, went_on)]
     ahead, stayed, moved = (_distance(chain, last, x) for x in forecasts)
-    return Forecast(float(chain.times[-1]), ahead, stayed, moved, _floor(chain, chain.clouds[-1]))
+    return Forecast(
+        time=float(chain.times[-1]),
+        gap=float(after),
+        drift=ahead,
+        persistence=stayed,
+        transport=moved,
+        floor=_floor(chain, chain.clouds[-1]),
+        error=_missed_mean(carried, chain.clouds[-1]),
+    )
+
+
+def _missed_mean(x: Float[np.ndarray, "n dim"], y: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "dim"]:
+    """Return how far the means are apart, without what their standard errors explain."""
+    chance = (x.var(axis=0) + y.var(axis=0)) / len(x)
+    return np.sqrt(np.maximum((x.mean(axis=0) - y.mean(axis=0)) ** 2 - chance, 0.0))
 
 
 def _as_data(

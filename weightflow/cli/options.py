@@ -7,7 +7,7 @@ import typer
 from weightflow.presets import PRESETS
 from weightflow.types import HeadKind
 
-HEAD = "backbone.head"
+HEAD, HORIZON = "backbone.head", "bridge.horizon"
 HeadOfCounts = Annotated[
     HeadKind | None, typer.Option(help="How counts are described; auto: softmax for fewer than 8 states.")
 ]
@@ -17,3 +17,12 @@ Preset = Annotated[
     str, typer.Option("--preset", metavar="NAME", help=f"What --config starts from: {' or '.join(PRESETS)}.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Rules all random numbers.")]
+Horizon = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="T",
+        help="Time beyond the last snapshot that a drift's forecasts are taught, in the data's unit; 0: none [default: "
+        "a third of the span].",
+    ),
+]

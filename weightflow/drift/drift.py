@@ -1,6 +1,9 @@
 """A drift: a stochastic differential equation in the space of the data, the same at all times.
 
-    dx = f(x) dt + g dW,    f a small network of two hidden layers, g one number for each species.
+    dx = f(x) dt + g(x) dW,    f a small network of two hidden layers, g by species.
+
+g is a number for each continuous species. Of counts it grows as the root of the count, as in the chemical Langevin
+equation (Gillespie 2000), where noise comes from reactions that fire at random.
 
 It is a plain value, evaluated with NumPy: workers and caches keep it as arrays, and no draw of a bridge waits for
 torch. `fit` finds it.
@@ -9,11 +12,12 @@ torch. `fit` finds it.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from weightflow.files import Arrays
 
 STEPS = 8  # of the midpoint rule in an interval between snapshots
+TINY = 1e-12  # a species of counts that was never there has no scale
 LAYERS = ("in", "hidden", "out")
 
 
@@ -26,10 +30,11 @@ class Drift:
     Attributes:
         weights: of the three layers, each of shape (in, out).
         biases: of the three layers, each of shape (1, out).
-        noise: g, in the data's units by the root of time, shape (dim,).
+        noise: g, in the data's units by the root of time, shape (dim,); of counts, that at the centre.
         centre: mean of the fitted samples, shape (dim,).
         unit: their deviation, shape (dim,).
         span: mean gap between the fitted snapshots, the network's unit of time.
+        grows: for which species g grows as the root of their value.
     """
 
     weights: tuple[Float[np.ndarray, "_ _"], ...]
@@ -38,6 +43,7 @@ class Drift:
     centre: Float[np.ndarray, "dim"]
     unit: Float[np.ndarray, "dim"]
     span: float
+    grows: Bool[np.ndarray, "dim"]
 
     def __call__(self, x: Float[np.ndarray, "*shape dim"]) -> Float[np.ndarray, "*shape dim"]:
         """Evaluate f, in the data's units per unit of time."""
@@ -45,6 +51,11 @@ class Drift:
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             hidden = _silu(hidden @ weight + bias[0])
         return (hidden @ self.weights[-1] + self.biases[-1][0]) * (self.unit / self.span)
+
+    def noise_at(self, x: Float[np.ndarray, "*shape dim"]) -> Float[np.ndarray, "*shape dim"]:
+        """Evaluate g, in the data's units by the root of time."""
+        rooted = np.sqrt(np.clip(x, 0.0, None) / np.where(self.grows, np.maximum(self.centre, TINY), 1.0))
+        return self.noise * np.where(self.grows, rooted, 1.0)
 
     def paths(
         self, x: Float[np.ndarray, "n dim"], duration: float, rng: np.random.Generator, steps: int = STEPS
@@ -55,7 +66,7 @@ class Drift:
         for _ in range(steps):
             here = nodes[-1]
             middle = here + step / 2 * self(here)
-            shaken = self.noise * np.sqrt(step) * rng.standard_normal(here.shape)
+            shaken = self.noise_at(here) * np.sqrt(step) * rng.standard_normal(here.shape)
             nodes.append(here + step * self(middle) + shaken)
         return np.stack(nodes)
 
@@ -63,14 +74,21 @@ class Drift:
         """Return everything as arrays; `of_arrays` undoes it."""
         weights = {f"weight.{name}": weight for name, weight in zip(LAYERS, self.weights, strict=True)}
         biases = {f"bias.{name}": bias for name, bias in zip(LAYERS, self.biases, strict=True)}
-        units = {"noise": self.noise, "centre": self.centre, "unit": self.unit, "span": np.array(self.span)}
+        units = {
+            "noise": self.noise,
+            "centre": self.centre,
+            "unit": self.unit,
+            "span": np.array(self.span),
+            "grows": self.grows,
+        }
         return {**weights, **biases, **units}
 
     @classmethod
     def of_arrays(cls, arrays: Arrays) -> "Drift":
         """Build a drift from what `arrays` has returned."""
         weights, biases = (tuple(arrays[f"{part}.{name}"] for name in LAYERS) for part in ("weight", "bias"))
-        return cls(weights, biases, arrays["noise"], arrays["centre"], arrays["unit"], float(arrays["span"]))
+        noise, centre, unit = (arrays[name] for name in ("noise", "centre", "unit"))
+        return cls(weights, biases, noise, centre, unit, float(arrays["span"]), arrays["grows"])
 
 
 def _silu(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

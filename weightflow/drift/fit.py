@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import silu
 
@@ -26,6 +26,7 @@ from weightflow.drift.drift import Drift
 from weightflow.errors import TrainingError
 from weightflow.progress import Steps, uncounted
 from weightflow.torch_rng import torch_generator
+from weightflow.types import Kind
 
 HIDDEN = 64
 POINTS = 40  # of each snapshot in each step
@@ -35,6 +36,7 @@ LEARNING_RATE = 1e-2
 ALONE = 1 / 3  # of the steps, in which particles are carried over one interval alone
 AFTER = 0.5  # weight of the second interval
 NARROWEST = 0.02  # spread of a snapshot, in deviations of all, below which its distance is not magnified further
+LEAST_MEAN = 1e-6  # of counts, in deviations
 FIRST_NOISE = 0.03  # in deviations of all, by the root of a mean gap
 
 
@@ -82,12 +84,15 @@ def fit_drifts(
 class _Clouds:
     """The snapshots in units of their pooled deviation, filled up to one size; `sizes` says how much of each is data.
 
-    `spread` is the root of the mean variance of each.
+    `spread` is the root of the mean variance of each, `zero` is where the value 0 lies, and `grows` says for which
+    species noise grows from there.
     """
 
     points: Float[Tensor, "time most dim"]
     sizes: Int[Tensor, "time"]
     spread: Float[Tensor, "time"]
+    zero: Float[Tensor, "dim"]
+    grows: Bool[Tensor, "dim"]
     centre: Float[np.ndarray, "dim"]
     unit: Float[np.ndarray, "dim"]
 
@@ -95,6 +100,7 @@ class _Clouds:
     def of(cls, snapshots: Snapshots, device: torch.device | str) -> "_Clouds":
         pooled = snapshots.pooled()
         centre, unit = pooled.mean(axis=0), deviation(pooled)
+        grows = np.array([kind is Kind.COUNTS for kind in snapshots.kinds])
         sizes = np.array([len(cloud) for cloud in snapshots.samples])
         points = np.zeros((len(sizes), sizes.max(), snapshots.dim))
         for k, cloud in enumerate(snapshots.samples):
@@ -104,9 +110,16 @@ class _Clouds:
             torch.as_tensor(points, dtype=torch.float32, device=device),
             torch.as_tensor(sizes, device=device),
             torch.as_tensor(np.maximum(spread, NARROWEST), dtype=torch.float32, device=device),
+            torch.as_tensor(-centre / unit, dtype=torch.float32, device=device),
+            torch.as_tensor(grows, device=device),
             centre,
             unit,
         )
+
+    def growth(self, x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
+        """Return by what the noise is multiplied: the root of a count over its mean, and one for other species."""
+        share = (x.detach() - self.zero) / (-self.zero).clamp(min=LEAST_MEAN)
+        return torch.where(self.grows, share.clamp(min=0.0).sqrt(), 1.0)
 
     def draw(
         self, which: Int[Tensor, "fold interval"], generator: torch.Generator
@@ -178,7 +191,7 @@ def _loss(
     x = data.draw(start, generator).flatten(1, 2)
     loss = x.new_zeros(len(x))
     for j, stop in enumerate(targets[: 2 if further else 1]):
-        x = _carry(network, x, course.gaps[j].repeat_interleave(POINTS, 1)[..., None], generator)
+        x = _carry(network, x, course.gaps[j].repeat_interleave(POINTS, 1)[..., None], data, generator)
         carried = x.unflatten(1, (*stop.shape[1:], POINTS))
         distance = _energy(carried.flatten(0, 1), data.draw(stop, generator).flatten(0, 1)).view(stop.shape)
         loss = loss + AFTER**j * (course.weights[j] * distance / data.spread[stop]).sum(1)
@@ -186,14 +199,19 @@ def _loss(
 
 
 def _carry(
-    network: Network, x: Float[Tensor, "fold n dim"], gap: Float[Tensor, "fold n 1"], generator: torch.Generator
+    network: Network,
+    x: Float[Tensor, "fold n dim"],
+    gap: Float[Tensor, "fold n 1"],
+    data: _Clouds,
+    generator: torch.Generator,
 ) -> Float[Tensor, "fold n dim"]:
     """Carry particles over one interval each by the midpoint rule."""
     step = gap / NODES
     noise = network[-1].exp() * step.sqrt()
     for _ in range(NODES):
         middle = x + step / 2 * _velocity(network, x)
-        x = x + step * _velocity(network, middle) + noise * torch.randn(x.shape, generator=generator, device=x.device)
+        shaken = data.growth(x) * noise * torch.randn(x.shape, generator=generator, device=x.device)
+        x = x + step * _velocity(network, middle) + shaken
     return x
 
 
@@ -226,4 +244,6 @@ def _as_value(network: Network, fold: int, data: _Clouds, times: Float[np.ndarra
     *layers, log_noise = (part[fold].detach().cpu().double().numpy() for part in network)
     span = float(np.diff(times).mean())
     noise = np.exp(log_noise[0]) * data.unit / np.sqrt(span)
-    return Drift(tuple(layers[0::2]), tuple(layers[1::2]), noise, data.centre, data.unit, span)
+    return Drift(
+        tuple(layers[0::2]), tuple(layers[1::2]), noise, data.centre, data.unit, span, data.grows.cpu().numpy()
+    )

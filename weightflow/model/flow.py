@@ -25,7 +25,7 @@ from weightflow.model.engine import AnyPath, Engine
 from weightflow.model.given import Given, resampled
 from weightflow.model.gradient import gradient
 from weightflow.model.marginals import drawn_marginals, exact_marginals, listable
-from weightflow.model.standing import in_words
+from weightflow.model.standing import forecasts_in_words, in_words
 from weightflow.model.statistics import Moments, levels, moments, sample_quantiles
 from weightflow.path import Clock
 from weightflow.torch_rng import quasi_uniforms, torch_generator, uniforms
@@ -58,6 +58,8 @@ class WeightFlow:
         unit: of the times, as in `Snapshots`.
         members: fits of the same kind to resampled data, whose spread says how sure the model is (`band`).
         motion: how samples themselves move (`drift`); None where no drift was kept.
+        last: the last fitted time; None where the path ends there. Beyond it the path may have been taught by forecasts
+            of a drift, up to its end (`taught_until`).
     """
 
     backbone: Backbone
@@ -69,11 +71,17 @@ class WeightFlow:
     unit: str = ""
     members: tuple["WeightFlow", ...] = ()
     motion: Drift | None = None
+    last: float | None = None
 
     @property
     def span(self) -> tuple[float, float]:
         """First and last fitted time."""
-        return float(self.clock.times[0]), float(self.clock.times[-1])
+        return float(self.clock.times[0]), self.taught_until if self.last is None else self.last
+
+    @property
+    def taught_until(self) -> float:
+        """The time up to which the path was taught: the last fitted one, or the horizon of a drift's forecasts."""
+        return float(self.clock.times[-1])
 
     @property
     def device(self) -> torch.device:
@@ -351,6 +359,7 @@ class WeightFlow:
             "record": self.record,
             "unit": self.unit,
             "members": len(self.members),
+            "last": self.last,
         }
         files.write(Path(folder), config, self.path, self.clock, self.motion)
 
@@ -364,8 +373,18 @@ class WeightFlow:
         config, backbone, path, clock, motion = files.read(Path(folder))
         kinds = tuple(Kind(kind) for kind in config["kinds"])
         members = tuple(cls.load(place) for place in files.member_folders(folder, config.get("members", 0)))
-        unit = config.get("unit", "")
-        return cls(backbone, path, clock, tuple(config["species"]), kinds, config["record"], unit, members, motion)
+        return cls(
+            backbone,
+            path,
+            clock,
+            tuple(config["species"]),
+            kinds,
+            config["record"],
+            config.get("unit", ""),
+            members,
+            motion,
+            config.get("last"),
+        )
 
     def __repr__(self) -> str:
         return card.as_text(*self._card())
@@ -384,6 +403,7 @@ class WeightFlow:
             ("path", f"{type(self.path).__name__.lower()}, on {self.device}"),
             ("drift", "none" if self.motion is None else "of dx = f(x) dt + g dW, the same at all times"),
             ("snapshots", in_words(standing) if standing else "not held against any."),
+            ("forecasts", forecasts_in_words(self.record.get("forecast"))),
             ("members", f"{len(self.members)}, for bands" if self.members else "none: it gives no bands"),
         ]
 

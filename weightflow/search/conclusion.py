@@ -11,7 +11,7 @@ import numpy as np
 from optuna.study import Study
 
 from weightflow.data import Split, advice, at_times
-from weightflow.evaluation import Scores, in_words
+from weightflow.evaluation import Scores, forecasts_in_words, in_words
 from weightflow.experiment import ExperimentConfig, Fitted, judge, reference_points, shown
 from weightflow.files import write_text
 from weightflow.progress import Progress
@@ -167,7 +167,7 @@ def _report(
         anchors_tokens=reference_points(final, ended.config),
         study=ended.compared,
         trials=ended.trials,
-        facts=_facts(ended, fit),
+        facts=_facts(ended, fit, forecasts_in_words(final.model.record.get("forecast"))),
         best_config=best.params,
         next_commands=commands,
         title=f"WeightFlow: {ended.name}",
@@ -179,7 +179,7 @@ def _report(
     )
 
 
-def _facts(ended: Conclusion, fit: str) -> Mapping[str, str]:
+def _facts(ended: Conclusion, fit: str, forecasts: str) -> Mapping[str, str]:
     parts = ended.parts
     states = Counter(record.state.value for record in ended.trials if record.repeat_of is None)
     repeats, unit = sum(record.repeat_of is not None for record in ended.trials), parts.seen.unit
@@ -193,6 +193,7 @@ def _facts(ended: Conclusion, fit: str) -> Mapping[str, str]:
         "Score": f"{_scored(ended)}; nats per sample, held-out: half interior "
         f"({at_times(parts.interior.times, unit)}), half last snapshots ({at_times(parts.last.times, unit)})",
         "Fit": f"{fit[0].upper()}{fit[1:]}",
+        "Forecasts": f"{forecasts[0].upper()}{forecasts[1:]}",
         **({"Warning": " ".join(warnings)} if (warnings := advice(parts.seen)) else {}),
         "Seed": str(ended.seed),
         "Data hash": ended.data_hash,

@@ -72,7 +72,10 @@ def _most_moving(clouds: Sequence[Float[np.ndarray, "_ dim"]]) -> tuple[int, int
 
 
 def _near_average(
-    points: Float[np.ndarray, "n 2"], moves: Float[np.ndarray, "n 2"], x: Float[np.ndarray, "x"], y: Float[np.ndarray, "y"]
+    points: Float[np.ndarray, "n 2"],
+    moves: Float[np.ndarray, "n 2"],
+    x: Float[np.ndarray, "x"],
+    y: Float[np.ndarray, "y"],
 ) -> Float[np.ndarray, "2 y x"]:
     """Average over the points near each crossing, with a Gaussian kernel of one cell."""
     nodes = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
