@@ -25,6 +25,10 @@ from weightflow.bridge import (
 from weightflow.data import Snapshots
 from weightflow.drift import Drift, fit_drifts
 from weightflow.errors import InputError
+from weightflow.experiment import ExperimentConfig, line_model
+from weightflow.experiment.preparation import Preparation
+from weightflow.experiment.trial import train
+from weightflow.model import forecasts_in_words
 from weightflow.report import write_report
 from weightflow.report.plots.motion import _plane, motion
 from weightflow.report.theme import LIGHT
@@ -294,3 +298,70 @@ def test_counts_ahead_are_whole_and_not_negative_and_keep_their_mean() -> None:
     assert ahead.min() == 0
     assert np.array_equal(ahead, np.rint(ahead))
     np.testing.assert_allclose(ahead.mean(0), clouds[-1].mean(0), atol=0.1)
+
+
+def test_a_model_that_was_taught_forecasts_still_tells_fitted_times_from_those_beyond(tmp_path: Path) -> None:
+    snapshots = turning(np.array([0.0, 1.0, 2.0, 3.0]), n=50)
+    config = ExperimentConfig.parse(
+        {
+            "anchors": {"base_steps": 5, "steps": 2, "rounds": 1},
+            "teacher": {"steps": 5, "rounds": 1},
+            "dynamics": {"kind": "cde", "hidden": 4, "heads": 1, "steps": 4},
+            "training": {"epochs": 2, "collocation_steps": 2, "rollout_steps": 1, "rounds": 1, "draws": 8},
+        }
+    )
+    making = Preparation(snapshots, config, 0)
+    base = making.base()
+    bridge = Bridge.between(snapshots, DRIFT, drift=linear(TURN, 0.1), forecast=held_out(0.1)).arrays()
+    prepared = making.assemble(making.anchors(range(4), base), bridge, making.teacher(base, bridge))
+    model = train(prepared, config, 0)
+    model.save(tmp_path)
+    for one in (model, load(tmp_path)):
+        assert (one.span, one.taught_until) == ((0.0, 3.0), 4.0)
+        assert one.motion is not None
+        assert one.sample([3.5, 6.0], 5).isfinite().all()
+        assert one.record["forecast"] == {
+            "by": "drift",
+            "until": 4.0,
+            "drift": 0.1,
+            "persistence": 1.0,
+            "transport": 1.0,
+            "floor": 0.01,
+        }
+    assert line_model(prepared).record["forecast"]["by"] == "field"  # straight lines between anchors know no drift
+
+
+def test_forecasts_are_told_in_words_with_what_they_are_worth() -> None:
+    worth = {"until": 4.0, "drift": 0.1, "persistence": 1.0, "transport": 0.8, "floor": 0.01}
+    taught, alone = (forecasts_in_words({"by": by, **worth}) for by in ("drift", "field"))
+    assert "taught by a drift up to t = 4" in taught
+    assert "no clear gain" in alone
+    for said in (taught, alone):
+        assert "distance 0.1, where the snapshot before has 1, transport that goes on 0.8, and chance" in said
+    assert "no drift was tried" in forecasts_in_words(None)
+
+
+@pytest.mark.parametrize(("drift", "holds"), [(0.3, True), (0.5, False)])
+def test_a_forecast_holds_where_it_is_clearly_better_than_both_simple_ones(drift: float, holds: bool) -> None:
+    assert Forecast(2.0, 0.5, drift, 1.0, 0.7, 0.01, np.zeros(2)).holds == holds
+    assert Forecast(2.0, 0.5, drift, 0.7, 1.0, 0.01, np.zeros(2)).holds == holds
+
+
+def test_a_drift_whose_forecast_does_not_hold_makes_paths_and_no_forecasts() -> None:
+    snapshots = turning(np.array([0.0, 1.0, 2.0]), n=20)
+    weak = replace(held_out(0.1), drift=0.9)
+    bridge = Bridge.between(snapshots, DRIFT, drift=linear(TURN, 0.1), forecast=weak)
+    assert bridge.carried is not None
+    assert (bridge.ahead, bridge.reach) == (None, 2.0)
+
+
+def test_a_drift_that_forecasts_well_does_so_whatever_the_curve_between_the_snapshots() -> None:
+    snapshots = turning(np.array([0.0, 1.0, 2.0]), n=20)
+    bridge = Bridge.between(
+        snapshots, BridgeOptions(curve=Curve.CUBIC), drift=linear(TURN, 0.1), forecast=held_out(0.1)
+    )
+    again = Bridge.of_arrays(bridge.arrays(), snapshots, BridgeOptions())
+    for one in (bridge, again):
+        assert one.carried is None
+        assert one.reach == pytest.approx(2.0 + 2.0 / 3.0)
+        assert one.drift is not None
