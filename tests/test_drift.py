@@ -43,10 +43,12 @@ def linear(matrix: np.ndarray, noise: float, centre: float = 0.0, unit: float = 
     dim = len(matrix)
     eye = np.eye(dim)
     both = np.concatenate([eye, -eye], axis=1)
-    weights = both, both.T @ both, both.T @ matrix.T * span
     none = np.zeros((1, 2 * dim))
     units = np.full(dim, noise), np.full(dim, centre), np.full(dim, unit)
-    return Drift(weights, (none, none, none[:, :dim]), *units, span, np.zeros(dim, dtype=bool))
+    bounds = np.array([np.full(dim, -1e3), np.full(dim, 1e3)])
+    half = matrix.T * (span / 2)  # the other half of f is the linear part's
+    weights = both, both.T @ both, both.T @ half
+    return Drift(weights, (none, none, none[:, :dim]), half, *units, span, np.zeros(dim, dtype=bool), bounds)
 
 
 def turning(times: np.ndarray, seed: int = 0, n: int = 200, noise: float = 0.1) -> Snapshots:
@@ -60,6 +62,11 @@ def test_a_drift_is_given_in_the_units_of_the_data() -> None:
     matrix = np.array([[-0.3, 2.0], [-1.0, 0.7]])
     x = np.random.default_rng(0).normal(5.0, 3.0, (4, 7, 2))
     np.testing.assert_allclose(linear(matrix, 0.0, centre=1.5)(x), (x - 1.5) @ matrix.T, atol=1e-10)
+
+
+def test_beyond_what_was_seen_a_drift_no_longer_changes() -> None:
+    bounded = replace(linear(np.array([[1.0]]), 0.0, unit=1.0), bounds=np.array([[-2.0], [3.0]]))
+    np.testing.assert_allclose(bounded(np.array([[-50.0], [1.0], [50.0]])), [[-2.0], [1.0], [3.0]])
 
 
 def test_particles_follow_the_exact_flow_to_second_order() -> None:
@@ -117,7 +124,7 @@ def test_a_bridge_of_a_drift_is_the_same_after_it_was_kept_as_arrays() -> None:
 
 def test_the_drift_of_a_turning_cloud_is_found_from_snapshots_at_uneven_times() -> None:
     times = np.array([0.0, 0.5, 1.4, 2.0, 2.4, 3.3, 4.0, 4.8, 5.2, 6.0])
-    (found,) = fit_drifts(turning(times), [range(len(times))], 300, seed=0)
+    (found,) = fit_drifts(turning(times), [range(len(times))], 200, seed=0)
     fresh = turning(times, seed=1).pooled()
     error = np.linalg.norm(found(fresh) - fresh @ TURN.T, axis=1)
     assert np.mean(error) < 0.15 * 3.0
@@ -127,7 +134,7 @@ def test_the_drift_of_a_turning_cloud_is_found_from_snapshots_at_uneven_times() 
 def test_drifts_fitted_together_are_those_fitted_alone_but_for_chance() -> None:
     """The fold that is asked for decides what a drift sees: one that misses half of the circle knows nothing of it."""
     times = np.linspace(0.0, 6.0, 9)
-    whole, half = fit_drifts(turning(times), [range(9), range(4)], 200, seed=0)
+    whole, half = fit_drifts(turning(times), [range(9), range(4)], 100, seed=0)
     unseen = turning(times, seed=1).subset(range(5, 9)).pooled()
     errors = [np.linalg.norm(one(unseen) - unseen @ TURN.T, axis=1).mean() for one in (whole, half)]
     assert errors[0] < 0.3 * errors[1]
@@ -135,7 +142,7 @@ def test_drifts_fitted_together_are_those_fitted_alone_but_for_chance() -> None:
 
 def test_a_turning_cloud_is_given_its_drift_and_the_forecast_of_its_last_snapshot_is_told() -> None:
     snapshots = turning(np.linspace(0.0, 7.0, 8))
-    choice = choose_bridge(snapshots, BridgeOptions(drift_steps=200))
+    choice = choose_bridge(snapshots, BridgeOptions(drift_steps=120))
     assert choice.options.curve is Curve.DRIFT
     assert choice.candidates[-1] is Curve.DRIFT
     assert choice.scores.shape == (len(choice.candidates), 6)
@@ -149,7 +156,7 @@ def test_a_turning_cloud_is_given_its_drift_and_the_forecast_of_its_last_snapsho
 def test_clouds_that_go_to_and_fro_on_a_line_are_given_no_drift_since_none_turns_there() -> None:
     rng = np.random.default_rng(0)
     snapshots = Snapshots(np.arange(9.0), tuple(rng.normal(5 * np.cos(0.8 * k), 0.5, (100, 1)) for k in range(9)))
-    assert choose_bridge(snapshots, BridgeOptions(drift_steps=100)).options.curve is not Curve.DRIFT
+    assert choose_bridge(snapshots, BridgeOptions(drift_steps=60)).options.curve is not Curve.DRIFT
 
 
 @pytest.mark.parametrize(("times", "species", "steps"), [(4, 2, 5), (6, 11, 5), (6, 2, 0)])

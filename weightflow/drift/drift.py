@@ -1,6 +1,9 @@
 """A drift: a stochastic differential equation in the space of the data, the same at all times.
 
-    dx = f(x) dt + g(x) dW,    f a small network of two hidden layers, g by species.
+    dx = f(x) dt + g(x) dW,    f a linear part and a small network of two hidden layers, g by species.
+
+Beyond the values that were seen, and a margin, f is what it is at their edge: an error grows there with time, and not
+exponentially.
 
 g is a number for each continuous species. Of counts it grows as the root of the count, as in the chemical Langevin
 equation (Gillespie 2000), where noise comes from reactions that fire at random.
@@ -30,6 +33,8 @@ class Drift:
     Attributes:
         weights: of the three layers, each of shape (in, out).
         biases: of the three layers, each of shape (1, out).
+        straight: a linear part, added to the network's answer.
+        bounds: within which the network is asked, in its own units, shape (2, dim); beyond, f is what it is there.
         noise: g, in the data's units by the root of time, shape (dim,); of counts, that at the centre.
         centre: mean of the fitted samples, shape (dim,).
         unit: their deviation, shape (dim,).
@@ -39,18 +44,21 @@ class Drift:
 
     weights: tuple[Float[np.ndarray, "_ _"], ...]
     biases: tuple[Float[np.ndarray, "1 _"], ...]
+    straight: Float[np.ndarray, "dim dim"]
     noise: Float[np.ndarray, "dim"]
     centre: Float[np.ndarray, "dim"]
     unit: Float[np.ndarray, "dim"]
     span: float
     grows: Bool[np.ndarray, "dim"]
+    bounds: Float[np.ndarray, "2 dim"]
 
     def __call__(self, x: Float[np.ndarray, "*shape dim"]) -> Float[np.ndarray, "*shape dim"]:
         """Evaluate f, in the data's units per unit of time."""
-        hidden = (x - self.centre) / self.unit
+        hidden = scaled = np.clip((x - self.centre) / self.unit, *self.bounds)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             hidden = _silu(hidden @ weight + bias[0])
-        return (hidden @ self.weights[-1] + self.biases[-1][0]) * (self.unit / self.span)
+        answer = hidden @ self.weights[-1] + self.biases[-1][0] + scaled @ self.straight
+        return answer * (self.unit / self.span)
 
     def noise_at(self, x: Float[np.ndarray, "*shape dim"]) -> Float[np.ndarray, "*shape dim"]:
         """Evaluate g, in the data's units by the root of time."""
@@ -80,15 +88,17 @@ class Drift:
             "unit": self.unit,
             "span": np.array(self.span),
             "grows": self.grows,
+            "bounds": self.bounds,
         }
-        return {**weights, **biases, **units}
+        return {**weights, **biases, "straight": self.straight, **units}
 
     @classmethod
     def of_arrays(cls, arrays: Arrays) -> "Drift":
         """Build a drift from what `arrays` has returned."""
         weights, biases = (tuple(arrays[f"{part}.{name}"] for name in LAYERS) for part in ("weight", "bias"))
-        noise, centre, unit = (arrays[name] for name in ("noise", "centre", "unit"))
-        return cls(weights, biases, noise, centre, unit, float(arrays["span"]), arrays["grows"])
+        straight, noise, centre, unit = (arrays[name] for name in ("straight", "noise", "centre", "unit"))
+        span, grows, bounds = arrays["span"].item(), arrays["grows"], arrays["bounds"]
+        return cls(weights, biases, straight, noise, centre, unit, span, grows, bounds)
 
 
 def _silu(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

@@ -35,6 +35,7 @@ NODES = 4  # midpoint steps in an interval
 LEARNING_RATE = 1e-2
 ALONE = 1 / 3  # of the steps, in which particles are carried over one interval alone
 AFTER = 0.5  # weight of the second interval
+MARGIN = 0.25  # of the range of values, beyond which f no longer changes
 NARROWEST = 0.02  # spread of a snapshot, in deviations of all, below which its distance is not magnified further
 LEAST_MEAN = 1e-6  # of counts, in deviations
 FIRST_NOISE = 0.03  # in deviations of all, by the root of a mean gap
@@ -63,7 +64,7 @@ def fit_drifts(
     """
     generator = torch_generator(seed, "drift", device=device)
     data = _Clouds.of(snapshots, device)
-    course = _Course.of(folds, snapshots.times, device)
+    course = _Course.of(folds, snapshots.times, data, device)
     network = _first(len(folds), snapshots.dim, generator, device)
     optimiser = torch.optim.AdamW(network, LEARNING_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps)
@@ -77,7 +78,7 @@ def fit_drifts(
         progress(step + 1, steps)
     if not all(bool(part.isfinite().all()) for part in network):
         raise TrainingError("the drift of the bridge is not finite; name another `bridge.curve` than drift or auto.")
-    return [_as_value(network, fold, data, snapshots.times) for fold in range(len(folds))]
+    return [_as_value(network, fold, data, course, snapshots.times) for fold in range(len(folds))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,12 @@ class _Clouds:
         share = (x.detach() - self.zero) / (-self.zero).clamp(min=LEAST_MEAN)
         return torch.where(self.grows, share.clamp(min=0.0).sqrt(), 1.0)
 
+    def range_of(self, which: Sequence[int]) -> Float[Tensor, "2 1 dim"]:
+        """Return the least and the largest values in some snapshots, and a margin beyond them."""
+        seen = torch.cat([self.points[k, : int(self.sizes[k])] for k in which])
+        low, high = seen.amin(0, keepdim=True), seen.amax(0, keepdim=True)
+        return torch.stack([low - MARGIN * (high - low), high + MARGIN * (high - low)])
+
     def draw(
         self, which: Int[Tensor, "fold interval"], generator: torch.Generator
     ) -> Float[Tensor, "fold interval point dim"]:
@@ -134,16 +141,22 @@ class _Course:
     """Which snapshots each drift is to carry where: at `stops` 0, 1 and 2, that it may look at, one after the other.
 
     `gaps` are the two times between them, in mean gaps of all; `weights` say how much each counts, and add up to one
-    for each drift. The last interval of a drift has none after it, nor have intervals that only fill up.
+    for each drift. The last interval of a drift has none after it, nor have intervals that only fill up. `bounds` are
+    the least and the largest values that each drift sees, and a margin.
     """
 
     stops: Int[Tensor, "stop fold interval"]
     gaps: Float[Tensor, "two fold interval"]
     weights: Float[Tensor, "two fold interval"]
+    bounds: Float[Tensor, "2 fold 1 dim"]
 
     @classmethod
     def of(
-        cls, folds: Sequence[Sequence[int]], times: Float[np.ndarray, "time"], device: torch.device | str
+        cls,
+        folds: Sequence[Sequence[int]],
+        times: Float[np.ndarray, "time"],
+        data: _Clouds,
+        device: torch.device | str,
     ) -> "_Course":
         most = max(len(fold) for fold in folds) - 1
         stops = np.zeros((3, len(folds), most), dtype=np.int64)
@@ -158,7 +171,8 @@ class _Course:
         weights /= np.maximum(weights.sum(axis=2, keepdims=True), 1.0)
         gaps = np.diff(times[stops], axis=0) / np.diff(times).mean()
         as_float = (torch.as_tensor(part, dtype=torch.float32, device=device) for part in (gaps, weights))
-        return cls(torch.as_tensor(stops, device=device), *as_float)
+        bounds = torch.stack([data.range_of(fold) for fold in folds], dim=1)
+        return cls(torch.as_tensor(stops, device=device), *as_float, bounds)
 
     def some(self, generator: torch.Generator) -> "_Course":
         """Return `INTERVALS` of the intervals, drawn at random, or all where there are no more."""
@@ -166,10 +180,11 @@ class _Course:
         if most <= INTERVALS:
             return self
         some = torch.randperm(most, generator=generator, device=generator.device)[:INTERVALS]
-        return _Course(self.stops[:, :, some], self.gaps[:, :, some], self.weights[:, :, some] * (most / INTERVALS))
+        weights = self.weights[:, :, some] * (most / INTERVALS)
+        return _Course(self.stops[:, :, some], self.gaps[:, :, some], weights, self.bounds)
 
 
-Network = list[Tensor]  # weights and bias of each layer, then the logarithm of the noise; the first axis is the fold
+Network = list[Tensor]  # weights and bias of each layer, the linear part, the logarithm of the noise; the fold first
 
 
 def _first(folds: int, dim: int, generator: torch.Generator, device: torch.device | str) -> Network:
@@ -180,6 +195,7 @@ def _first(folds: int, dim: int, generator: torch.Generator, device: torch.devic
             # each drift starts from the same weights, so that the folds differ by what they may see alone
             drawn = torch.rand((1, rows, n_out), generator=generator, device=device) * 2 - 1
             network.append((size * n_in**-0.5 * drawn).repeat(folds, 1, 1))
+    network.append(torch.zeros((folds, dim, dim), device=device))
     network.append(torch.full((folds, 1, dim), float(np.log(FIRST_NOISE)), device=device))
     return [part.requires_grad_() for part in network]
 
@@ -191,7 +207,7 @@ def _loss(
     x = data.draw(start, generator).flatten(1, 2)
     loss = x.new_zeros(len(x))
     for j, stop in enumerate(targets[: 2 if further else 1]):
-        x = _carry(network, x, course.gaps[j].repeat_interleave(POINTS, 1)[..., None], data, generator)
+        x = _carry(network, x, course.gaps[j].repeat_interleave(POINTS, 1)[..., None], data, course, generator)
         carried = x.unflatten(1, (*stop.shape[1:], POINTS))
         distance = _energy(carried.flatten(0, 1), data.draw(stop, generator).flatten(0, 1)).view(stop.shape)
         loss = loss + AFTER**j * (course.weights[j] * distance / data.spread[stop]).sum(1)
@@ -203,22 +219,26 @@ def _carry(
     x: Float[Tensor, "fold n dim"],
     gap: Float[Tensor, "fold n 1"],
     data: _Clouds,
+    course: "_Course",
     generator: torch.Generator,
 ) -> Float[Tensor, "fold n dim"]:
     """Carry particles over one interval each by the midpoint rule."""
     step = gap / NODES
     noise = network[-1].exp() * step.sqrt()
     for _ in range(NODES):
-        middle = x + step / 2 * _velocity(network, x)
+        middle = x + step / 2 * _velocity(network, x, course.bounds)
         shaken = data.growth(x) * noise * torch.randn(x.shape, generator=generator, device=x.device)
-        x = x + step * _velocity(network, middle) + shaken
+        x = x + step * _velocity(network, middle, course.bounds) + shaken
     return x
 
 
-def _velocity(network: Network, x: Float[Tensor, "fold n dim"]) -> Float[Tensor, "fold n dim"]:
-    first, first_bias, second, second_bias, last, last_bias, _ = network
+def _velocity(
+    network: Network, x: Float[Tensor, "fold n dim"], bounds: Float[Tensor, "2 fold 1 dim"]
+) -> Float[Tensor, "fold n dim"]:
+    first, first_bias, second, second_bias, last, last_bias, straight, _ = network
+    x = x.clamp(*bounds)
     hidden = silu(torch.baddbmm(second_bias, silu(torch.baddbmm(first_bias, x, first)), second))
-    return torch.baddbmm(last_bias, hidden, last)
+    return torch.baddbmm(torch.baddbmm(last_bias, hidden, last), x, straight)
 
 
 def _energy(x: Float[Tensor, "cloud n dim"], y: Float[Tensor, "cloud n dim"]) -> Float[Tensor, "cloud"]:
@@ -240,10 +260,11 @@ def _clip(network: Network) -> None:
         gradient.mul_(factor)
 
 
-def _as_value(network: Network, fold: int, data: _Clouds, times: Float[np.ndarray, "time"]) -> Drift:
-    *layers, log_noise = (part[fold].detach().cpu().double().numpy() for part in network)
+def _as_value(network: Network, fold: int, data: _Clouds, course: _Course, times: Float[np.ndarray, "time"]) -> Drift:
+    *layers, straight, log_noise = (part[fold].detach().cpu().double().numpy() for part in network)
     span = float(np.diff(times).mean())
     noise = np.exp(log_noise[0]) * data.unit / np.sqrt(span)
-    return Drift(
-        tuple(layers[0::2]), tuple(layers[1::2]), noise, data.centre, data.unit, span, data.grows.cpu().numpy()
-    )
+    bounds = course.bounds[:, fold, 0].cpu().double().numpy()
+    grows = data.grows.cpu().numpy()
+    layers = tuple(layers[0::2]), tuple(layers[1::2])
+    return Drift(*layers, straight, noise, data.centre, data.unit, span, grows, bounds)

@@ -36,7 +36,7 @@ def write(folder: Path, config: dict[str, Any], path: AnyPath, clock: Clock, mot
     tensors = {f"path.{name}": tensor.contiguous() for name, tensor in path.state_dict().items()}
     tensors |= {"clock.times": torch.tensor(clock.times), "clock.marks": torch.tensor(clock.marks)}
     if motion is not None:
-        tensors |= {f"{MOTION}{name}": torch.tensor(array) for name, array in motion.arrays().items()}
+        tensors |= {f"{MOTION}{name}": torch.tensor(array).contiguous() for name, array in motion.arrays().items()}
     kind = type(path).__name__.lower()
     dynamics = path.options.model_dump(mode="json") if isinstance(path, Rollout) else None
     with whole(folder / TENSORS) as draft:
