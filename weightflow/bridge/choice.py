@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from scipy.special import stdtrit
 
@@ -35,6 +36,7 @@ from weightflow.bridge.tried import Tried, try_drift
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
 from weightflow.metrics.energy import energy_distance
+from weightflow.progress import Steps, uncounted
 from weightflow.rng import generator
 from weightflow.types import Kind
 
@@ -68,26 +70,46 @@ class BridgeChoice:
     tried: Tried | None = None
 
 
-def build_bridge(snapshots: Snapshots, options: BridgeOptions, seed: int = 0) -> Bridge:
-    """Choose a curve if none is named, and build the bridge.
+def build_bridge(
+    snapshots: Snapshots,
+    options: BridgeOptions,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: Steps = uncounted,
+) -> Bridge:
+    """Choose a curve if none is named, and build the bridge; arguments as for `choose_bridge`.
 
     Raises:
         InputError: there are fewer than two snapshots.
     """
-    choice = choose_bridge(snapshots, options, seed)
+    choice = choose_bridge(snapshots, options, seed, device, progress)
     if choice.tried is None:
         return Bridge.between(snapshots, choice.options, seed)
     return Bridge.between(snapshots, choice.options, seed, choice.tried.drift, choice.tried.forecast)
 
 
-def choose_bridge(snapshots: Snapshots, options: BridgeOptions, seed: int = 0) -> BridgeChoice:
+def choose_bridge(
+    snapshots: Snapshots,
+    options: BridgeOptions,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: Steps = uncounted,
+) -> BridgeChoice:
     """Choose the curve of a bridge by leaving each interior snapshot out in turn.
 
     A curve that is named stays, without scores; a drift is held against the last snapshot all the same. Between two
     snapshots all curves are one, and it is called straight.
 
+    Args:
+        snapshots: at least two.
+        options: of the bridge.
+        seed: rules all random numbers.
+        device: where drifts are fitted.
+        progress: told of each step of that.
+
     Raises:
         InputError: there are fewer than two snapshots.
+        TrainingError: a drift cannot be fitted.
     """
     if len(snapshots) < 3:
         straight = options.model_copy(update={"curve": Curve.STRAIGHT})
@@ -96,14 +118,14 @@ def choose_bridge(snapshots: Snapshots, options: BridgeOptions, seed: int = 0) -
         return _settled(options)
     chain = Chain.through(snapshots, options, seed, POINTS if len(snapshots) <= MANY else POINTS // 2)
     if options.curve is Curve.DRIFT:
-        return replace(_settled(options), tried=try_drift(snapshots, chain, [], options, seed))
+        return replace(_settled(options), tried=try_drift(snapshots, chain, [], options, seed, device, progress))
     counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
     interior = _evenly_spread(len(snapshots) - 2)
     scores = np.stack([_scores_without(k, chain, counts, options, seed) for k in interior], axis=1)
     gains = list(_gain(scores, scores[0]))
     if not _may_drift(snapshots, options):
         return BridgeChoice(_chosen(options, CURVES, gains), CURVES, snapshots.times[interior], scores)
-    tried, candidates = try_drift(snapshots, chain, interior, options, seed), (*CURVES, Curve.DRIFT)
+    tried, candidates = try_drift(snapshots, chain, interior, options, seed, device, progress), (*CURVES, Curve.DRIFT)
     ahead = tried.forecast
     others = np.array([*scores[0], min(ahead.persistence, ahead.transport)])
     gains.append(_gain(np.array([*tried.scores, ahead.drift]), others))

@@ -9,6 +9,7 @@ one batch.
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from weightflow.bridge.ahead import Forecast
@@ -20,6 +21,7 @@ from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
 from weightflow.drift import Drift, fit_drifts
 from weightflow.metrics.energy import energy_distance
+from weightflow.progress import Steps, uncounted
 from weightflow.rng import generator
 from weightflow.types import Kind
 
@@ -41,7 +43,15 @@ class Tried:
     forecast: Forecast
 
 
-def try_drift(snapshots: Snapshots, chain: Chain, interior: list[int], options: BridgeOptions, seed: int) -> Tried:
+def try_drift(
+    snapshots: Snapshots,
+    chain: Chain,
+    interior: list[int],
+    options: BridgeOptions,
+    seed: int,
+    device: torch.device | str = "cpu",
+    progress: Steps = uncounted,
+) -> Tried:
     """Fit a drift to all snapshots and others to some of them, and hold these against the others.
 
     Args:
@@ -50,6 +60,8 @@ def try_drift(snapshots: Snapshots, chain: Chain, interior: list[int], options: 
         interior: places of the snapshots that are left out.
         options: of the bridge; the curve is not looked at.
         seed: rules what is drawn.
+        device: where drifts are fitted.
+        progress: told of each step of that.
 
     Raises:
         TrainingError: a drift cannot be fitted.
@@ -57,7 +69,7 @@ def try_drift(snapshots: Snapshots, chain: Chain, interior: list[int], options: 
     every, last = range(len(snapshots)), len(snapshots) - 1
     groups = [interior[g::GROUPS] for g in range(min(GROUPS, len(interior)))]
     folds = [[k for k in every if k not in group] for group in ([], [last], *groups)]
-    whole, before_last, *others = fit_drifts(snapshots, folds, options.drift_steps, seed)
+    whole, before_last, *others = fit_drifts(snapshots, folds, options.drift_steps, seed, device, progress)
     counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
     drifts = {k: drift for group, drift in zip(groups, others, strict=True) for k in group}
     scores = [_without(k, chain, counts, drifts[k], options, seed) for k in interior]

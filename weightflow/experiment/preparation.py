@@ -145,10 +145,11 @@ class Preparation:
             made = made.replaced(missed, again)
         return {"times": made.times, "tokens": made.tokens}
 
-    def bridge(self, progress: Progress = unseen) -> Arrays:
+    def bridge(self, device: torch.device | str = "cpu", progress: Progress = unseen) -> Arrays:
         """Couple the snapshots, and choose a curve if none is named."""
         progress("bridge", 0, 1)
-        made = build_bridge(self.snapshots, self.config.bridge, derive_seed(self.seed, "bridge")).arrays()
+        seed, told = derive_seed(self.seed, "bridge"), within(progress, "drift")
+        made = build_bridge(self.snapshots, self.config.bridge, seed, device, told).arrays()
         progress("bridge", 1, 1)
         return made
 
@@ -228,7 +229,7 @@ def prepare(
         return make() if cache is None else cache.get_or_make(name, preparation.depends_on(name), make)
 
     base = piece("base", lambda: preparation.base(device, progress))
-    bridge = piece("bridge", lambda: preparation.bridge(progress))
+    bridge = piece("bridge", lambda: preparation.bridge(device, progress))
     found = teacher = None
     if anchors or config.needs_anchors:
         found = piece("anchors", lambda: preparation.anchors(range(len(snapshots)), base, device, progress))
