@@ -10,7 +10,7 @@ import pytest
 import torch
 from models import model_of, numbers
 from scipy.linalg import expm
-from test_report import make_report
+from test_report import Mover, make_report
 
 from weightflow import WeightFlow, load
 from weightflow.bridge import (
@@ -231,7 +231,7 @@ def test_the_picture_shows_the_drift_of_the_two_species_that_move_most_where_sam
     matrix = np.zeros((3, 3))
     matrix[1:, 1:] = TURN
     data = Snapshots(np.arange(7.0), tuple(clouds), species=("still", "x", "y"))
-    report = replace(make_report(), observed=data, motion=linear(matrix, 0.1))
+    report = replace(make_report(), observed=data, drawn=Mover(3, counts=False), motion=linear(matrix, 0.1))
     plane = _plane(report, linear(matrix, 0.1))
     assert plane.species == ("x", "y")
     x, y = np.meshgrid(plane.x, plane.y)

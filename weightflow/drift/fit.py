@@ -170,9 +170,9 @@ class _Course:
             weights[1, f, : last - 1] = 1.0
         weights /= np.maximum(weights.sum(axis=2, keepdims=True), 1.0)
         gaps = np.diff(times[stops], axis=0) / np.diff(times).mean()
-        as_float = (torch.as_tensor(part, dtype=torch.float32, device=device) for part in (gaps, weights))
+        spans, shares = (torch.as_tensor(part, dtype=torch.float32, device=device) for part in (gaps, weights))
         bounds = torch.stack([data.range_of(fold) for fold in folds], dim=1)
-        return cls(torch.as_tensor(stops, device=device), *as_float, bounds)
+        return cls(torch.as_tensor(stops, device=device), spans, shares, bounds)
 
     def some(self, generator: torch.Generator) -> "_Course":
         """Return `INTERVALS` of the intervals, drawn at random, or all where there are no more."""
