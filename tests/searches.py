@@ -37,6 +37,7 @@ parameters:
   dynamics.z_dim: {kind: int, low: 1, high: 2, when: {dynamics.kind: cde}}
 fixed:
   {anchors.base_steps: 40, anchors.steps: 30, anchors.rounds: 1, teacher.steps: 40, teacher.rounds: 1,
+   bridge.drift_steps: 0,
    dynamics.hidden: 8, dynamics.heads: 1,
    dynamics.steps: 6, training.epochs: 3, training.collocation_steps: %d, training.rollout_steps: 2,
    training.rounds: 1}

@@ -32,6 +32,7 @@ TIMES = np.array([0.0, 1.0, 2.0, 4.0, 6.0])
 QUICK = {
     "anchors": {"base_steps": 150, "steps": 100, "rounds": 1},
     "teacher": {"steps": 300, "draws": 64, "rounds": 1},
+    "bridge": {"drift_steps": 0},
     "dynamics": {"hidden": 16, "heads": 2, "steps": 10},
     "training": {"epochs": 6, "collocation_steps": 100, "rollout_steps": 15, "rounds": 1},
 }

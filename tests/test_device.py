@@ -15,6 +15,7 @@ from weightflow.experiment import ExperimentConfig
 TINY = {
     "anchors": {"base_steps": 2, "steps": 2, "rounds": 1},
     "teacher": {"steps": 2, "rounds": 1},
+    "bridge": {"drift_steps": 2},
     "training": {"epochs": 2, "collocation_steps": 2, "rollout_steps": 1, "rounds": 1},
 }
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")

@@ -138,6 +138,7 @@ def hasty(**groups: dict[str, object]) -> ExperimentConfig:
     usual: dict[str, dict[str, object]] = {
         "anchors": {"base_steps": 60, "steps": 10, "rounds": 1},
         "teacher": {"steps": 40, "draws": 32, "rounds": 1},
+        "bridge": {"drift_steps": 0},
         "dynamics": {"hidden": 8, "heads": 1, "steps": 4},
         "training": {"epochs": 3, "collocation_steps": 5, "rollout_steps": 2, "draws": 32, "random_times": 2},
     }

@@ -34,6 +34,7 @@ anchors.steps: 30
 anchors.rounds: 1
 teacher.steps: 40
 teacher.rounds: 1
+bridge.drift_steps: 5
 dynamics.hidden: 8
 dynamics.heads: 1
 dynamics.steps: 6

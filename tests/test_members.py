@@ -36,6 +36,7 @@ pytestmark = pytest.mark.timeout(300)  # the processes of members import torch, 
 TINY = {
     "anchors": {"base_steps": 20, "steps": 2, "rounds": 1},
     "teacher": {"steps": 20, "rounds": 1},
+    "bridge": {"drift_steps": 0},
     "dynamics": {"kind": "direct"},
     "training": {"epochs": 2, "collocation_steps": 2, "rollout_steps": 1, "rounds": 1},
 }

@@ -20,6 +20,7 @@ TINY = {
     "anchors.steps": 2,
     "teacher.steps": 2,
     "teacher.rounds": 1,
+    "bridge.drift_steps": 2,
     "anchors.rounds": 1,
     "training.rounds": 1,
     "training.epochs": 2,

@@ -31,6 +31,11 @@ def write_text(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
+def within(arrays: Mapping[str, np.ndarray], prefix: str) -> Arrays:
+    """Return the arrays whose names begin with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
     """Write arrays, and beside them facts that JSON can hold."""
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}

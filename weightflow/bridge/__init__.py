@@ -1,9 +1,11 @@
 """Optimal-transport couplings between snapshots, and samples between them."""
 
+from weightflow.bridge.ahead import Forecast
 from weightflow.bridge.bridge import Bridge
 from weightflow.bridge.chain import Chain
 from weightflow.bridge.choice import BridgeChoice, build_bridge, choose_bridge
 from weightflow.bridge.coupling import Coupling, couple
+from weightflow.bridge.lengthened import samples_for_fitting
 from weightflow.bridge.options import BridgeOptions, CouplingKind, Curve, Spread
 from weightflow.bridge.smoothed import Samples, Smoothed, kernel_widths
 
@@ -15,6 +17,7 @@ __all__ = [
     "Coupling",
     "CouplingKind",
     "Curve",
+    "Forecast",
     "Samples",
     "Smoothed",
     "Spread",
@@ -22,4 +25,5 @@ __all__ = [
     "choose_bridge",
     "couple",
     "kernel_widths",
+    "samples_for_fitting",
 ]

@@ -24,19 +24,26 @@ snapshots are thus the data, whatever the coupling, and mass that grows does so 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from weightflow.bridge.chain import Chain
+from weightflow.bridge.ahead import Ahead, Forecast
+from weightflow.bridge.carried import PATHS, Carried, carry
+from weightflow.bridge.chain import Chain, even_clouds
 from weightflow.bridge.coupling import Coupling
 from weightflow.bridge.curves import bends
 from weightflow.bridge.options import BridgeOptions, Curve, Spread
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
+from weightflow.drift import Drift, fit_drifts
 from weightflow.errors import InputError
+from weightflow.files import within
 from weightflow.types import Kind
+
+DRIFT = "drift."
+AHEAD = 1 / 3  # of the span, that forecasts of a drift reach beyond the last snapshot
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +58,9 @@ class Bridge:
         bends: of the particles' paths from the straight line, as `curves` returns them. The paths themselves are not
             kept: a sample's is made of the two points that it joins, which the chain holds.
         noise: a square root of the covariance around the path, per interval.
+        carried: the paths, where a drift has made them; bends and noise are then zero.
+        ahead: samples beyond the last snapshot, where forecasts of a drift hold, whatever the curve.
+        forecast: how such samples did at the last snapshot, where a drift was tried.
     """
 
     chain: Chain
@@ -59,15 +69,52 @@ class Bridge:
     options: BridgeOptions
     bends: Float[np.ndarray, "side interval end #pair #dim"]
     noise: Float[np.ndarray, "interval dim dim"]
+    carried: Carried | None = None
+    ahead: Ahead | None = None
+    forecast: Forecast | None = None
 
     @classmethod
-    def between(cls, snapshots: Snapshots, options: BridgeOptions, seed: int = 0) -> "Bridge":
+    def between(
+        cls,
+        snapshots: Snapshots,
+        options: BridgeOptions,
+        seed: int = 0,
+        drift: Drift | None = None,
+        forecast: Forecast | None = None,
+    ) -> "Bridge":
         """Couple each snapshot with the next and join them.
+
+        Args:
+            snapshots: what is joined.
+            options: with a curve that is not `auto`.
+            seed: rules what is drawn.
+            drift: for the curve of that name, which fits one where none is given, and for forecasts.
+            forecast: how such a drift did at the last snapshot, where it was tried.
 
         Raises:
             InputError: there are fewer than two snapshots, or the curve is `auto` (`build_bridge` chooses one).
+            TrainingError: a drift cannot be fitted.
         """
-        return cls.along(Chain.through(snapshots, options, seed), *_limits(snapshots), options)
+        if options.curve is Curve.DRIFT:
+            clouds = even_clouds(snapshots, options, seed, PATHS)
+            drift = drift or _fitted(snapshots, options, seed)
+            made = cls.led(*carry(clouds, snapshots.times, drift, options, seed), *_limits(snapshots), options)
+        else:
+            made = cls.along(Chain.through(snapshots, options, seed), *_limits(snapshots), options)
+        return replace(made, forecast=forecast, ahead=made._ahead(drift, forecast, seed))
+
+    @classmethod
+    def led(
+        cls,
+        chain: Chain,
+        carried: Carried,
+        counts: tuple[bool, ...],
+        upper: Float[np.ndarray, "dim"],
+        options: BridgeOptions,
+    ) -> "Bridge":
+        """Join the clouds of a chain by paths that a drift has made."""
+        straight, dim = np.zeros((1, len(chain.couplings), 2, 1, 1)), chain.clouds.shape[2]
+        return cls(chain, counts, upper, options, straight, np.zeros((len(chain.couplings), dim, dim)), carried)
 
     @classmethod
     def along(
@@ -76,11 +123,12 @@ class Bridge:
         """Join the clouds of a chain.
 
         Raises:
-            InputError: the curve is `auto`.
+            InputError: the curve is `auto`, or `drift`, whose couplings are its own.
         """
-        if options.curve is Curve.AUTO:
+        if options.curve in {Curve.AUTO, Curve.DRIFT}:
             raise InputError(
-                f"`curve` is `{Curve.AUTO.value}`, which names no curve; let `build_bridge` choose one, or name one."
+                f"`curve` is `{options.curve.value}`, which names no curve through couplings that are there; let "
+                "`build_bridge` choose or fit one, or name another."
             )
         return cls(
             chain,
@@ -99,6 +147,10 @@ class Bridge:
             "forward": np.stack([coupling.forward for coupling in couplings]),
             "backward": np.stack([coupling.backward for coupling in couplings]),
             "curve": np.array(list(Curve).index(self.options.curve)),
+            **({} if self.drift is None else {f"{DRIFT}{name}": part for name, part in self.drift.arrays().items()}),
+            **({} if self.carried is None else self.carried.arrays()),
+            **({} if self.ahead is None else self.ahead.arrays()),
+            **({} if self.forecast is None else self.forecast.arrays()),
         }
 
     @classmethod
@@ -106,8 +158,14 @@ class Bridge:
         """Build the bridge from what `arrays` has returned, and from what it was built with."""
         pairs = zip(arrays["forward"], arrays["backward"], strict=True)
         chain = Chain(snapshots.times, arrays["clouds"], tuple(Coupling(*pair) for pair in pairs))
-        curve = list(Curve)[arrays["curve"].item()]
-        return cls.along(chain, *_limits(snapshots), options.model_copy(update={"curve": curve}))
+        chosen = options.model_copy(update={"curve": list(Curve)[arrays["curve"].item()]})
+        drift = Drift.of_arrays(within(arrays, DRIFT)) if f"{DRIFT}span" in arrays else None
+        if chosen.curve is Curve.DRIFT and drift is not None:
+            made = cls.led(chain, Carried.of_arrays(arrays, drift, chain.times), *_limits(snapshots), chosen)
+        else:
+            made = cls.along(chain, *_limits(snapshots), chosen)
+        ahead = None if drift is None else Ahead.of_arrays(arrays, drift)
+        return replace(made, ahead=ahead, forecast=Forecast.of_arrays(arrays))
 
     def with_paths(self, curve: Curve, width: float, spread: Spread = Spread.DISPLACEMENT) -> "Bridge":
         """Return a bridge with the same couplings and other paths between them."""
@@ -115,9 +173,28 @@ class Bridge:
         return Bridge.along(self.chain, self.counts, self.upper, options)
 
     @property
+    def drift(self) -> Drift | None:
+        """What made the paths between the snapshots, or those ahead of them; None where no drift was kept."""
+        kept = self.carried or self.ahead
+        return None if kept is None else kept.drift
+
+    def _ahead(self, drift: Drift | None, forecast: Forecast | None, seed: int) -> Ahead | None:
+        """Carry the last snapshot on as far as the options say, if forecasts of the drift hold."""
+        span, last = float(self.times[-1] - self.times[0]), float(self.times[-1])
+        horizon = AHEAD * span if self.options.horizon is None else self.options.horizon
+        if drift is None or forecast is None or not forecast.holds or horizon == 0:
+            return None
+        return Ahead.of(drift, self.chain.clouds[-1][:PATHS], last, horizon, forecast, seed)
+
+    @property
     def times(self) -> Float[np.ndarray, "time"]:
         """Times of the snapshots."""
         return self.chain.times
+
+    @property
+    def reach(self) -> float:
+        """The last time that there are samples of: of the last snapshot, or of what is ahead of it."""
+        return float(self.times[-1] if self.ahead is None else self.ahead.times[-1])
 
     def sample(
         self, times: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
@@ -135,16 +212,21 @@ class Bridge:
             )
         k = np.clip(np.searchsorted(self.times, times, side="right") - 1, 0, len(self.times) - 2)
         s = (times - self.times[k]) / (self.times[k + 1] - self.times[k])
-        return self._to_valid(self._on_paths(k, s, n, rng) + self._around_paths(k, s, n, rng), rng)
-
-    def _on_paths(
-        self, k: Int[np.ndarray, "query"], s: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
-    ) -> Float[np.ndarray, "query n dim"]:
-        ends, clouds = self.chain.ends, self.chain.clouds
-        sides, _, _, n_pairs = ends.shape
+        sides, _, _, n_pairs = self.chain.ends.shape
         side = (rng.random((len(s), n)) < s[:, None]).astype(np.int64) if sides == 2 else np.zeros((1, 1), np.int64)
         pair = _draw_pairs(len(s), n_pairs, n, rng)
-        k = k[:, None]
+        if self.carried is not None:
+            return self._to_valid(self.carried.at(k, s, side, pair, rng), rng)
+        return self._to_valid(self._on_curves(k, s, side, pair) + self._around_curves(k, s, n, rng), rng)
+
+    def _on_curves(
+        self,
+        k: Int[np.ndarray, "query"],
+        s: Float[np.ndarray, "query"],
+        side: Int[np.ndarray, "_ _"],
+        pair: Int[np.ndarray, "query n"],
+    ) -> Float[np.ndarray, "query n dim"]:
+        ends, clouds, k = self.chain.ends, self.chain.clouds, k[:, None]
         start, stop = clouds[k, ends[side, 0, k, pair]], clouds[k + 1, ends[side, 1, k, pair]]
         # arrays that all sides, or all pairs, share have one of them
         side, pair = (np.minimum(index, self.bends.shape[axis] - 1) for index, axis in ((side, 0), (pair, 3)))
@@ -152,11 +234,27 @@ class Bridge:
         s = s[:, None, None]
         return start + s * (stop - start) + s * (1 - s) * ((1 - s) * first - s * second)
 
-    def _around_paths(
+    def _around_curves(
         self, k: Int[np.ndarray, "query"], s: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
     ) -> Float[np.ndarray, "query n dim"]:
         scaled = np.sqrt(s * (1 - s))[:, None, None] * self.noise[k]
         return rng.standard_normal((len(s), n, len(self.upper))) @ scaled.transpose(0, 2, 1)
+
+    def sample_ahead(
+        self, times: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
+    ) -> Float[np.ndarray, "query n dim"]:
+        """Draw `n` forecasts at each of `times`, which lie beyond the last snapshot; counts may pass the largest seen.
+
+        Raises:
+            InputError: there is no drift that was held against the last snapshot, or it does not reach so far.
+        """
+        if self.ahead is None or times.max() > self.reach:
+            raise InputError(
+                f"forecasts were asked for up to t={times.max():g}, which no drift reaches; raise `bridge.horizon`."
+            )
+        forecasts = self.ahead.sample(times, n, rng)
+        rounded = np.maximum(np.floor(forecasts + rng.random(forecasts.shape)), 0.0)
+        return np.where(np.asarray(self.counts), rounded, forecasts)
 
     def _to_valid(
         self, x: Float[np.ndarray, "query n dim"], rng: np.random.Generator
@@ -166,6 +264,20 @@ class Bridge:
             return x
         rounded = np.clip(np.floor(x + rng.random(x.shape)), 0, self.upper)
         return np.where(np.asarray(self.counts), rounded, x)
+
+
+def _fitted(snapshots: Snapshots, options: BridgeOptions, seed: int) -> Drift:
+    """Fit a drift to all snapshots.
+
+    Raises:
+        InputError: it was told not to.
+    """
+    if options.drift_steps == 0:
+        raise InputError(
+            "`bridge.curve` is `drift`, which cannot be fitted in `bridge.drift_steps`=0 steps; give it some, such as "
+            "250, or name another curve."
+        )
+    return fit_drifts(snapshots, [range(len(snapshots))], options.drift_steps, seed)[0]
 
 
 def _limits(snapshots: Snapshots) -> tuple[tuple[bool, ...], Float[np.ndarray, "dim"]]:

@@ -38,13 +38,7 @@ class Chain:
         Raises:
             InputError: there are fewer than two snapshots.
         """
-        if len(snapshots) < 2:
-            raise InputError(
-                f"a bridge needs two snapshots at least, but {len(snapshots)} was given; let two times be seen."
-            )
-        size = min(_common_size([len(cloud) for cloud in snapshots.samples]), most or most_pairs(options))
-        rng = generator(seed, "chain", size)
-        clouds = np.stack([cloud[resample(len(cloud), size, rng)] for cloud in snapshots.samples])
+        clouds = even_clouds(snapshots, options, seed, most)
         pairs = pairwise(clouds)
         return cls(snapshots.times, clouds, tuple(couple(start, stop, options, seed) for start, stop in pairs))
 
@@ -91,6 +85,23 @@ class Chain:
         if self.one_to_one:
             return earlier[None]
         return np.stack([earlier, np.stack([[coupling.backward for coupling in self.couplings], here])])
+
+
+def even_clouds(
+    snapshots: Snapshots, options: BridgeOptions, seed: int, most: int | None = None
+) -> Float[np.ndarray, "time pair dim"]:
+    """Resample the snapshots to one size, `most` or less.
+
+    Raises:
+        InputError: there are fewer than two snapshots.
+    """
+    if len(snapshots) < 2:
+        raise InputError(
+            f"a bridge needs two snapshots at least, but {len(snapshots)} was given; let two times be seen."
+        )
+    size = min(_common_size([len(cloud) for cloud in snapshots.samples]), most or most_pairs(options))
+    rng = generator(seed, "chain", size)
+    return np.stack([cloud[resample(len(cloud), size, rng)] for cloud in snapshots.samples])
 
 
 def _common_size(sizes: Sequence[int]) -> int:

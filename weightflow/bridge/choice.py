@@ -11,13 +11,20 @@ earn its place: it replaces the default, the bounded cubic of the means, only if
 paired test at 99 % (five curves are tried), over the times, of the scores relative to the default's. With fewer than
 three interior times that test says nothing, and the default stays.
 
+A drift (`carried`) is one more candidate, unless `drift_steps` is 0, where there are `DRIFT_TIMES` snapshots at least
+and `DRIFT_SPECIES` species at most: with fewer or more it could not win, or not be learned, and it takes as long as
+half a fit. It is tested on one time more, the last one, forecast from the snapshot before, where the others stand still
+or go on as they came, whichever is better.
+
 With many times each of them need say less: so that the choice takes no longer than the fit, at most `LEFT_OUT` times,
 evenly spread, are left out, and more than `MANY` snapshots are coupled with half as many points.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from scipy.special import stdtrit
 
@@ -25,19 +32,23 @@ from weightflow.bridge.bridge import Bridge, noise_roots
 from weightflow.bridge.chain import Chain
 from weightflow.bridge.curves import bends
 from weightflow.bridge.options import BridgeOptions, Curve
+from weightflow.bridge.tried import Tried, try_drift
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
 from weightflow.metrics.energy import energy_distance
+from weightflow.progress import Steps, uncounted
 from weightflow.rng import generator
 from weightflow.types import Kind
 
 DEFAULT = Curve.SHIFT_BOUNDED
-CANDIDATES = (DEFAULT, *(curve for curve in Curve if curve not in {Curve.AUTO, DEFAULT}))
+CURVES = (DEFAULT, *(curve for curve in Curve if curve not in {Curve.AUTO, Curve.DRIFT, DEFAULT}))
 POINTS = 500  # of each snapshot, for the choice alone
 MANY = 16
 LEFT_OUT = 24
 CONFIDENCE = 0.99
 FEWEST_TIMES = 3  # two scores that happen to lie close together would pass any test
+DRIFT_TIMES = 5
+DRIFT_SPECIES = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,41 +60,81 @@ class BridgeChoice:
         candidates: the curves, the default first.
         times: the times left out in turn, shape (time,).
         scores: energy distances, shape (candidate, time).
+        tried: the drift, where it was a candidate.
     """
 
     options: BridgeOptions
     candidates: tuple[Curve, ...]
     times: Float[np.ndarray, "time"]
     scores: Float[np.ndarray, "candidate time"]
+    tried: Tried | None = None
 
 
-def build_bridge(snapshots: Snapshots, options: BridgeOptions, seed: int = 0) -> Bridge:
-    """Choose a curve if none is named, and build the bridge.
+def build_bridge(
+    snapshots: Snapshots,
+    options: BridgeOptions,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: Steps = uncounted,
+) -> Bridge:
+    """Choose a curve if none is named, and build the bridge; arguments as for `choose_bridge`.
 
     Raises:
         InputError: there are fewer than two snapshots.
     """
-    return Bridge.between(snapshots, choose_bridge(snapshots, options, seed).options, seed)
+    choice = choose_bridge(snapshots, options, seed, device, progress)
+    if choice.tried is None:
+        return Bridge.between(snapshots, choice.options, seed)
+    return Bridge.between(snapshots, choice.options, seed, choice.tried.drift, choice.tried.forecast)
 
 
-def choose_bridge(snapshots: Snapshots, options: BridgeOptions, seed: int = 0) -> BridgeChoice:
+def choose_bridge(
+    snapshots: Snapshots,
+    options: BridgeOptions,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: Steps = uncounted,
+) -> BridgeChoice:
     """Choose the curve of a bridge by leaving each interior snapshot out in turn.
 
-    A curve that is named stays, without scores. Between two snapshots all curves are one, and it is called straight.
+    A curve that is named stays, without scores; a drift is held against the last snapshot all the same. Between two
+    snapshots all curves are one, and it is called straight.
+
+    Args:
+        snapshots: at least two.
+        options: of the bridge.
+        seed: rules all random numbers.
+        device: where drifts are fitted.
+        progress: told of each step of that.
 
     Raises:
         InputError: there are fewer than two snapshots.
+        TrainingError: a drift cannot be fitted.
     """
-    if options.curve is not Curve.AUTO:
-        return _settled(options)
     if len(snapshots) < 3:
-        return _settled(options.model_copy(update={"curve": Curve.STRAIGHT}))
+        straight = options.model_copy(update={"curve": Curve.STRAIGHT})
+        return _settled(straight if options.curve is Curve.AUTO else options)
+    if options.curve not in {Curve.AUTO, Curve.DRIFT} or (options.curve is Curve.DRIFT and options.drift_steps == 0):
+        return _settled(options)
     chain = Chain.through(snapshots, options, seed, POINTS if len(snapshots) <= MANY else POINTS // 2)
+    if options.curve is Curve.DRIFT:
+        return replace(_settled(options), tried=try_drift(snapshots, chain, [], options, seed, device, progress))
     counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
     interior = _evenly_spread(len(snapshots) - 2)
     scores = np.stack([_scores_without(k, chain, counts, options, seed) for k in interior], axis=1)
-    chosen = options.model_copy(update={"curve": CANDIDATES[_clearly_best(scores)]})
-    return BridgeChoice(chosen, CANDIDATES, snapshots.times[interior], scores)
+    gains = list(_gain(scores, scores[0]))
+    if not _may_drift(snapshots, options):
+        return BridgeChoice(_chosen(options, CURVES, gains), CURVES, snapshots.times[interior], scores)
+    tried, candidates = try_drift(snapshots, chain, interior, options, seed, device, progress), (*CURVES, Curve.DRIFT)
+    ahead = tried.forecast
+    others = np.array([*scores[0], min(ahead.persistence, ahead.transport)])
+    gains.append(_gain(np.array([*tried.scores, ahead.drift]), others))
+    scores = np.concatenate([scores, tried.scores[None]])
+    return BridgeChoice(_chosen(options, candidates, gains), candidates, snapshots.times[interior], scores, tried)
+
+
+def _may_drift(snapshots: Snapshots, options: BridgeOptions) -> bool:
+    return options.drift_steps > 0 and len(snapshots) >= DRIFT_TIMES and snapshots.dim <= DRIFT_SPECIES
 
 
 def _evenly_spread(interior: int) -> list[int]:
@@ -104,7 +155,7 @@ def _scores_without(
     gap = rest.interval(k - 1)  # only what happens in it is looked at, though curves depend on the snapshots around it
     noise = noise_roots(gap, options)
     scores: list[float] = []
-    for curve in CANDIDATES:
+    for curve in CURVES:
         bridge = Bridge(gap, counts, upper, options, bends(curve, rest, [k - 1]), noise)
         # The same random numbers for all: the differences are then those of the curves.
         samples = bridge.sample(chain.times[[k]], len(target), generator(seed, "choice", k))[0]
@@ -112,13 +163,23 @@ def _scores_without(
     return np.array(scores)
 
 
-def _clearly_best(scores: Float[np.ndarray, "candidate time"]) -> int:
-    """Index of the best of those that beat the first one clearly, else of the first."""
-    n = scores.shape[1]
+def _gain(scores: Float[np.ndarray, "*shape"], others: Float[np.ndarray, "time"]) -> Float[np.ndarray, "*shape"]:
+    return 1 - scores / np.maximum(others, np.finfo(float).tiny)
+
+
+def _chosen(
+    options: BridgeOptions, candidates: Sequence[Curve], gains: Sequence[Float[np.ndarray, "_"]]
+) -> BridgeOptions:
+    """Take the best of those that clearly gain on the first one, else the first."""
+    clear = [_clear_gain(gain) for gain in gains]
+    return options.model_copy(update={"curve": candidates[int(np.argmax(clear))]})
+
+
+def _clear_gain(gain: Float[np.ndarray, "time"]) -> float:
+    """Return the mean gain if it is clear, else zero."""
+    n = len(gain)
     if n < FEWEST_TIMES:
-        return 0
-    gain = 1 - scores / np.maximum(scores[0], np.finfo(float).tiny)
-    error = gain.std(axis=1, ddof=1) / np.sqrt(n)
-    mean = gain.mean(axis=1)
-    clear = mean > stdtrit(n - 1, CONFIDENCE) * error
-    return int(np.where(clear, mean, 0.0).argmax())
+        return 0.0
+    error = gain.std(ddof=1) / np.sqrt(n)
+    mean = float(gain.mean())
+    return mean if mean > stdtrit(n - 1, CONFIDENCE) * error else 0.0

@@ -8,7 +8,7 @@ from weightflow.types import Options
 
 
 class Curve(StrEnum):
-    """How a particle moves through the snapshots; `curves` gives the formulas."""
+    """How a particle moves through the snapshots; `curves` gives the formulas, and `carried` that of `drift`."""
 
     AUTO = "auto"
     STRAIGHT = "straight"
@@ -17,6 +17,7 @@ class Curve(StrEnum):
     DAMPED = "damped"
     PCHIP = "pchip"
     CUBIC = "cubic"
+    DRIFT = "drift"
 
     @property
     def of_means(self) -> bool:
@@ -59,6 +60,14 @@ class BridgeOptions(Options):
     """Samples between snapshots."""
 
     curve: Curve = Field(default=Curve.AUTO, description="path of a particle; auto: chosen by leaving one time out")
+    drift_steps: int = Field(
+        default=250, ge=0, description="steps in which drifts are fitted; 0: none is tried (curve `auto`)"
+    )
+    horizon: float | None = Field(
+        default=None,
+        ge=0,
+        description="time beyond the last snapshot that a drift's forecasts teach; none: a third of the span",
+    )
     width: float = Field(default=1.0, ge=0, description="scales the covariance around the curve; 0: no spread")
     spread: Spread = Field(
         default=Spread.GAINED,

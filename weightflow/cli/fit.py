@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from weightflow.cli.config import read_config
-from weightflow.cli.options import HEAD, Data, Device, HeadOfCounts, Members, Preset, Seed
+from weightflow.cli.options import HEAD, HORIZON, Data, Device, HeadOfCounts, Horizon, Members, Preset, Seed
 from weightflow.cli.reading import reads_data, tell
 from weightflow.data import ReadOptions, advice
 from weightflow.progress import Shown
@@ -27,12 +27,13 @@ def fit(
     seed: Seed = 0,
     device: Device = "cpu",
     members: Members = 0,
+    horizon: Horizon = None,
     *,
     reading: ReadOptions,
 ) -> None:
     """Fit one model to all seen snapshots, without a search and without Ray.
 
-    A key in --config replaces that of --preset, and --head replaces both.
+    A key in --config replaces that of --preset, and --head and --horizon replace both.
 
     \b
     python -m weightflow fit --data epidemic --out model
@@ -40,10 +41,10 @@ def fit(
     python -m weightflow fit --data epidemic --preset paper --out published
     """
     from weightflow.device import find_device
-    from weightflow.evaluation import in_words
+    from weightflow.evaluation import forecasts_in_words, in_words
     from weightflow.experiment import fit_model, nest, preset, told_of
 
-    asked = {} if head is None else {HEAD: head.value}
+    asked = {**({} if head is None else {HEAD: head.value}), **({} if horizon is None else {HORIZON: horizon})}
     options = preset(start, **nest({**read_config(config), **asked}))
     place = find_device(device)
     dataset = load_dataset(data, seed, reading)
@@ -57,6 +58,7 @@ def fit(
     sys.stdout.write(
         f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "
         f"{snapshots.times[-1]:g}; {in_words(model.record['fidelity'])}\n"
+        f"Forecasts: {forecasts_in_words(model.record['forecast'])}\n"
         + (f"{told_of(model)} beside it give bands: {out / 'members'}\n" if members else "")
         + f"Use it with: python -m weightflow forecast --model {out}\n"
     )

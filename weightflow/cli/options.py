@@ -7,7 +7,7 @@ import typer
 from weightflow.presets import PRESETS
 from weightflow.types import HeadKind
 
-HEAD = "backbone.head"
+HEAD, HORIZON = "backbone.head", "bridge.horizon"
 HeadOfCounts = Annotated[
     HeadKind | None, typer.Option(help="How counts are described; auto: softmax for fewer than 8 states.")
 ]
@@ -20,4 +20,13 @@ Seed = Annotated[int, typer.Option(min=0, help="Rules all random numbers.")]
 Members = Annotated[
     int,
     typer.Option(min=0, metavar="K", help="Fits to resampled units, which give bands, such as 10."),
+]
+Horizon = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="T",
+        help="Time beyond the last snapshot that a drift's forecasts are taught, in the data's unit; 0: none [default: "
+        "a third of the span].",
+    ),
 ]

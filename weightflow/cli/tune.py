@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from weightflow.cli.options import HEAD, HeadOfCounts, Members, Seed
+from weightflow.cli.options import HEAD, HORIZON, HeadOfCounts, Horizon, Members, Seed
 from weightflow.cli.reading import reads_data
 from weightflow.data import Protocol, ReadOptions
 from weightflow.stopping import STOPPED
@@ -66,6 +66,7 @@ def tune(
     out: Annotated[Path, typer.Option(help="Results go to OUT/NAME.")] = Path("runs"),
     mlflow: Annotated[Path | None, typer.Option(help="Where runs are tracked [default: mlflow.yml].")] = None,
     head: HeadOfCounts = None,
+    horizon: Horizon = None,
     *,
     reading: ReadOptions,
 ) -> None:
@@ -107,7 +108,10 @@ def tune(
         address=address,
         out=out,
         mlflow=mlflow,
-        fixed={} if head is None else {HEAD: head.value},
+        fixed={
+            **({} if head is None else {HEAD: head.value}),
+            **({} if horizon is None else {HORIZON: horizon}),
+        },
         console=console,
     )
     print_outcome(console, result.outcome, mlflow)

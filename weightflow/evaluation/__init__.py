@@ -19,7 +19,7 @@ from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate
 from weightflow.evaluation.scores import Interval, Scores
 from weightflow.evaluation.verdict import summary, verdict
-from weightflow.model import in_words
+from weightflow.model import forecasts_in_words, in_words
 
 __all__ = [
     "FLOOR_LEVEL",
@@ -48,6 +48,7 @@ __all__ = [
     "fidelity",
     "floor_p_value",
     "floor_power",
+    "forecasts_in_words",
     "held_against",
     "held_out_score",
     "in_words",

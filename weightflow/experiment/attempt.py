@@ -65,7 +65,8 @@ class Attempt:
         marks = self.reference.clock(anchors.times).astype(np.float32)
         if options.time_channel:
             values = np.concatenate([marks[:, None], values], 1)
-        return ControlPath(torch.as_tensor(marks), torch.as_tensor(values))
+        path = ControlPath(torch.as_tensor(marks), torch.as_tensor(values))
+        return path if self.prepared.bridge.ahead is None else path.extended(1.0)
 
     def _objective(self) -> RolloutObjective:
         clock, options = self.clock, self.config.training

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from weightflow.anchors import Anchors, ArrayCache, fit_anchors, fit_base, go_on
 from weightflow.backbones import Backbone
-from weightflow.bridge import Bridge, Smoothed, build_bridge
+from weightflow.bridge import Bridge, Samples, build_bridge, samples_for_fitting
 from weightflow.data import Snapshots
 from weightflow.data.spread import deviation
 from weightflow.dynamics import Direct, Rollout, Table
@@ -67,16 +67,34 @@ class Prepared:
         return self.teacher
 
     @cached_property
-    def samples(self) -> Smoothed:
-        """What is fitted: samples at the snapshots and between them, smoothed where there are few."""
-        return Smoothed.of(self.bridge, self.snapshots)
+    def samples(self) -> Samples:
+        """What is fitted: samples at the snapshots, between them, and beyond them where a drift forecasts."""
+        return samples_for_fitting(self.bridge, self.snapshots)
 
     def model(self, path: Rollout | Table | Direct, clock: Clock, record: dict[str, Any]) -> WeightFlow:
         """Return the model whose weights follow a path."""
         snapshots = self.snapshots
         fitted = {"times": snapshots.times.tolist(), "bridge": self.bridge.options.model_dump(mode="json")}
-        record = {**record, **fitted}
-        return WeightFlow(self.backbone, path, clock, snapshots.species, snapshots.kinds, record, snapshots.unit)
+        record = {**record, **fitted, "forecast": self._forecast(clock)}
+        return WeightFlow(
+            self.backbone,
+            path,
+            clock,
+            snapshots.species,
+            snapshots.kinds,
+            record,
+            snapshots.unit,
+            motion=self.bridge.drift,
+            last=float(snapshots.times[-1]),
+        )
+
+    def _forecast(self, clock: Clock) -> dict[str, Any] | None:
+        """Return what the record says of forecasts: what they are from, and how a drift's did; None if none did."""
+        if self.bridge.forecast is None:
+            return None
+        until = float(clock.times[-1])
+        by = "drift" if until > self.snapshots.times[-1] else "field"
+        return {"by": by, "until": until, **self.bridge.forecast.facts()}
 
 
 GAIN = 0.8  # share of a teacher's ratio that a round must come below for another one to follow
@@ -127,10 +145,11 @@ class Preparation:
             made = made.replaced(missed, again)
         return {"times": made.times, "tokens": made.tokens}
 
-    def bridge(self, progress: Progress = unseen) -> Arrays:
+    def bridge(self, device: torch.device | str = "cpu", progress: Progress = unseen) -> Arrays:
         """Couple the snapshots, and choose a curve if none is named."""
         progress("bridge", 0, 1)
-        made = build_bridge(self.snapshots, self.config.bridge, derive_seed(self.seed, "bridge")).arrays()
+        seed, told = derive_seed(self.seed, "bridge"), within(progress, "drift")
+        made = build_bridge(self.snapshots, self.config.bridge, seed, device, told).arrays()
         progress("bridge", 1, 1)
         return made
 
@@ -142,7 +161,7 @@ class Preparation:
         Each round goes on from the one before, with a tenth of its price on length and twice its steps. One that gained
         little is the last: what it misses is not for want of steps.
         """
-        samples = Smoothed.of(Bridge.of_arrays(bridge, self.snapshots, self.config.bridge), self.snapshots)
+        samples = samples_for_fitting(Bridge.of_arrays(bridge, self.snapshots, self.config.bridge), self.snapshots)
         options, told = self.config.teacher, within(progress, "teacher")
         kept = last = self._held(fit_teacher(self.backbone, samples, base["tokens"], options, self.seed, device, told))
         while last.missed and last.rounds < options.rounds:
@@ -210,7 +229,7 @@ def prepare(
         return make() if cache is None else cache.get_or_make(name, preparation.depends_on(name), make)
 
     base = piece("base", lambda: preparation.base(device, progress))
-    bridge = piece("bridge", lambda: preparation.bridge(progress))
+    bridge = piece("bridge", lambda: preparation.bridge(device, progress))
     found = teacher = None
     if anchors or config.needs_anchors:
         found = piece("anchors", lambda: preparation.anchors(range(len(snapshots)), base, device, progress))

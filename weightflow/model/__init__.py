@@ -4,7 +4,17 @@ from weightflow.model.bands import Band
 from weightflow.model.draws import Draws
 from weightflow.model.export import export_model
 from weightflow.model.flow import Numbers, WeightFlow, load
-from weightflow.model.standing import in_words
+from weightflow.model.standing import forecasts_in_words, in_words
 from weightflow.model.statistics import Moments
 
-__all__ = ["Band", "Draws", "Moments", "Numbers", "WeightFlow", "export_model", "in_words", "load"]
+__all__ = [
+    "Band",
+    "Draws",
+    "Moments",
+    "Numbers",
+    "WeightFlow",
+    "export_model",
+    "forecasts_in_words",
+    "in_words",
+    "load",
+]

@@ -12,13 +12,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from weightflow.backbones import Backbone
+from weightflow.drift import Drift
 from weightflow.dynamics import Direct, DynamicsOptions, Rollout, Table, Units, build_field
 from weightflow.errors import InputError
 from weightflow.files import whole, write_text
 from weightflow.model.engine import AnyPath
 from weightflow.path import Clock, ControlPath
 
-FORMAT = 3
+FORMAT = 4
+READ = {3, FORMAT}  # format 3 knew no drift
+MOTION = "motion."
 CONFIG, TENSORS, MEMBERS = "config.json", "model.safetensors", "members"
 
 
@@ -27,11 +30,13 @@ def member_folders(folder: str | os.PathLike[str], members: int) -> list[Path]:
     return [Path(folder) / MEMBERS / f"{k:02d}" for k in range(members)]
 
 
-def write(folder: Path, config: dict[str, Any], path: AnyPath, clock: Clock) -> None:
+def write(folder: Path, config: dict[str, Any], path: AnyPath, clock: Clock, motion: Drift | None) -> None:
     """Write both files, each whole or not at all, then remove the members of a former model."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"path.{name}": tensor.contiguous() for name, tensor in path.state_dict().items()}
     tensors |= {"clock.times": torch.tensor(clock.times), "clock.marks": torch.tensor(clock.marks)}
+    if motion is not None:
+        tensors |= {f"{MOTION}{name}": torch.tensor(array).contiguous() for name, array in motion.arrays().items()}
     kind = type(path).__name__.lower()
     dynamics = path.options.model_dump(mode="json") if isinstance(path, Rollout) else None
     with whole(folder / TENSORS) as draft:
@@ -45,7 +50,7 @@ def write(folder: Path, config: dict[str, Any], path: AnyPath, clock: Clock) -> 
             shutil.rmtree(place)
 
 
-def read(folder: Path) -> tuple[dict[str, Any], Backbone, AnyPath, Clock]:
+def read(folder: Path) -> tuple[dict[str, Any], Backbone, AnyPath, Clock, Drift | None]:
     """Read what was written.
 
     Raises:
@@ -58,8 +63,9 @@ def read(folder: Path) -> tuple[dict[str, Any], Backbone, AnyPath, Clock]:
         raise InputError(f"`{folder / TENSORS}` cannot be read ({error}); fetch or fit it again.") from None
     clock = Clock(tensors.pop("clock.times").numpy(), tensors.pop("clock.marks").numpy())
     backbone = Backbone.parse(config["backbone"], "backbone")
-    state = {name.removeprefix("path."): tensor for name, tensor in tensors.items()}
-    return config, backbone, _build_path(backbone, config, state), clock
+    state = {name.removeprefix("path."): tensor for name, tensor in tensors.items() if not name.startswith(MOTION)}
+    motion = {name.removeprefix(MOTION): part.numpy() for name, part in tensors.items() if name.startswith(MOTION)}
+    return config, backbone, _build_path(backbone, config, state), clock, Drift.of_arrays(motion) if motion else None
 
 
 def _build_path(backbone: Backbone, config: dict[str, Any], state: dict[str, Tensor]) -> AnyPath:
@@ -84,6 +90,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"`{folder}` is no model directory ({error}); give a folder that holds `{CONFIG}` and `{TENSORS}`, such as "
             "`runs/NAME/best`."
         ) from None
-    if config.get("format") != FORMAT:
-        raise InputError(f"`{folder}` has format {config.get('format')} and this version reads {FORMAT}; fit it again.")
+    if config.get("format") not in READ:
+        known = " and ".join(str(number) for number in sorted(READ))
+        raise InputError(f"`{folder}` has format {config.get('format')} and this version reads {known}; fit it again.")
     return config

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from weightflow.backbones import Backbone
 from weightflow.device import find_device
+from weightflow.drift import Drift
 from weightflow.errors import InputError
 from weightflow.model import card, files
 from weightflow.model.asked import Asked, Numbers
@@ -24,7 +25,7 @@ from weightflow.model.engine import AnyPath, Engine
 from weightflow.model.given import Given, resampled
 from weightflow.model.gradient import gradient
 from weightflow.model.marginals import drawn_marginals, exact_marginals, listable
-from weightflow.model.standing import in_words
+from weightflow.model.standing import forecasts_in_words, in_words
 from weightflow.model.statistics import Moments, levels, moments, sample_quantiles
 from weightflow.path import Clock
 from weightflow.torch_rng import quasi_uniforms, torch_generator, uniforms
@@ -56,6 +57,9 @@ class WeightFlow:
         record: how the model was made (configuration, seed, versions, data), as plain values.
         unit: of the times, as in `Snapshots`.
         members: fits of the same kind to resampled data, whose spread says how sure the model is (`band`).
+        motion: how samples themselves move (`drift`); None where no drift was kept.
+        last: the last fitted time; None where the path ends there. Beyond it the path may have been taught by forecasts
+            of a drift, up to its end (`taught_until`).
     """
 
     backbone: Backbone
@@ -66,11 +70,18 @@ class WeightFlow:
     record: dict[str, Any] = field(default_factory=dict)
     unit: str = ""
     members: tuple["WeightFlow", ...] = ()
+    motion: Drift | None = None
+    last: float | None = None
 
     @property
     def span(self) -> tuple[float, float]:
         """First and last fitted time."""
-        return float(self.clock.times[0]), float(self.clock.times[-1])
+        return float(self.clock.times[0]), self.taught_until if self.last is None else self.last
+
+    @property
+    def taught_until(self) -> float:
+        """The time up to which the path was taught: the last fitted one, or the horizon of a drift's forecasts."""
+        return float(self.clock.times[-1])
 
     @property
     def device(self) -> torch.device:
@@ -193,6 +204,33 @@ class WeightFlow:
         if not np.isfinite(np.asarray(x)).all():
             raise InputError("`x` holds values that are not finite, where a density has no gradient; drop those rows.")
         return self._evaluated(partial(gradient, self.backbone), x, t)
+
+    def drift(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape dim"]:
+        """Return the drift f of dx = f(x) dt + g dW at some places, in the data's units per unit of time.
+
+        It was fitted so that each snapshot is carried onto the next, and made the paths between them. Where no sample
+        was it is a guess. `motion.noise` is g, in the data's units by the root of time.
+
+        Args:
+            x: places, as for `log_prob`; all finite.
+            t: one time, or (time,) of them; the drift is the same at all.
+
+        Returns:
+            shape (time, draw, dim) for several times, that of `x` for one time.
+
+        Raises:
+            InputError: no drift was kept, a value is not finite, or as for `log_prob`.
+        """
+        if self.motion is None:
+            raise InputError(
+                "this model has no drift: curves through the snapshots joined them better, or just as well; fit it "
+                "with `bridge.curve: drift` to have one all the same."
+            )
+        if not np.isfinite(np.asarray(x)).all():
+            raise InputError("`x` holds values that are not finite, where there is no drift; drop those rows.")
+        asked, places = self._aligned(x, t)
+        self._clock(asked)
+        return torch.as_tensor(self.motion(places.numpy()))
 
     def marginals(
         self, times: Numbers, draws: int = DRAWS, seed: int = 0, states: int | None = None
@@ -321,8 +359,9 @@ class WeightFlow:
             "record": self.record,
             "unit": self.unit,
             "members": len(self.members),
+            "last": self.last,
         }
-        files.write(Path(folder), config, self.path, self.clock)
+        files.write(Path(folder), config, self.path, self.clock, self.motion)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "WeightFlow":
@@ -331,11 +370,21 @@ class WeightFlow:
         Raises:
             InputError: the folder is no model directory, is damaged, or is of another format.
         """
-        config, backbone, path, clock = files.read(Path(folder))
+        config, backbone, path, clock, motion = files.read(Path(folder))
         kinds = tuple(Kind(kind) for kind in config["kinds"])
         members = tuple(cls.load(place) for place in files.member_folders(folder, config.get("members", 0)))
-        unit = config.get("unit", "")
-        return cls(backbone, path, clock, tuple(config["species"]), kinds, config["record"], unit, members)
+        return cls(
+            backbone,
+            path,
+            clock,
+            tuple(config["species"]),
+            kinds,
+            config["record"],
+            config.get("unit", ""),
+            members,
+            motion,
+            config.get("last"),
+        )
 
     def __repr__(self) -> str:
         return card.as_text(*self._card())
@@ -352,7 +401,9 @@ class WeightFlow:
             ("fitted times", f"{first:g} to {last:g} {self.unit}".strip()),
             ("backbone", f"{core.kind} of {core.hidden}, {self.backbone.layout.n_weights:,} weights"),
             ("path", f"{type(self.path).__name__.lower()}, on {self.device}"),
+            ("drift", "none" if self.motion is None else "of dx = f(x) dt + g dW, the same at all times"),
             ("snapshots", in_words(standing) if standing else "not held against any."),
+            ("forecasts", forecasts_in_words(self.record.get("forecast"))),
             ("members", f"{len(self.members)}, for bands" if self.members else "none: it gives no bands"),
         ]
 
@@ -389,6 +440,15 @@ class WeightFlow:
         self, function: Callable[[Tensor, Tensor], Tensor], x: Numbers, t: Numbers
     ) -> Float[Tensor, "*shape"]:
         """Apply a function of (weights, samples) at one or several times."""
+        asked, samples = self._aligned(x, t)
+        clock = self._clock(asked)
+        if asked.single:
+            found = self._engine.apply(function, clock, samples.reshape(1, -1, samples.shape[-1]))
+            return found.reshape((*samples.shape[:-1], *found.shape[2:]))
+        return self._engine.apply(function, clock, samples)
+
+    def _aligned(self, x: Numbers, t: Numbers) -> tuple[Asked, Float[Tensor, "*shape dim"]]:
+        """Return the times, and samples with one cloud for each, where they are several."""
         asked, samples = Asked.of(t), torch.as_tensor(np.asarray(x), dtype=torch.float64)
         dim, several = len(self.species), len(asked.times)
         if samples.ndim == 0 or samples.shape[-1] != dim or (not asked.single and samples.ndim not in (2, 3)):
@@ -398,14 +458,12 @@ class WeightFlow:
             )
         if samples.isnan().any():
             raise InputError("`x` holds values that are not a number (NaN), which have no density; drop those rows.")
-        clock = self._clock(asked)
         if asked.single:
-            found = self._engine.apply(function, clock, samples.reshape(1, -1, dim))
-            return found.reshape((*samples.shape[:-1], *found.shape[2:]))
+            return asked, samples
         clouds = samples if samples.ndim == 3 else samples.expand(several, -1, -1)
         if len(clouds) != several:
             raise InputError(f"`x` holds {len(clouds)} clouds for {several} times; give one cloud for each time.")
-        return self._engine.apply(function, clock, clouds)
+        return asked, clouds
 
     def _finite_log_prob(
         self, tokens: Float[Tensor, "time token width"], clouds: Float[Tensor, "time draw dim"]

@@ -19,3 +19,23 @@ def in_words(fidelity: Mapping[str, Any]) -> str:
         f"{fidelity['ratio']:.1f} times as far from the data as chance takes them. More rounds (`teacher.rounds`, "
         "`training.rounds`) or a larger backbone (`backbone.hidden`, `backbone.components`) may reach them."
     )
+
+
+def forecasts_in_words(forecast: Mapping[str, Any] | None) -> str:
+    """Say in a sentence what a model's record holds under `forecast`: where they come from, and what they are worth.
+
+    Distances are energy distances at the last snapshot, forecast without having seen it, in deviations of each species.
+    """
+    if forecast is None:
+        return "by the field alone, as it goes on; no drift was tried, and nothing here says what they are worth."
+    held_out = (
+        f"the held-out last snapshot was forecast by a drift with energy distance {forecast['drift']:.2g}, where the "
+        f"snapshot before has {forecast['persistence']:.2g}, transport that goes on {forecast['transport']:.2g}, and "
+        f"chance alone makes {forecast['floor']:.2g}"
+    )
+    if forecast["by"] == "drift":
+        return (
+            f"taught by a drift up to t = {forecast['until']:g}, beyond which the field goes on alone and nothing "
+            f"supports it; {held_out}."
+        )
+    return f"by the field alone, as it goes on, which nothing supports; {held_out}, which is no clear gain."

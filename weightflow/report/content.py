@@ -9,6 +9,7 @@ from jaxtyping import Float
 from optuna.study import Study
 
 from weightflow.data import SPECIES, Snapshots
+from weightflow.drift import Drift
 from weightflow.errors import InputError
 from weightflow.evaluation import Sampler, Scores
 from weightflow.trials import Front, Repeated, TrialRecord
@@ -51,6 +52,7 @@ class Report:
         called: what the data's columns are, where they are no species.
         floor_decision: a sentence: whether the best trial's held-out data can be told from the sampling floor, and by
             which test at which level.
+        motion: the drift of the model, if it has one.
     """
 
     scores: Scores
@@ -72,6 +74,7 @@ class Report:
     repeats: tuple[Repeated, ...] = ()
     floor_decision: str = ""
     called: str = SPECIES
+    motion: Drift | None = None
 
     def __post_init__(self) -> None:
         if len(self.anchors_times) != len(self.anchors_tokens):

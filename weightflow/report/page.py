@@ -19,6 +19,7 @@ from weightflow.report.plots.front import front
 from weightflow.report.plots.history import history
 from weightflow.report.plots.importances import importances
 from weightflow.report.plots.marginals import marginals
+from weightflow.report.plots.motion import motion
 from weightflow.report.plots.observed import observe
 from weightflow.report.plots.ranges import ranges
 from weightflow.report.plots.repeats import repeats
@@ -88,6 +89,7 @@ def _pictures(report: Report) -> tuple[Picture, ...]:
         marginals(observed),
         ranges(observed),
         *bands(observed, report.model),
+        *motion(report),
         weights(report),
         *([front(report.front, report.trials)] if report.front else []),
         *([repeats(report.repeats)] if len(report.repeats) > 1 else []),

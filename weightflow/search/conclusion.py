@@ -14,7 +14,7 @@ from optuna.study import Study
 
 from weightflow.data import Dataset, Split, advice, at_times, parse_times
 from weightflow.errors import InputError, SearchError, TrainingError
-from weightflow.evaluation import Scores, in_words
+from weightflow.evaluation import Scores, forecasts_in_words, in_words
 from weightflow.experiment import (
     ExperimentConfig,
     Fitted,
@@ -204,7 +204,7 @@ def _report(
         anchors_tokens=reference_points(final, ended.config),
         study=ended.compared,
         trials=ended.trials,
-        facts=_facts(ended, fit, told_of(final.model)),
+        facts=_facts(ended, fit, forecasts_in_words(final.model.record.get("forecast")), told_of(final.model)),
         best_config=best.params,
         next_commands=commands,
         title=f"WeightFlow: {ended.name}",
@@ -213,10 +213,11 @@ def _report(
         repeats=ended.repeats,
         floor_decision=ended.decision,
         called=ended.dataset.called,
+        motion=final.model.motion,
     )
 
 
-def _facts(ended: Conclusion, fit: str, members: str) -> Mapping[str, str]:
+def _facts(ended: Conclusion, fit: str, forecasts: str, members: str) -> Mapping[str, str]:
     parts = ended.parts
     states = Counter(record.state.value for record in ended.trials if record.repeat_of is None)
     repeats, unit = sum(record.repeat_of is not None for record in ended.trials), parts.seen.unit
@@ -230,6 +231,7 @@ def _facts(ended: Conclusion, fit: str, members: str) -> Mapping[str, str]:
         "Score": f"{_scored(ended)}; nats per sample, held-out: half interior "
         f"({at_times(parts.interior.times, unit)}), half last snapshots ({at_times(parts.last.times, unit)})",
         "Fit": f"{fit[0].upper()}{fit[1:]}",
+        "Forecasts": f"{forecasts[0].upper()}{forecasts[1:]}",
         **({"Bands": f"from {members}"} if members else {}),
         **({"Warning": " ".join(warnings)} if (warnings := advice(parts.seen)) else {}),
         "Seed": str(ended.seed),

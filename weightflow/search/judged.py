@@ -12,7 +12,15 @@ from jaxtyping import Bool, Float
 
 from weightflow.data import Dataset, Fold, Snapshots, Split, advice, at_times, leave_one_out
 from weightflow.errors import InputError
-from weightflow.evaluation import LeftOutModel, Scores, baselines, check_scorable, evaluate, in_words
+from weightflow.evaluation import (
+    LeftOutModel,
+    Scores,
+    baselines,
+    check_scorable,
+    evaluate,
+    forecasts_in_words,
+    in_words,
+)
 from weightflow.evaluation.scores import FITTED, UNSEEN
 from weightflow.experiment import DRAWS, ExperimentConfig, fit_each, flatten, judge, reference_points, shown
 from weightflow.model import WeightFlow
@@ -104,13 +112,16 @@ class Judged:
             title=f"WeightFlow: {folder.name}",
             called=dataset.called,
             seed=seed,
+            motion=self.model.motion,
         )
 
     def _facts(self, dataset: Dataset, seed: int) -> Mapping[str, str]:
         data, warnings = dataset.snapshots, advice(dataset.snapshots)
+        forecasts = forecasts_in_words(self.model.record.get("forecast"))
         return {
             "Data": f"{dataset.name}, {len(data)} times, {dataset.in_words()}",
             **self.about,
+            "Forecasts": f"{forecasts[0].upper()}{forecasts[1:]}",
             **({"Warning": " ".join(warnings)} if warnings else {}),
             "Seed": str(seed),
             "Data hash": data.digest(),

@@ -57,7 +57,7 @@ class AnchorWorker:
 
     def bridge(self, preparation: Preparation) -> Arrays:
         """Couple the snapshots and choose a curve."""
-        return preparation.bridge(progress=self._tell)
+        return preparation.bridge(self.device, progress=self._tell)
 
     def anchors(self, preparation: Preparation, indices: Sequence[int], base: Arrays) -> Arrays:
         """Fine-tune the anchors of some snapshots as one batch."""

@@ -38,8 +38,9 @@ def measure(snapshots: Snapshots, config: ExperimentConfig, seed: int) -> Pace:
     preparation = Preparation(snapshots, short, seed)
     base = preparation.base(progress=watch)
     began = time.perf_counter()
-    bridge = preparation.bridge()
+    bridge = preparation.bridge(progress=watch)
     bridging = time.perf_counter() - began
+    bridging += watch.step("drift") * (config.bridge.drift_steps - short.bridge.drift_steps)
     teacher = preparation.teacher(base, bridge, progress=watch) if config.needs_teacher else None
     anchors = preparation.anchors(range(len(snapshots)), base, progress=watch) if config.needs_anchors else None
     training = Trial(preparation.assemble(anchors, bridge, teacher), short, seed).attempt.training
@@ -86,6 +87,7 @@ def _shortened(config: ExperimentConfig) -> ExperimentConfig:
     )
     return config.model_copy(
         update={
+            "bridge": config.bridge.model_copy(update={"drift_steps": min(STEPS, config.bridge.drift_steps)}),
             "anchors": config.anchors.model_copy(update={"base_steps": STEPS, "steps": STEPS, "rounds": 1}),
             "teacher": config.teacher.model_copy(update={"steps": STEPS, "rounds": 1}),
             "training": training,

@@ -1,0 +1,374 @@
+"""Drifts that are known are followed exactly, those that are fitted are found, and the choice keeps those that hold."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from models import model_of, numbers
+from scipy.linalg import expm
+from test_report import Mover, make_report
+
+from weightflow import WeightFlow, load
+from weightflow.bridge import (
+    Bridge,
+    BridgeOptions,
+    CouplingKind,
+    Curve,
+    Forecast,
+    choose_bridge,
+    samples_for_fitting,
+)
+from weightflow.data import Snapshots
+from weightflow.drift import Drift, fit_drifts
+from weightflow.errors import InputError
+from weightflow.experiment import ExperimentConfig, line_model
+from weightflow.experiment.preparation import Preparation
+from weightflow.experiment.trial import train
+from weightflow.model import forecasts_in_words
+from weightflow.report import write_report
+from weightflow.report.plots.motion import _plane, motion
+from weightflow.report.theme import LIGHT
+from weightflow.types import Kind
+
+TURN = np.array([[0.0, -1.0], [1.0, 0.0]])
+DRIFT = BridgeOptions(curve=Curve.DRIFT)
+
+
+def linear(matrix: np.ndarray, noise: float, centre: float = 0.0, unit: float = 2.0, span: float = 0.5) -> Drift:
+    """f(x) = matrix (x - centre), exactly: silu(z) - silu(-z) = z."""
+    dim = len(matrix)
+    eye = np.eye(dim)
+    both = np.concatenate([eye, -eye], axis=1)
+    none = np.zeros((1, 2 * dim))
+    units = np.full(dim, noise), np.full(dim, centre), np.full(dim, unit)
+    bounds = np.array([np.full(dim, -1e3), np.full(dim, 1e3)])
+    half = matrix.T * (span / 2)  # the other half of f is the linear part's
+    weights = both, both.T @ both, both.T @ half
+    return Drift(weights, (none, none, none[:, :dim]), half, *units, span, np.zeros(dim, dtype=bool), bounds)
+
+
+def turning(times: np.ndarray, seed: int = 0, n: int = 200, noise: float = 0.1) -> Snapshots:
+    """dx = TURN x dt + noise dW from around (3, 0): turned Gaussians, whose variance grows by noise^2 t."""
+    rng = np.random.default_rng(seed)
+    clouds = [rng.normal(expm(TURN * t) @ [3.0, 0.0], np.sqrt(0.2**2 + noise**2 * t), (n, 2)) for t in times]
+    return Snapshots(times, tuple(clouds))
+
+
+def test_a_drift_is_given_in_the_units_of_the_data() -> None:
+    matrix = np.array([[-0.3, 2.0], [-1.0, 0.7]])
+    x = np.random.default_rng(0).normal(5.0, 3.0, (4, 7, 2))
+    np.testing.assert_allclose(linear(matrix, 0.0, centre=1.5)(x), (x - 1.5) @ matrix.T, atol=1e-10)
+
+
+def test_beyond_what_was_seen_a_drift_no_longer_changes() -> None:
+    bounded = replace(linear(np.array([[1.0]]), 0.0, unit=1.0), bounds=np.array([[-2.0], [3.0]]))
+    np.testing.assert_allclose(bounded(np.array([[-50.0], [1.0], [50.0]])), [[-2.0], [1.0], [3.0]])
+
+
+def test_particles_follow_the_exact_flow_to_second_order() -> None:
+    x = np.random.default_rng(0).normal(0.0, 3.0, (5, 2))
+    exact = x @ expm(TURN * 1.2).T
+    errors = [np.abs(linear(TURN, 0.0).paths(x, 1.2, np.random.default_rng(0), n)[-1] - exact).max() for n in (8, 16)]
+    assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.1)
+
+
+def test_noise_is_given_by_the_root_of_time() -> None:
+    path = linear(np.zeros((1, 1)), 0.6).paths(np.zeros((40_000, 1)), 2.5, np.random.default_rng(0))
+    np.testing.assert_allclose(path[-1].var(), 0.6**2 * 2.5, rtol=0.03)
+    np.testing.assert_allclose(path[4].var(), 0.6**2 * 1.25, rtol=0.03)
+
+
+@pytest.mark.parametrize("s", [0.0, 0.06, 0.5, 0.8, 1.0])
+def test_without_a_drift_the_path_between_two_points_is_the_brownian_bridge(s: float) -> None:
+    ends = Snapshots(np.array([1.0, 3.0]), (np.zeros((600, 1)), np.full((600, 1), 4.0)), kinds=(Kind.CONTINUOUS,))
+    bridge = Bridge.between(ends, DRIFT, drift=linear(np.zeros((1, 1)), 0.5))
+    drawn = bridge.sample(np.array([1.0 + 2.0 * s]), 20_000, np.random.default_rng(0))[0]
+    assert drawn.mean() == pytest.approx(4.0 * s, abs=0.05)
+    assert drawn.var() == pytest.approx(0.5**2 * 2.0 * s * (1 - s), rel=0.2, abs=1e-12)
+
+
+def test_with_the_right_drift_particles_turn_instead_of_cutting_the_corner() -> None:
+    snapshots = turning(np.array([0.0, 2.0, 4.0]), noise=0.0)
+    drawn = Bridge.between(snapshots, DRIFT, drift=linear(TURN, 0.0)).sample(
+        np.array([1.0, 3.0]), 200, np.random.default_rng(0)
+    )
+    for cloud, t in zip(drawn, (1.0, 3.0), strict=True):
+        np.testing.assert_allclose(cloud.mean(0), expm(TURN * t) @ [3.0, 0.0], atol=0.06)
+        np.testing.assert_allclose(cloud.std(0), 0.2, atol=0.03)
+
+
+@pytest.mark.parametrize("coupling", [CouplingKind.EXACT, CouplingKind.MINIBATCH, CouplingKind.ENTROPIC])
+def test_at_the_snapshots_the_samples_are_the_data_however_wrong_the_drift(coupling: CouplingKind) -> None:
+    snapshots = turning(np.array([0.0, 1.0, 3.0]), n=80)
+    wrong = linear(-3 * TURN, 1.0)
+    bridge = Bridge.between(snapshots, DRIFT.model_copy(update={"coupling": coupling}), drift=wrong)
+    for cloud, data in zip(
+        bridge.sample(snapshots.times, 80, np.random.default_rng(2)), snapshots.samples, strict=True
+    ):
+        np.testing.assert_allclose(np.sort(cloud[:, 0]), np.sort(data[:, 0]), atol=1e-9)
+
+
+def test_a_bridge_of_a_drift_is_the_same_after_it_was_kept_as_arrays() -> None:
+    snapshots = turning(np.array([0.0, 1.0, 3.0]), n=60)
+    bridge = Bridge.between(snapshots, DRIFT, drift=linear(TURN, 0.1))
+    again = Bridge.of_arrays(bridge.arrays(), snapshots, BridgeOptions())
+    at = np.linspace(0.0, 3.0, 7)
+    assert again.options == bridge.options
+    before, after = (one.sample(at, 50, np.random.default_rng(3)) for one in (bridge, again))
+    np.testing.assert_array_equal(before, after)
+
+
+def test_the_drift_of_a_turning_cloud_is_found_from_snapshots_at_uneven_times() -> None:
+    times = np.array([0.0, 0.5, 1.4, 2.0, 2.4, 3.3, 4.0, 4.8, 5.2, 6.0])
+    (found,) = fit_drifts(turning(times), [range(len(times))], 200, seed=0)
+    fresh = turning(times, seed=1).pooled()
+    error = np.linalg.norm(found(fresh) - fresh @ TURN.T, axis=1)
+    assert np.mean(error) < 0.15 * 3.0
+    assert found.noise == pytest.approx(np.full(2, 0.1), abs=0.06)
+
+
+def test_drifts_fitted_together_are_those_fitted_alone_but_for_chance() -> None:
+    """The fold that is asked for decides what a drift sees: one that misses half of the circle knows nothing of it."""
+    times = np.linspace(0.0, 6.0, 9)
+    whole, half = fit_drifts(turning(times), [range(9), range(4)], 100, seed=0)
+    unseen = turning(times, seed=1).subset(range(5, 9)).pooled()
+    errors = [np.linalg.norm(one(unseen) - unseen @ TURN.T, axis=1).mean() for one in (whole, half)]
+    assert errors[0] < 0.3 * errors[1]
+
+
+def test_a_turning_cloud_is_given_its_drift_and_the_forecast_of_its_last_snapshot_is_told() -> None:
+    snapshots = turning(np.linspace(0.0, 7.0, 8))
+    choice = choose_bridge(snapshots, BridgeOptions(drift_steps=120))
+    assert choice.options.curve is Curve.DRIFT
+    assert choice.candidates[-1] is Curve.DRIFT
+    assert choice.scores.shape == (len(choice.candidates), 6)
+    assert choice.tried is not None
+    ahead = choice.tried.forecast
+    assert ahead.time == 7.0
+    assert ahead.drift < 0.2 * min(ahead.persistence, ahead.transport)
+    assert 0.2 * ahead.floor < ahead.drift < 20 * ahead.floor
+
+
+def test_clouds_that_go_to_and_fro_on_a_line_are_given_no_drift_since_none_turns_there() -> None:
+    rng = np.random.default_rng(0)
+    snapshots = Snapshots(np.arange(9.0), tuple(rng.normal(5 * np.cos(0.8 * k), 0.5, (100, 1)) for k in range(9)))
+    assert choose_bridge(snapshots, BridgeOptions(drift_steps=60)).options.curve is not Curve.DRIFT
+
+
+@pytest.mark.parametrize(("times", "species", "steps"), [(4, 2, 5), (6, 11, 5), (6, 2, 0)])
+def test_no_drift_is_tried_where_it_cannot_win(times: int, species: int, steps: int) -> None:
+    rng = np.random.default_rng(0)
+    snapshots = Snapshots(np.arange(float(times)), tuple(rng.normal(size=(20, species)) for _ in range(times)))
+    assert choose_bridge(snapshots, BridgeOptions(drift_steps=steps)).tried is None
+
+
+def test_a_named_drift_that_must_not_be_fitted_is_refused() -> None:
+    with pytest.raises(InputError, match="give it some, such as 250"):
+        Bridge.between(turning(np.arange(3.0)), BridgeOptions(curve=Curve.DRIFT, drift_steps=0))
+
+
+def test_more_snapshots_take_no_longer_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    carried: list[int] = []
+    from weightflow.drift import fit
+
+    energy: Callable = fit._energy
+
+    def counted(x: object, y: object) -> object:
+        carried.append(len(x))  # pyright: ignore[reportArgumentType]
+        return energy(x, y)
+
+    monkeypatch.setattr(fit, "_energy", counted)
+    fit_drifts(turning(np.arange(40.0), n=10), [range(40)], 3, seed=0)
+    assert set(carried) == {fit.INTERVALS}
+
+
+def moved_model() -> WeightFlow:
+    return replace(model_of(numbers()), motion=linear(np.diag([-1.0, 0.5, 0.0]), 0.3, centre=1.0))
+
+
+def test_a_model_tells_the_drift_in_the_shapes_of_its_log_density() -> None:
+    model, x = moved_model(), np.array([[1.0, 3.0, 2.0], [0.0, 1.0, 9.0]])
+    expected = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(model.drift(x, 15.0), expected)
+    torch.testing.assert_close(model.drift(x[0], 15.0), expected[0])
+    torch.testing.assert_close(model.drift(x, [10.0, 20.0]), expected.expand(2, 2, 3))
+    torch.testing.assert_close(model.drift(np.stack([x, x]), [10.0, 20.0]), expected.expand(2, 2, 3))
+
+
+def test_a_drift_is_saved_with_its_model_and_models_from_before_there_were_any_still_load(tmp_path: Path) -> None:
+    model, x = moved_model(), np.random.default_rng(0).normal(size=(5, 3))
+    model.save(tmp_path)
+    torch.testing.assert_close(load(tmp_path).drift(x, 12.0), model.drift(x, 12.0))
+    replace(model, motion=None).save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "format": 3}))
+    assert load(tmp_path).motion is None
+
+
+def test_a_model_without_a_drift_says_how_to_have_one() -> None:
+    with pytest.raises(InputError, match=r"fit it with `bridge\.curve: drift`"):
+        model_of(numbers()).drift(np.zeros((1, 3)), 15.0)
+
+
+def test_a_drift_at_no_place_or_no_time_is_refused() -> None:
+    with pytest.raises(InputError, match="not finite"):
+        moved_model().drift(np.array([[np.inf, 0.0, 0.0]]), 15.0)
+    with pytest.raises(InputError, match=r"\[10, "):
+        moved_model().drift(np.zeros((1, 3)), 9.0)
+    with pytest.raises(InputError, match="give x of shape"):
+        moved_model().drift(np.zeros((1, 2)), 15.0)
+
+
+def test_the_picture_shows_the_drift_of_the_two_species_that_move_most_where_samples_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    still = [rng.normal(5.0, 9.0, (200, 1)) for _ in range(7)]
+    turned = turning(np.linspace(0.0, 6.0, 7), noise=0.0).samples
+    clouds = [np.concatenate([noise, cloud], axis=1) for noise, cloud in zip(still, turned, strict=True)]
+    matrix = np.zeros((3, 3))
+    matrix[1:, 1:] = TURN
+    data = Snapshots(np.arange(7.0), tuple(clouds), species=("still", "x", "y"))
+    report = replace(make_report(), observed=data, drawn=Mover(3, counts=False), motion=linear(matrix, 0.1))
+    plane = _plane(report, linear(matrix, 0.1))
+    assert plane.species == ("x", "y")
+    x, y = np.meshgrid(plane.x, plane.y)
+    drawn = np.isfinite(plane.flow[0])
+    assert 0.2 < drawn.mean() < 0.9
+    assert not drawn[len(y) // 2, len(x) // 2]  # nobody is in the middle of the circle
+    errors = np.abs(plane.flow - np.stack([-y, x]))[:, drawn]
+    assert errors.max() < 2.5 * (plane.x[1] - plane.x[0])  # drawn is the mean of samples up to 1.5 cells away
+    assert errors.mean() < plane.x[1] - plane.x[0]
+    (picture,) = motion(report)
+    assert picture.png(LIGHT)[:4] == b"\x89PNG"
+    page = tmp_path / "report.html"
+    write_report(page, report)
+    assert 'id="motion"' in page.read_text()
+    assert motion(replace(report, motion=None)) == []
+
+
+def held_out(error: float) -> Forecast:
+    return Forecast(2.0, 0.5, 0.1, 1.0, 1.0, 0.01, np.full(2, error))
+
+
+def test_forecasts_follow_the_drift_and_are_doubted_the_more_the_further_they_reach() -> None:
+    snapshots = turning(np.array([0.0, 1.0, 2.0]), noise=0.0, n=2000)
+    options = DRIFT.model_copy(update={"horizon": 2.0})
+    sure, doubted = (
+        Bridge.between(snapshots, options, drift=linear(TURN, 0.3, span=1.0), forecast=held_out(error))
+        for error in (0.0, 0.2)
+    )
+    at = np.array([2.7, 4.0])
+    clouds = [bridge.sample_ahead(at, 20_000, np.random.default_rng(0)) for bridge in (sure, doubted)]
+    for k, tau in enumerate(at - 2.0):
+        expected = expm(TURN * at[k]) @ [3.0, 0.0]
+        variance = 0.2**2 + 0.3**2 * tau  # a turn changes no spread, and noise adds up
+        for cloud, doubt in zip(clouds, (0.0, 0.2 * tau / 0.5), strict=True):
+            np.testing.assert_allclose(cloud[k].mean(0), expected, atol=0.06)
+            np.testing.assert_allclose(cloud[k].var(0), variance + doubt**2, rtol=0.08)
+
+
+def test_forecasts_reach_a_third_of_the_span_or_as_far_as_asked_and_no_further() -> None:
+    snapshots = turning(np.array([1.0, 2.0, 4.0]), n=20)
+    for horizon, reach in ((None, 5.0), (7.0, 11.0), (0.0, 4.0)):
+        options = DRIFT.model_copy(update={"horizon": horizon})
+        bridge = Bridge.between(snapshots, options, drift=linear(TURN, 0.1), forecast=held_out(0.1))
+        assert bridge.reach == pytest.approx(reach)
+        with pytest.raises(InputError, match=r"raise `bridge\.horizon`"):
+            bridge.sample_ahead(np.array([reach + 0.1]), 3, np.random.default_rng(0))
+
+
+def test_what_is_fitted_goes_on_beyond_the_snapshots_where_a_drift_forecasts() -> None:
+    snapshots = turning(np.array([0.0, 1.0, 2.0, 3.0]), n=50)
+    bridge = Bridge.between(snapshots, DRIFT, drift=linear(TURN, 0.1), forecast=held_out(0.1))
+    samples = samples_for_fitting(bridge, snapshots)
+    np.testing.assert_allclose(samples.times, [0.0, 1.0, 2.0, 3.0, 4.0])
+    at = np.array([0.5, 3.0, 3.7])
+    np.testing.assert_allclose(
+        samples.sample(at, 5000, np.random.default_rng(0)).mean(1),
+        [expm(TURN * t) @ [3.0, 0.0] for t in at],
+        atol=0.15,
+    )
+    without = Bridge.between(snapshots, BridgeOptions(curve=Curve.CUBIC))
+    assert list(samples_for_fitting(without, snapshots).times) == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_counts_ahead_are_whole_and_not_negative_and_keep_their_mean() -> None:
+    rng = np.random.default_rng(0)
+    clouds = tuple(rng.poisson(4.0, (500, 2)).astype(float) for _ in range(3))
+    bridge = Bridge.between(
+        Snapshots(np.arange(3.0), clouds), DRIFT, drift=linear(0 * TURN, 0.1), forecast=held_out(0.0)
+    )
+    ahead = bridge.sample_ahead(np.array([2.5]), 20_000, rng)[0]
+    assert ahead.min() == 0
+    assert np.array_equal(ahead, np.rint(ahead))
+    np.testing.assert_allclose(ahead.mean(0), clouds[-1].mean(0), atol=0.1)
+
+
+def test_a_model_that_was_taught_forecasts_still_tells_fitted_times_from_those_beyond(tmp_path: Path) -> None:
+    snapshots = turning(np.array([0.0, 1.0, 2.0, 3.0]), n=50)
+    config = ExperimentConfig.parse(
+        {
+            "anchors": {"base_steps": 5, "steps": 2, "rounds": 1},
+            "teacher": {"steps": 5, "rounds": 1},
+            "dynamics": {"kind": "cde", "hidden": 4, "heads": 1, "steps": 4},
+            "training": {"epochs": 2, "collocation_steps": 2, "rollout_steps": 1, "rounds": 1, "draws": 8},
+        }
+    )
+    making = Preparation(snapshots, config, 0)
+    base = making.base()
+    bridge = Bridge.between(snapshots, DRIFT, drift=linear(TURN, 0.1), forecast=held_out(0.1)).arrays()
+    prepared = making.assemble(making.anchors(range(4), base), bridge, making.teacher(base, bridge))
+    model = train(prepared, config, 0)
+    model.save(tmp_path)
+    for one in (model, load(tmp_path)):
+        assert (one.span, one.taught_until) == ((0.0, 3.0), 4.0)
+        assert one.motion is not None
+        assert one.sample([3.5, 6.0], 5).isfinite().all()
+        assert one.record["forecast"] == {
+            "by": "drift",
+            "until": 4.0,
+            "drift": 0.1,
+            "persistence": 1.0,
+            "transport": 1.0,
+            "floor": 0.01,
+        }
+    assert line_model(prepared).record["forecast"]["by"] == "field"  # straight lines between anchors know no drift
+
+
+def test_forecasts_are_told_in_words_with_what_they_are_worth() -> None:
+    worth = {"until": 4.0, "drift": 0.1, "persistence": 1.0, "transport": 0.8, "floor": 0.01}
+    taught, alone = (forecasts_in_words({"by": by, **worth}) for by in ("drift", "field"))
+    assert "taught by a drift up to t = 4" in taught
+    assert "no clear gain" in alone
+    for said in (taught, alone):
+        assert "distance 0.1, where the snapshot before has 1, transport that goes on 0.8, and chance" in said
+    assert "no drift was tried" in forecasts_in_words(None)
+
+
+@pytest.mark.parametrize(("drift", "holds"), [(0.3, True), (0.5, False)])
+def test_a_forecast_holds_where_it_is_clearly_better_than_both_simple_ones(drift: float, holds: bool) -> None:
+    assert Forecast(2.0, 0.5, drift, 1.0, 0.7, 0.01, np.zeros(2)).holds == holds
+    assert Forecast(2.0, 0.5, drift, 0.7, 1.0, 0.01, np.zeros(2)).holds == holds
+
+
+def test_a_drift_whose_forecast_does_not_hold_makes_paths_and_no_forecasts() -> None:
+    snapshots = turning(np.array([0.0, 1.0, 2.0]), n=20)
+    weak = replace(held_out(0.1), drift=0.9)
+    bridge = Bridge.between(snapshots, DRIFT, drift=linear(TURN, 0.1), forecast=weak)
+    assert bridge.carried is not None
+    assert (bridge.ahead, bridge.reach) == (None, 2.0)
+
+
+def test_a_drift_that_forecasts_well_does_so_whatever_the_curve_between_the_snapshots() -> None:
+    snapshots = turning(np.array([0.0, 1.0, 2.0]), n=20)
+    bridge = Bridge.between(
+        snapshots, BridgeOptions(curve=Curve.CUBIC), drift=linear(TURN, 0.1), forecast=held_out(0.1)
+    )
+    again = Bridge.of_arrays(bridge.arrays(), snapshots, BridgeOptions())
+    for one in (bridge, again):
+        assert one.carried is None
+        assert one.reach == pytest.approx(2.0 + 2.0 / 3.0)
+        assert one.drift is not None

@@ -1,0 +1,131 @@
+"""A drift on trial: what it says of snapshots that it has not seen, between others and beyond them.
+
+Interior snapshots are left out in up to `GROUPS` groups, no two neighbours in one: a drift that has not seen a whole
+group is a stricter test than the curves pass, which miss one snapshot at a time, and costs a third of it. The last
+snapshot is left out by itself and forecast from the one before. These drifts and the one of all snapshots are fitted as
+one batch.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from weightflow.bridge.ahead import Forecast
+from weightflow.bridge.bridge import Bridge
+from weightflow.bridge.carried import carry
+from weightflow.bridge.chain import Chain
+from weightflow.bridge.options import BridgeOptions, Curve
+from weightflow.data.snapshots import Snapshots
+from weightflow.data.spread import deviation
+from weightflow.drift import Drift, fit_drifts
+from weightflow.metrics.energy import energy_distance
+from weightflow.progress import Steps, uncounted
+from weightflow.rng import generator
+from weightflow.types import Kind
+
+GROUPS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """A drift of all snapshots, and how others like it did on what they had not seen.
+
+    Attributes:
+        drift: of all snapshots.
+        scores: energy distances at the interior snapshots that were left out, shape (time,).
+        forecast: of the last snapshot.
+    """
+
+    drift: Drift
+    scores: Float[np.ndarray, "time"]
+    forecast: Forecast
+
+
+def try_drift(
+    snapshots: Snapshots,
+    chain: Chain,
+    interior: list[int],
+    options: BridgeOptions,
+    seed: int,
+    device: torch.device | str = "cpu",
+    progress: Steps = uncounted,
+) -> Tried:
+    """Fit a drift to all snapshots and others to some of them, and hold these against the others.
+
+    Args:
+        snapshots: at least three.
+        chain: of the snapshots, coupled where they are; its clouds are compared.
+        interior: places of the snapshots that are left out.
+        options: of the bridge; the curve is not looked at.
+        seed: rules what is drawn.
+        device: where drifts are fitted.
+        progress: told of each step of that.
+
+    Raises:
+        TrainingError: a drift cannot be fitted.
+    """
+    every, last = range(len(snapshots)), len(snapshots) - 1
+    groups = [interior[g::GROUPS] for g in range(min(GROUPS, len(interior)))]
+    folds = [[k for k in every if k not in group] for group in ([], [last], *groups)]
+    whole, before_last, *others = fit_drifts(snapshots, folds, options.drift_steps, seed, device, progress)
+    counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
+    drifts = {k: drift for group, drift in zip(groups, others, strict=True) for k in group}
+    scores = [_without(k, chain, counts, drifts[k], options, seed) for k in interior]
+    return Tried(whole, np.array(scores), _forecast(chain, counts, before_last, seed))
+
+
+def _without(k: int, chain: Chain, counts: tuple[bool, ...], drift: Drift, options: BridgeOptions, seed: int) -> float:
+    """Return how far a bridge over a snapshot is from it, by a drift that has not seen it."""
+    ends = [k - 1, k + 1]
+    named = options.model_copy(update={"curve": Curve.DRIFT})
+    upper = np.delete(chain.clouds, k, axis=0).max(axis=(0, 1))
+    bridge = Bridge.led(*carry(chain.clouds[ends], chain.times[ends], drift, options, seed), counts, upper, named)
+    return _distance(chain, k, bridge.sample(chain.times[[k]], chain.clouds.shape[1], generator(seed, "choice", k))[0])
+
+
+def _forecast(chain: Chain, counts: tuple[bool, ...], drift: Drift, seed: int) -> Forecast:
+    rng = generator(seed, "forecast")
+    last = len(chain.times) - 1
+    before, after = np.diff(chain.times[-3:])
+    start = chain.clouds[-2]
+    came_from = chain.clouds[-3][chain.couplings[-2].backward]
+    went_on = start + (start - came_from) * (after / before)
+    carried = drift.paths(start, after, rng)[-1]
+    forecasts = [_as_data(x, counts, rng) for x in (carried, start, went_on)]
+    ahead, stayed, moved = (_distance(chain, last, x) for x in forecasts)
+    return Forecast(
+        time=float(chain.times[-1]),
+        gap=float(after),
+        drift=ahead,
+        persistence=stayed,
+        transport=moved,
+        floor=_floor(chain, chain.clouds[-1]),
+        error=_missed_mean(carried, chain.clouds[-1]),
+    )
+
+
+def _missed_mean(x: Float[np.ndarray, "n dim"], y: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "dim"]:
+    """Return how far the means are apart, without what their standard errors explain."""
+    chance = (x.var(axis=0) + y.var(axis=0)) / len(x)
+    return np.sqrt(np.maximum((x.mean(axis=0) - y.mean(axis=0)) ** 2 - chance, 0.0))
+
+
+def _as_data(
+    x: Float[np.ndarray, "n dim"], counts: tuple[bool, ...], rng: np.random.Generator
+) -> Float[np.ndarray, "n dim"]:
+    """Round counts at random, keeping their mean, and let none be negative."""
+    return np.where(np.asarray(counts), np.maximum(np.floor(x + rng.random(x.shape)), 0.0), x)
+
+
+def _distance(chain: Chain, k: int, samples: Float[np.ndarray, "n dim"]) -> float:
+    unit = deviation(chain.clouds.reshape(-1, chain.clouds.shape[-1]))
+    return energy_distance(samples / unit, chain.clouds[k] / unit)
+
+
+def _floor(chain: Chain, cloud: Float[np.ndarray, "n dim"]) -> float:
+    """Return what two samples of one distribution have on average: (1/n + 1/n) E|X - X'|, exactly."""
+    unit, n = deviation(chain.clouds.reshape(-1, chain.clouds.shape[-1])), len(cloud)
+    within = np.linalg.norm((cloud[:, None] - cloud[None]) / unit, axis=-1).sum() / max(1, n * (n - 1))
+    return float(2 / n * within)

@@ -1,0 +1,270 @@
+"""Fitting drifts: every snapshot is to be pushed onto the next one, and onto the one after it.
+
+Particles of snapshot k are carried to the time of snapshot k + 1, noise and all, and the energy distance between them
+and that snapshot is minimised, in units of its spread, for all intervals at once (compare Shen et al. 2024,
+*Multi-marginal Schroedinger bridges with iterative reference refinement*, where one process is fitted to all snapshots
+too). No coupling is assumed: what moves where follows from f being one function for all intervals. Once a third of the
+steps is done, particles are carried on to the snapshot after, which holds errors against the drift that one interval
+hides.
+
+Several drifts, each of some of the snapshots, are fitted as one batch, an axis for the drift in every product: that is
+what leaving times out in turn costs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import silu
+
+from weightflow.data.snapshots import Snapshots
+from weightflow.data.spread import deviation
+from weightflow.drift.drift import Drift
+from weightflow.errors import TrainingError
+from weightflow.progress import Steps, uncounted
+from weightflow.torch_rng import torch_generator
+from weightflow.types import Kind
+
+HIDDEN = 64
+POINTS = 40  # of each snapshot in each step
+INTERVALS = 12  # in each step; more snapshots take turns, so that the time does not grow with them
+NODES = 4  # midpoint steps in an interval
+LEARNING_RATE = 1e-2
+ALONE = 1 / 3  # of the steps, in which particles are carried over one interval alone
+AFTER = 0.5  # weight of the second interval
+MARGIN = 0.25  # of the range of values, beyond which f no longer changes
+NARROWEST = 0.02  # spread of a snapshot, in deviations of all, below which its distance is not magnified further
+LEAST_MEAN = 1e-6  # of counts, in deviations
+FIRST_NOISE = 0.03  # in deviations of all, by the root of a mean gap
+
+
+def fit_drifts(
+    snapshots: Snapshots,
+    folds: Sequence[Sequence[int]],
+    steps: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    progress: Steps = uncounted,
+) -> list[Drift]:
+    """Fit one drift to each of some choices of the snapshots.
+
+    Args:
+        snapshots: at least two.
+        folds: for each drift the snapshots that it may look at, by their places in increasing order; at least two.
+        steps: of the optimiser.
+        seed: rules all random numbers.
+        device: where to compute.
+        progress: told of each step.
+
+    Raises:
+        TrainingError: the distance is no longer finite.
+    """
+    generator = torch_generator(seed, "drift", device=device)
+    data = _Clouds.of(snapshots, device)
+    course = _Course.of(folds, snapshots.times, data, device)
+    network = _first(len(folds), snapshots.dim, generator, device)
+    optimiser = torch.optim.AdamW(network, LEARNING_RATE, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps)
+    for step in range(steps):
+        loss = _loss(network, data, course.some(generator), step >= ALONE * steps, generator)
+        optimiser.zero_grad()
+        loss.sum().backward()
+        _clip(network)
+        optimiser.step()
+        schedule.step()
+        progress(step + 1, steps)
+    if not all(bool(part.isfinite().all()) for part in network):
+        raise TrainingError("the drift of the bridge is not finite; name another `bridge.curve` than drift or auto.")
+    return [_as_value(network, fold, data, course, snapshots.times) for fold in range(len(folds))]
+
+
+@dataclass(frozen=True, eq=False)
+class _Clouds:
+    """The snapshots in units of their pooled deviation, filled up to one size; `sizes` says how much of each is data.
+
+    `spread` is the root of the mean variance of each, `zero` is where the value 0 lies, and `grows` says for which
+    species noise grows from there.
+    """
+
+    points: Float[Tensor, "time most dim"]
+    sizes: Int[Tensor, "time"]
+    spread: Float[Tensor, "time"]
+    zero: Float[Tensor, "dim"]
+    grows: Bool[Tensor, "dim"]
+    centre: Float[np.ndarray, "dim"]
+    unit: Float[np.ndarray, "dim"]
+
+    @classmethod
+    def of(cls, snapshots: Snapshots, device: torch.device | str) -> "_Clouds":
+        pooled = snapshots.pooled()
+        centre, unit = pooled.mean(axis=0), deviation(pooled)
+        grows = np.array([kind is Kind.COUNTS for kind in snapshots.kinds])
+        sizes = np.array([len(cloud) for cloud in snapshots.samples])
+        points = np.zeros((len(sizes), sizes.max(), snapshots.dim))
+        for k, cloud in enumerate(snapshots.samples):
+            points[k, : len(cloud)] = (cloud - centre) / unit
+        spread = [np.sqrt((((cloud - centre) / unit).var(axis=0)).mean()) for cloud in snapshots.samples]
+        return cls(
+            torch.as_tensor(points, dtype=torch.float32, device=device),
+            torch.as_tensor(sizes, device=device),
+            torch.as_tensor(np.maximum(spread, NARROWEST), dtype=torch.float32, device=device),
+            torch.as_tensor(-centre / unit, dtype=torch.float32, device=device),
+            torch.as_tensor(grows, device=device),
+            centre,
+            unit,
+        )
+
+    def growth(self, x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
+        """Return by what the noise is multiplied: the root of a count over its mean, and one for other species."""
+        share = (x.detach() - self.zero) / (-self.zero).clamp(min=LEAST_MEAN)
+        return torch.where(self.grows, share.clamp(min=0.0).sqrt(), 1.0)
+
+    def range_of(self, which: Sequence[int]) -> Float[Tensor, "2 1 dim"]:
+        """Return the least and the largest values in some snapshots, and a margin beyond them."""
+        seen = torch.cat([self.points[k, : int(self.sizes[k])] for k in which])
+        low, high = seen.amin(0, keepdim=True), seen.amax(0, keepdim=True)
+        return torch.stack([low - MARGIN * (high - low), high + MARGIN * (high - low)])
+
+    def draw(
+        self, which: Int[Tensor, "fold interval"], generator: torch.Generator
+    ) -> Float[Tensor, "fold interval point dim"]:
+        """Draw points of some snapshots, with replacement."""
+        uniform = torch.rand((*which.shape, POINTS), generator=generator, device=which.device)
+        return self.points[which[..., None], (uniform * self.sizes[which][..., None]).long()]
+
+
+@dataclass(frozen=True, eq=False)
+class _Course:
+    """Which snapshots each drift is to carry where: at `stops` 0, 1 and 2, that it may look at, one after the other.
+
+    `gaps` are the two times between them, in mean gaps of all; `weights` say how much each counts, and add up to one
+    for each drift. The last interval of a drift has none after it, nor have intervals that only fill up. `bounds` are
+    the least and the largest values that each drift sees, and a margin.
+    """
+
+    stops: Int[Tensor, "stop fold interval"]
+    gaps: Float[Tensor, "two fold interval"]
+    weights: Float[Tensor, "two fold interval"]
+    bounds: Float[Tensor, "2 fold 1 dim"]
+
+    @classmethod
+    def of(
+        cls,
+        folds: Sequence[Sequence[int]],
+        times: Float[np.ndarray, "time"],
+        data: _Clouds,
+        device: torch.device | str,
+    ) -> "_Course":
+        most = max(len(fold) for fold in folds) - 1
+        stops = np.zeros((3, len(folds), most), dtype=np.int64)
+        weights = np.zeros((2, len(folds), most))
+        for f, fold in enumerate(folds):
+            last = len(fold) - 1
+            places = np.minimum(np.arange(most), last - 1)
+            for j in range(3):
+                stops[j, f] = np.asarray(fold)[np.minimum(places + j, last)]
+            weights[0, f, :last] = 1.0
+            weights[1, f, : last - 1] = 1.0
+        weights /= np.maximum(weights.sum(axis=2, keepdims=True), 1.0)
+        gaps = np.diff(times[stops], axis=0) / np.diff(times).mean()
+        spans, shares = (torch.as_tensor(part, dtype=torch.float32, device=device) for part in (gaps, weights))
+        bounds = torch.stack([data.range_of(fold) for fold in folds], dim=1)
+        return cls(torch.as_tensor(stops, device=device), spans, shares, bounds)
+
+    def some(self, generator: torch.Generator) -> "_Course":
+        """Return `INTERVALS` of the intervals, drawn at random, or all where there are no more."""
+        most = self.stops.shape[2]
+        if most <= INTERVALS:
+            return self
+        some = torch.randperm(most, generator=generator, device=generator.device)[:INTERVALS]
+        weights = self.weights[:, :, some] * (most / INTERVALS)
+        return _Course(self.stops[:, :, some], self.gaps[:, :, some], weights, self.bounds)
+
+
+Network = list[Tensor]  # weights and bias of each layer, the linear part, the logarithm of the noise; the fold first
+
+
+def _first(folds: int, dim: int, generator: torch.Generator, device: torch.device | str) -> Network:
+    """Draw first weights; those of the last layer are small, so that particles hardly move."""
+    network: Network = []
+    for n_in, n_out, size in ((dim, HIDDEN, 1.0), (HIDDEN, HIDDEN, 1.0), (HIDDEN, dim, 0.1)):
+        for rows in (n_in, 1):
+            # each drift starts from the same weights, so that the folds differ by what they may see alone
+            drawn = torch.rand((1, rows, n_out), generator=generator, device=device) * 2 - 1
+            network.append((size * n_in**-0.5 * drawn).repeat(folds, 1, 1))
+    network.append(torch.zeros((folds, dim, dim), device=device))
+    network.append(torch.full((folds, 1, dim), float(np.log(FIRST_NOISE)), device=device))
+    return [part.requires_grad_() for part in network]
+
+
+def _loss(
+    network: Network, data: _Clouds, course: _Course, further: bool, generator: torch.Generator
+) -> Float[Tensor, "fold"]:
+    start, *targets = course.stops
+    x = data.draw(start, generator).flatten(1, 2)
+    loss = x.new_zeros(len(x))
+    for j, stop in enumerate(targets[: 2 if further else 1]):
+        x = _carry(network, x, course.gaps[j].repeat_interleave(POINTS, 1)[..., None], data, course, generator)
+        carried = x.unflatten(1, (*stop.shape[1:], POINTS))
+        distance = _energy(carried.flatten(0, 1), data.draw(stop, generator).flatten(0, 1)).view(stop.shape)
+        loss = loss + AFTER**j * (course.weights[j] * distance / data.spread[stop]).sum(1)
+    return loss
+
+
+def _carry(
+    network: Network,
+    x: Float[Tensor, "fold n dim"],
+    gap: Float[Tensor, "fold n 1"],
+    data: _Clouds,
+    course: "_Course",
+    generator: torch.Generator,
+) -> Float[Tensor, "fold n dim"]:
+    """Carry particles over one interval each by the midpoint rule."""
+    step = gap / NODES
+    noise = network[-1].exp() * step.sqrt()
+    for _ in range(NODES):
+        middle = x + step / 2 * _velocity(network, x, course.bounds)
+        shaken = data.growth(x) * noise * torch.randn(x.shape, generator=generator, device=x.device)
+        x = x + step * _velocity(network, middle, course.bounds) + shaken
+    return x
+
+
+def _velocity(
+    network: Network, x: Float[Tensor, "fold n dim"], bounds: Float[Tensor, "2 fold 1 dim"]
+) -> Float[Tensor, "fold n dim"]:
+    first, first_bias, second, second_bias, last, last_bias, straight, _ = network
+    x = x.clamp(*bounds)
+    hidden = silu(torch.baddbmm(second_bias, silu(torch.baddbmm(first_bias, x, first)), second))
+    return torch.baddbmm(torch.baddbmm(last_bias, hidden, last), x, straight)
+
+
+def _energy(x: Float[Tensor, "cloud n dim"], y: Float[Tensor, "cloud n dim"]) -> Float[Tensor, "cloud"]:
+    """Return 2 E|X - Y| - E|X - X'|; what is left out of the energy distance does not depend on x.
+
+    Pairs are of different points, so that a small sample is not asked to spread less than it should.
+    """
+    n = x.shape[1]
+    between, within = (torch.cdist(x, z, compute_mode="donot_use_mm_for_euclid_dist").sum((1, 2)) for z in (y, x))
+    return 2 * between / n**2 - within / (n * (n - 1))
+
+
+def _clip(network: Network) -> None:
+    """Bound the gradient of each drift to a norm of one."""
+    gradients = [part.grad for part in network if part.grad is not None]
+    squares = torch.stack([gradient.pow(2).sum((1, 2)) for gradient in gradients]).sum(0)
+    factor = squares.sqrt().clamp(min=1.0).reciprocal()[:, None, None]
+    for gradient in gradients:
+        gradient.mul_(factor)
+
+
+def _as_value(network: Network, fold: int, data: _Clouds, course: _Course, times: Float[np.ndarray, "time"]) -> Drift:
+    *layers, straight, log_noise = (part[fold].detach().cpu().double().numpy() for part in network)
+    span = float(np.diff(times).mean())
+    noise = np.exp(log_noise[0]) * data.unit / np.sqrt(span)
+    bounds = course.bounds[:, fold, 0].cpu().double().numpy()
+    grows = data.grows.cpu().numpy()
+    layers = tuple(layers[0::2]), tuple(layers[1::2])
+    return Drift(*layers, straight, noise, data.centre, data.unit, span, grows, bounds)
