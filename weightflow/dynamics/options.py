@@ -115,7 +115,7 @@ class DynamicsOptions(SolverOptions):
     projection: Projection = Field(default=Projection.PCA, description="how anchors become the control path (CDE)")
     neighbours: int = Field(default=3, ge=1, description="nearest anchors that Isomap joins each anchor to (CDE)")
     steps: int = Field(default=8, ge=1, description="marks of the solution over the fitted span")
-    stretch: float = Field(default=0.5, ge=0, lt=1, description="how far the clock runs by path length instead of time")
+    stretch: float = Field(default=0.9, ge=0, lt=1, description="how far the clock runs by path length instead of time")
 
     @model_validator(mode="after")
     def _heads_divide_hidden(self) -> "DynamicsOptions":

@@ -1,11 +1,12 @@
 """One phi of one configuration: its clock, its path of weights, and its training."""
 
+import math
 from functools import cached_property
 
 import numpy as np
 import torch
 
-from weightflow.dynamics import Direct, DynamicsKind, Rollout, Units, build_field
+from weightflow.dynamics import Direct, DynamicsKind, DynamicsOptions, Rollout, Units, build_field
 from weightflow.experiment.config import ExperimentConfig
 from weightflow.experiment.preparation import Prepared
 from weightflow.path import Clock, ControlPath, ReferencePath, project
@@ -49,10 +50,16 @@ class Attempt:
         return Clock.uniform(*teacher.span), teacher.path(self.prepared.backbone)
 
     def _solved(self) -> tuple[Clock, Rollout]:
-        options, layout = self.config.dynamics, self.prepared.backbone.layout
+        layout, options = self.prepared.backbone.layout, self._with_marks()
         tokens, velocity = (torch.as_tensor(part) for part in (self.reference.tokens, self.reference.velocity))
         field = build_field(layout, options, Units.of(tokens, velocity), self._control(), self.seed)
         return self.reference.clock, Rollout(tokens[0], field, options).to(self.device).eval()
+
+    def _with_marks(self) -> DynamicsOptions:
+        """Return the options with more marks where forecasts are taught: between the snapshots there are as many."""
+        options = self.config.dynamics
+        fitted = float(self.reference.clock(self.prepared.snapshots.times[-1:])[0])
+        return options.model_copy(update={"steps": math.ceil(options.steps / min(fitted, 1.0) - 1e-6)})
 
     def _control(self) -> ControlPath | None:
         options = self.config.dynamics
