@@ -59,7 +59,7 @@ class Bridge:
             kept: a sample's is made of the two points that it joins, which the chain holds.
         noise: a square root of the covariance around the path, per interval.
         carried: the paths, where a drift has made them; bends and noise are then zero.
-        ahead: samples beyond the last snapshot, where forecasts of a drift hold, whatever the curve.
+        ahead: samples beyond the last snapshot, where a drift made the paths and its forecasts hold.
         forecast: how such samples did at the last snapshot, where a drift was tried.
     """
 
@@ -179,10 +179,15 @@ class Bridge:
         return None if kept is None else kept.drift
 
     def _ahead(self, drift: Drift | None, forecast: Forecast | None, seed: int) -> Ahead | None:
-        """Carry the last snapshot on as far as the options say, if forecasts of the drift hold."""
+        """Carry the last snapshot on as far as the options say, where the drift made the paths and its forecasts hold.
+
+        A drift that curves have beaten between the snapshots teaches nothing beyond them: the path would be bent to
+        meet what it says, and what lies between the snapshots pays for that.
+        """
         span, last = float(self.times[-1] - self.times[0]), float(self.times[-1])
         horizon = AHEAD * span if self.options.horizon is None else self.options.horizon
-        if drift is None or forecast is None or not forecast.holds or horizon == 0:
+        kept = self.options.curve is Curve.DRIFT
+        if not kept or drift is None or forecast is None or not forecast.holds or horizon == 0:
             return None
         return Ahead.of(drift, self.chain.clouds[-1][:PATHS], last, horizon, forecast, seed)
 

@@ -38,4 +38,4 @@ def forecasts_in_words(forecast: Mapping[str, Any] | None) -> str:
             f"taught by a drift up to t = {forecast['until']:g}, beyond which the field goes on alone and nothing "
             f"supports it; {held_out}."
         )
-    return f"by the field alone, as it goes on, which nothing supports; {held_out}, which is no clear gain."
+    return f"by the field alone, as it goes on, which nothing supports; no drift was kept for them: {held_out}."
