@@ -22,9 +22,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 for variable in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
     os.environ.pop(variable, None)
 
-# A shell that starts the tests in the background has Ctrl-C ignored, and whatever a test starts would inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts the tests in the background has Ctrl-C ignored, `nohup` a closed terminal, and whatever a test
+# starts would inherit that.
+for signal_number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(signal_number) is signal.SIG_IGN:
+        signal.signal(signal_number, usual)
 
 install_import_hook("weightflow", "beartype.beartype")
 

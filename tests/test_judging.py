@@ -174,6 +174,7 @@ def test_fits_and_scores_made_side_by_side_are_those_made_one_by_one_to_the_last
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_scores_from_the_workers_of_a_search_are_those_of_one_process_to_the_last_digit(
     ray_home: Path, tmp_path: Path
 ) -> None:
