@@ -11,6 +11,7 @@ import torch
 from models import model_of, numbers
 from scipy.linalg import expm
 from test_report import Mover, make_report
+from torch import Tensor
 
 from weightflow import WeightFlow, load
 from weightflow.bridge import (
@@ -175,10 +176,10 @@ def test_more_snapshots_take_no_longer_in_proportion(monkeypatch: pytest.MonkeyP
     carried: list[int] = []
     from weightflow.drift import fit
 
-    energy: Callable = fit._energy
+    energy: Callable[[Tensor, Tensor], Tensor] = fit._energy
 
-    def counted(x: object, y: object) -> object:
-        carried.append(len(x))  # pyright: ignore[reportArgumentType]
+    def counted(x: Tensor, y: Tensor) -> Tensor:
+        carried.append(len(x))
         return energy(x, y)
 
     monkeypatch.setattr(fit, "_energy", counted)
@@ -247,6 +248,17 @@ def test_the_picture_shows_the_drift_of_the_two_species_that_move_most_where_sam
     write_report(page, report)
     assert 'id="motion"' in page.read_text()
     assert motion(replace(report, motion=None)) == []
+
+
+def test_the_picture_of_a_drift_shows_all_of_a_file_that_is_sorted() -> None:
+    rng = np.random.default_rng(0)
+    kinds = [rng.normal(place, 0.5, (300, 2)) for place in (-10.0, 10.0)]  # the first 200 rows are of one kind
+    data = Snapshots(np.arange(3.0), tuple(np.concatenate(kinds) + k for k in range(3)))
+    report = replace(make_report(), observed=data, drawn=Mover(2, counts=False), motion=linear(TURN, 0.1))
+    plane = _plane(report, linear(TURN, 0.1))
+    assert plane.x[0] < -9.0
+    assert plane.x[-1] > 9.0
+    assert all(0.3 < (cloud[:, 0] > 0).mean() < 0.7 for cloud in plane.clouds)
 
 
 def held_out(error: float) -> Forecast:

@@ -88,19 +88,19 @@ class Bridge:
             snapshots: what is joined.
             options: with a curve that is not `auto`.
             seed: rules what is drawn.
-            drift: for the curve of that name, which fits one where none is given, and for forecasts.
+            drift: for the curve of that name, which fits one where none is given.
             forecast: how such a drift did at the last snapshot, where it was tried.
 
         Raises:
             InputError: there are fewer than two snapshots, or the curve is `auto` (`build_bridge` chooses one).
             TrainingError: a drift cannot be fitted.
         """
-        if options.curve is Curve.DRIFT:
-            clouds = even_clouds(snapshots, options, seed, PATHS)
-            drift = drift or _fitted(snapshots, options, seed)
-            made = cls.led(*carry(clouds, snapshots.times, drift, options, seed), *_limits(snapshots), options)
-        else:
+        if options.curve is not Curve.DRIFT:
             made = cls.along(Chain.through(snapshots, options, seed), *_limits(snapshots), options)
+            return replace(made, forecast=forecast)
+        clouds = even_clouds(snapshots, options, seed, PATHS)
+        drift = drift or _fitted(snapshots, options, seed)
+        made = cls.led(*carry(clouds, snapshots.times, drift, options, seed), *_limits(snapshots), options)
         return replace(made, forecast=forecast, ahead=made._ahead(drift, forecast, seed))
 
     @classmethod
@@ -159,13 +159,12 @@ class Bridge:
         pairs = zip(arrays["forward"], arrays["backward"], strict=True)
         chain = Chain(snapshots.times, arrays["clouds"], tuple(Coupling(*pair) for pair in pairs))
         chosen = options.model_copy(update={"curve": list(Curve)[arrays["curve"].item()]})
-        drift = Drift.of_arrays(within(arrays, DRIFT)) if f"{DRIFT}span" in arrays else None
-        if chosen.curve is Curve.DRIFT and drift is not None:
-            made = cls.led(chain, Carried.of_arrays(arrays, drift, chain.times), *_limits(snapshots), chosen)
-        else:
-            made = cls.along(chain, *_limits(snapshots), chosen)
-        ahead = None if drift is None else Ahead.of_arrays(arrays, drift)
-        return replace(made, ahead=ahead, forecast=Forecast.of_arrays(arrays))
+        forecast = Forecast.of_arrays(arrays)
+        if chosen.curve is not Curve.DRIFT:
+            return replace(cls.along(chain, *_limits(snapshots), chosen), forecast=forecast)
+        drift = Drift.of_arrays(within(arrays, DRIFT))
+        made = cls.led(chain, Carried.of_arrays(arrays, drift, chain.times), *_limits(snapshots), chosen)
+        return replace(made, forecast=forecast, ahead=Ahead.of_arrays(arrays, drift))
 
     def with_paths(self, curve: Curve, width: float, spread: Spread = Spread.DISPLACEMENT) -> "Bridge":
         """Return a bridge with the same couplings and other paths between them."""
@@ -174,22 +173,20 @@ class Bridge:
 
     @property
     def drift(self) -> Drift | None:
-        """What made the paths between the snapshots, or those ahead of them; None where no drift was kept."""
-        kept = self.carried or self.ahead
-        return None if kept is None else kept.drift
+        """What made the paths between the snapshots; None where no drift was kept."""
+        return None if self.carried is None else self.carried.drift
 
-    def _ahead(self, drift: Drift | None, forecast: Forecast | None, seed: int) -> Ahead | None:
-        """Carry the last snapshot on as far as the options say, where the drift made the paths and its forecasts hold.
+    def _ahead(self, drift: Drift, forecast: Forecast | None, seed: int) -> Ahead | None:
+        """Carry the last snapshot on as far as the options say, where forecasts of the drift hold.
 
-        A drift that curves have beaten between the snapshots teaches nothing beyond them: the path would be bent to
-        meet what it says, and what lies between the snapshots pays for that.
+        Only a drift that made the paths is asked: the path would be bent to meet what another says, and what lies
+        between the snapshots pays for that.
         """
         span, last = float(self.times[-1] - self.times[0]), float(self.times[-1])
         horizon = AHEAD * span if self.options.horizon is None else self.options.horizon
-        kept = self.options.curve is Curve.DRIFT
-        if not kept or drift is None or forecast is None or not forecast.holds or horizon == 0:
+        if forecast is None or not forecast.holds or horizon == 0:
             return None
-        return Ahead.of(drift, self.chain.clouds[-1][:PATHS], last, horizon, forecast, seed)
+        return Ahead.of(drift, self.chain.clouds[-1], last, horizon, forecast, seed)
 
     @property
     def times(self) -> Float[np.ndarray, "time"]:

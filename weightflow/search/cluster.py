@@ -100,30 +100,36 @@ def _start(resources: Resources, until_then: ExitStack, say: Say) -> None:
         "num_gpus": resources.gpus,
         "include_dashboard": False,
     }
+    first = _failure(how)
+    if first is None:
+        return
+    ray.shutdown()
+    if SOCKET_TOO_LONG in str(first):
+        how["_temp_dir"] = until_then.enter_context(_short_folder(say))
+    else:
+        say(f"Ray did not start ({first_line(first)}); trying once more")
+    if (second := _failure(how)) is not None:
+        raise SearchError(
+            f"Ray could not be started, nor a second time: {first_line(second)}. Wait until the machine is less "
+            "busy, or take fewer `--cpus`; `fit` does without Ray."
+        ) from second
+
+
+def _failure(how: Mapping[str, Any]) -> Exception | None:
+    """Start Ray here, and return what kept it from starting.
+
+    A part of Ray that is late is told of by a bare `Exception`, so that nothing narrower can be caught.
+    """
     try:
         _init(how)
-    except Exception as error:  # Ray raises a plain one where it is late
-        ray.shutdown()
-        if SOCKET_TOO_LONG in str(error):
-            how["_temp_dir"] = until_then.enter_context(_short_folder(say))
-        else:
-            say(f"Ray did not start ({first_line(error)}); trying once more")
-        _init_again(how)
+    except Exception as error:
+        return error
+    return None
 
 
 def _init(how: Mapping[str, Any]) -> None:
     with unheard_by_children():
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
-
-
-def _init_again(how: Mapping[str, Any]) -> None:
-    try:
-        _init(how)
-    except Exception as error:  # whatever Ray raises, it has not started
-        raise SearchError(
-            f"Ray could not be started, nor a second time: {first_line(error)}. Wait until the machine is less "
-            "busy, or take fewer `--cpus`; `fit` does without Ray."
-        ) from error
 
 
 @contextmanager

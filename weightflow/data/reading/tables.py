@@ -28,9 +28,14 @@ COMPRESSED = {
     b"BZh": ("bzip2", bz2.decompress),
     b"\xfd7zXZ": ("xz", lzma.decompress),
 }
-UNREADABLE = (  # what the decompressors raise where data are cut off, damaged, or locked by a password
-    *(OSError, EOFError, ValueError, RuntimeError, NotImplementedError),
-    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+UNREADABLE = (  # what decompressing raises: each of them of data that are damaged, and beside that
+    EOFError,  # of data that are cut off
+    OSError,  # gzip and bzip2: another format
+    ValueError,  # bzip2: another format inside
+    RuntimeError,  # zip: locked by a password, or packed by a method that this Python does not have
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
 )
 BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 SEP_LINE = re.compile(r"sep=(.)", re.IGNORECASE)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from weightflow.data.spread import deviation
 from weightflow.drift import Drift
+from weightflow.metrics.subsample import subsample
 from weightflow.report.content import Report
 from weightflow.report.picture import Picture
 from weightflow.report.theme import Theme
@@ -54,7 +55,7 @@ def _plane(report: Report, drift: Drift) -> Plane:
     data = report.observed
     first, second = _most_moving(data.samples)
     both = [first, second]
-    some = [cloud[:POINTS] for cloud in data.samples]
+    some = [cloud[subsample(len(cloud), POINTS)] for cloud in data.samples]
     points = np.concatenate(some)
     low, high = points[:, both].min(axis=0), points[:, both].max(axis=0)
     x, y = (np.linspace(a, b if b > a else a + 1.0, GRID) for a, b in zip(low, high, strict=True))
