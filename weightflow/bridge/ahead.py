@@ -65,7 +65,7 @@ class Forecast:
         if not found:
             return None
         error = found.pop("error")
-        return cls(**{name: float(value) for name, value in found.items()}, error=error)
+        return cls(**{name: value.item() for name, value in found.items()}, error=error)
 
 
 @dataclass(frozen=True, eq=False)
