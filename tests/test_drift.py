@@ -29,6 +29,7 @@ from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, line_model
 from weightflow.experiment.preparation import Preparation
 from weightflow.experiment.trial import train
+from weightflow.files import read_arrays, write_arrays
 from weightflow.model import forecasts_in_words
 from weightflow.report import write_report
 from weightflow.report.plots.motion import _plane, motion
@@ -372,6 +373,26 @@ def test_a_drift_whose_forecast_does_not_hold_makes_paths_and_no_forecasts() -> 
     bridge = Bridge.between(snapshots, DRIFT, drift=linear(TURN, 0.1), forecast=weak)
     assert bridge.carried is not None
     assert (bridge.ahead, bridge.reach) == (None, 2.0)
+
+
+@pytest.mark.parametrize("curve", [Curve.DRIFT, Curve.CUBIC])
+def test_a_bridge_and_what_its_drift_forecast_come_back_whole_from_files(curve: Curve, tmp_path: Path) -> None:
+    """Files hold numbers as arrays of one, as do the pieces that the workers of a search are given."""
+    snapshots = turning(np.array([0.0, 1.0, 2.0]), n=20)
+    options = BridgeOptions(curve=curve)
+    bridge = Bridge.between(snapshots, options, drift=linear(TURN, 0.1), forecast=held_out(0.1))
+    write_arrays(tmp_path / "bridge", bridge.arrays(), {})
+    again = Bridge.of_arrays(read_arrays(tmp_path / "bridge")[0], snapshots, BridgeOptions())
+    assert again.forecast is not None
+    assert again.forecast.facts() == held_out(0.1).facts()
+    assert again.reach == bridge.reach
+    at = np.array([0.3, 1.7])
+    drawn = [one.sample(at, 9, np.random.default_rng(0)) for one in (bridge, again)]
+    np.testing.assert_array_equal(*drawn)
+    if curve is Curve.DRIFT:
+        np.testing.assert_array_equal(
+            *(one.sample_ahead(np.array([2.3]), 9, np.random.default_rng(0)) for one in (bridge, again))
+        )
 
 
 def test_a_drift_that_curves_have_beaten_between_the_snapshots_teaches_nothing_beyond_them() -> None:
