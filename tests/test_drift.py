@@ -387,12 +387,11 @@ def test_a_bridge_and_what_its_drift_forecast_come_back_whole_from_files(curve: 
     assert again.forecast.facts() == held_out(0.1).facts()
     assert again.reach == bridge.reach
     at = np.array([0.3, 1.7])
-    drawn = [one.sample(at, 9, np.random.default_rng(0)) for one in (bridge, again)]
-    np.testing.assert_array_equal(*drawn)
+    drawn, drawn_again = (one.sample(at, 9, np.random.default_rng(0)) for one in (bridge, again))
+    np.testing.assert_array_equal(drawn, drawn_again)
     if curve is Curve.DRIFT:
-        np.testing.assert_array_equal(
-            *(one.sample_ahead(np.array([2.3]), 9, np.random.default_rng(0)) for one in (bridge, again))
-        )
+        ahead, ahead_again = (one.sample_ahead(np.array([2.3]), 9, np.random.default_rng(0)) for one in (bridge, again))
+        np.testing.assert_array_equal(ahead, ahead_again)
 
 
 def test_a_drift_that_curves_have_beaten_between_the_snapshots_teaches_nothing_beyond_them() -> None:
