@@ -36,14 +36,18 @@ class ExperimentConfig(Options):
     def of_round(self, number: int) -> "ExperimentConfig":
         """Return the configuration of a round of fitting phi, counted from 0.
 
-        Each later one doubles the size of a token, the marks of the solution and the steps of collocation, and lets the
-        field see the clock: a path that turns round and comes back near itself asks for that first.
+        Each later one doubles the marks of the solution and the steps of collocation, takes three times the rollouts,
+        and lets the field see the clock: a path that turns round and comes back near itself asks for that first. Where
+        weights that are off by one hundredth cost much likelihood, rollouts alone see which deviations matter.
         """
         if number == 0:
             return self
         more = 2**number
-        dynamics = {"hidden": self.dynamics.hidden * more, "steps": self.dynamics.steps * more, "time": True}
-        training = {"collocation_steps": self.training.collocation_steps * more}
+        dynamics = {"steps": self.dynamics.steps * more, "time": True}
+        training = {
+            "collocation_steps": self.training.collocation_steps * more,
+            "rollout_steps": self.training.rollout_steps * 3**number,
+        }
         return self.model_copy(
             update={
                 "dynamics": self.dynamics.model_copy(update=dynamics),

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+LAG = 0.02  # nats per sample by which a solution may be worse at the fitted snapshots than the path it was taught on
+
 
 def in_words(fidelity: Mapping[str, Any]) -> str:
     """Say in a sentence what a model's record holds under `fidelity`, and what it took."""
@@ -11,13 +13,21 @@ def in_words(fidelity: Mapping[str, Any]) -> str:
         f"the {name} in {fidelity['rounds'][key]} rounds" for key, name in rounds.items() if fidelity["rounds"][key] > 1
     ]
     took = f" (fitted with more than was asked: {' and '.join(more)})" if more else ""
+    lag = fidelity.get("lag", 0.0)  # records of older versions have none
+    behind = (
+        f" Its solution falls behind the path that it was taught on, by {lag:.2g} nats per sample there: a larger field "
+        "(`dynamics.hidden`), more marks (`dynamics.steps`) or rollouts (`training.rollout_steps`) may follow it; "
+        "`dynamics.kind: direct` is that path."
+        if lag > LAG
+        else ""
+    )
     if not fidelity["missed"]:
-        return f"its draws cannot be told from the fitted snapshots{took}."
+        return f"its draws cannot be told from the fitted snapshots{took}.{behind}"
     times = ", ".join(f"{time:g}" for time in fidelity["missed"])
     return (
         f"its draws can be told from the fitted snapshots at t = {times}{took}: they are typically "
         f"{fidelity['ratio']:.1f} times as far from the data as chance takes them. More rounds (`teacher.rounds`, "
-        "`training.rounds`) or a larger backbone (`backbone.hidden`, `backbone.components`) may reach them."
+        f"`training.rounds`) or a larger backbone (`backbone.hidden`, `backbone.components`) may reach them.{behind}"
     )
 
 
