@@ -15,8 +15,8 @@ def in_words(fidelity: Mapping[str, Any]) -> str:
     took = f" (fitted with more than was asked: {' and '.join(more)})" if more else ""
     lag = fidelity.get("lag", 0.0)  # records of older versions have none
     behind = (
-        f" Its solution falls behind the path that it was taught on, by {lag:.2g} nats per sample there: a larger field "
-        "(`dynamics.hidden`), more marks (`dynamics.steps`) or rollouts (`training.rollout_steps`) may follow it; "
+        f" Its solution falls behind the path that it was taught on, by {lag:.2g} nats per sample there: a larger "
+        "field (`dynamics.hidden`), more marks (`dynamics.steps`) or rollouts (`training.rollout_steps`) may follow; "
         "`dynamics.kind: direct` is that path."
         if lag > LAG
         else ""
