@@ -1,4 +1,7 @@
-"""Starting or joining Ray. Nothing calls home, services listen on this machine, and tokens are required."""
+"""Starting or joining Ray. Nothing calls home, and tokens are required.
+
+What is started here listens on 127.0.0.1 alone, in a folder that only its user may enter.
+"""
 
 import logging
 import os
@@ -18,10 +21,12 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
 import ray
 import torch
+from ray._private import ray_constants
 
 from weightflow.errors import InputError, SearchError, first_line
 from weightflow.search.resources import Resources, usable_cpus
 from weightflow.search.say import Say
+from weightflow.search.token_file import keep_token, token_path
 from weightflow.stopping import unheard_by_children
 
 
@@ -94,18 +99,22 @@ def _start(resources: Resources, until_then: ExitStack, say: Say) -> None:
     """
     paths = [str(PACKAGE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in paths if path))
+    if keep_token():
+        say(f"others could read {token_path()}; now only you can")
     how: dict[str, Any] = {
         "address": "local",
         "num_cpus": resources.cpus,
         "num_gpus": resources.gpus,
         "include_dashboard": False,
+        "_temp_dir": until_then.enter_context(_private_folder(_usual_place())),
     }
     first = _failure(how)
     if first is None:
         return
     ray.shutdown()
     if SOCKET_TOO_LONG in str(first):
-        how["_temp_dir"] = until_then.enter_context(_short_folder(say))
+        how["_temp_dir"] = until_then.enter_context(_private_folder(SHORT))
+        say(_too_long(how["_temp_dir"]))
     else:
         say(f"Ray did not start ({first_line(first)}); trying once more")
     if (second := _failure(how)) is not None:
@@ -121,7 +130,8 @@ def _failure(how: Mapping[str, Any]) -> Exception | None:
     A part of Ray that is late is told of by a bare `Exception`, so that nothing narrower can be caught.
     """
     try:
-        _init(how)
+        with _this_machine_alone():
+            _init(how)
     except Exception as error:
         return error
     return None
@@ -133,16 +143,46 @@ def _init(how: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _short_folder(say: Say) -> Generator[str, None, None]:
-    """Give Ray a folder whose sockets have paths that the system takes, and say why."""
+def _this_machine_alone() -> Generator[None, None, None]:
+    """Let what is started in a `with` block listen on 127.0.0.1.
+
+    Ray can do that, and does so on macOS and Windows alone, where firewalls ask about anything else; elsewhere it
+    replaces even an address of 127.0.0.1 by the one that the network knows. This process has read the variable when Ray
+    was imported; those that it starts read it now.
+    """
+    variable, constant = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    before = os.environ.get(variable)
+    os.environ[variable], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = constant
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
+
+
+@contextmanager
+def _private_folder(above: str) -> Generator[str, None, None]:
+    """Give Ray a folder in one that nobody else may enter: Ray itself opens its folder to everybody."""
+    with TemporaryDirectory(prefix="wf-", dir=above, ignore_cleanup_errors=True) as folder:  # its mode is 0700
+        yield str(Path(folder, "r"))
+
+
+def _usual_place() -> str:
+    """Return where Ray would make its folder."""
+    return os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or SHORT
+
+
+def _too_long(taken: str) -> str:
+    """Say why Ray gets another folder than the environment asks for."""
     variable = next(name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ)
-    with TemporaryDirectory(prefix="weightflow-", dir=SHORT, ignore_cleanup_errors=True) as folder:
-        length = len(os.fsencode(os.environ[variable]))
-        say(
-            f"{variable} has {length} bytes, too many for the sockets that Ray would put there (their paths may have "
-            f"{SOCKET_BYTES}); Ray takes {folder} instead"
-        )
-        yield folder
+    length = len(os.fsencode(os.environ[variable]))
+    return (
+        f"{variable} has {length} bytes, too many for the sockets that Ray would put there (their paths may have "
+        f"{SOCKET_BYTES}); Ray takes {taken} instead"
+    )
 
 
 def _join(address: str | None) -> None:
