@@ -11,7 +11,7 @@ from weightflow.cli.reading import reads_data
 from weightflow.data import Protocol, ReadOptions
 from weightflow.stopping import STOPPED
 from weightflow.systems import load_dataset
-from weightflow.trials import SamplerName, SchedulerName
+from weightflow.trials import Parameter, SamplerName, SchedulerName
 
 
 @reads_data
@@ -108,12 +108,14 @@ def tune(
         address=address,
         out=out,
         mlflow=mlflow,
-        fixed={
-            **({} if head is None else {HEAD: head.value}),
-            **({} if horizon is None else {HORIZON: horizon}),
-        },
+        fixed=fixed_by(head, horizon),
         console=console,
     )
     print_outcome(console, result.outcome, mlflow)
     if not result.finished:
         raise typer.Exit(STOPPED)
+
+
+def fixed_by(head: HeadOfCounts, horizon: Horizon) -> dict[str, Parameter]:
+    """Return what these options fix for all trials, by dotted key."""
+    return {**({} if head is None else {HEAD: head.value}), **({} if horizon is None else {HORIZON: horizon})}

@@ -24,9 +24,9 @@ import torch
 from ray._private import ray_constants
 
 from weightflow.errors import InputError, SearchError, first_line
+from weightflow.search.auth import keep_token, token_path
 from weightflow.search.resources import Resources, usable_cpus
 from weightflow.search.say import Say
-from weightflow.search.token_file import keep_token, token_path
 from weightflow.stopping import unheard_by_children
 
 

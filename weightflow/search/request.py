@@ -14,7 +14,7 @@ from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, flat_keys, nest
 from weightflow.search.book import best_points
 from weightflow.search.cluster import connected
-from weightflow.search.plan import Plan
+from weightflow.search.plan import Plan, Point
 from weightflow.search.result import SearchResult
 from weightflow.search.say import saying
 from weightflow.search.shipped import shipped_file
@@ -115,20 +115,20 @@ def tune(
     search = Search(
         dataset=dataset,
         protocol=_one_of(Protocol, protocol, "protocol"),
-        space=_space(space, fixed or {}),
+        space=read_space(space, fixed or {}),
         tracking=tracking_config(mlflow),
         name=resume or _name(name, dataset.name, say),
         out=folder,
         seed=seed,
-        plan=Plan(
+        plan=make_plan(
             trials=trials,
-            time_budget=_seconds(time_budget),
+            time_budget=time_budget,
             cpu_hours=cpu_hours,
             gpu_hours=gpu_hours,
             drain=drain,
-            sampler=_one_of(SamplerName, sampler, "sampler"),
-            scheduler=_one_of(SchedulerName, scheduler, "scheduler"),
-            criteria=_criteria(minimize),
+            sampler=sampler,
+            scheduler=scheduler,
+            minimize=minimize,
             repeats=repeats,
             stop_at_floor=stop_at_floor,
             retries=retries,
@@ -163,7 +163,48 @@ def _dataset(data: Dataset | Snapshots | str | Path, seed: int) -> Dataset:
     return load_dataset(str(data), seed)
 
 
-def _space(path: str | Path | None, fixed: Mapping[str, Parameter]) -> Space:
+def make_plan(
+    *,
+    trials: int,
+    time_budget: str | float,
+    cpu_hours: float | None,
+    gpu_hours: float | None,
+    drain: bool,
+    sampler: SamplerName | str,
+    scheduler: SchedulerName | str,
+    minimize: str,
+    repeats: int,
+    stop_at_floor: bool,
+    retries: int,
+    warm_start: tuple[Point, ...] = (),
+) -> Plan:
+    """Read what `tune` is asked for, beside data and space.
+
+    Raises:
+        InputError: a text that cannot be read.
+    """
+    return Plan(
+        trials=trials,
+        time_budget=_seconds(time_budget),
+        cpu_hours=cpu_hours,
+        gpu_hours=gpu_hours,
+        drain=drain,
+        sampler=_one_of(SamplerName, sampler, "sampler"),
+        scheduler=_one_of(SchedulerName, scheduler, "scheduler"),
+        criteria=_criteria(minimize),
+        repeats=repeats,
+        stop_at_floor=stop_at_floor,
+        retries=retries,
+        warm_start=warm_start,
+    )
+
+
+def read_space(path: str | Path | None, fixed: Mapping[str, Parameter]) -> Space:
+    """Read a file, or the default space, and fix some of its keys.
+
+    Raises:
+        InputError: as for `Space.read`, or a key is not known.
+    """
     file = shipped_file(DEFAULT_SPACE) if path is None else Path(path)
     space = Space.read(file, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat)))
     for key, value in fixed.items():
