@@ -14,6 +14,7 @@ import ray
 from weightflow.errors import InputError, SearchError
 from weightflow.search.auth import find_token, keep_token
 from weightflow.search.cluster import connected
+from weightflow.search.resources import Wanted
 
 LATE = "RAY_gcs_server_port_wait_time_s"  # Ray's own: how long it waits for its control store to start
 
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
 @pytest.mark.parametrize(("cpus", "gpus"), [(999, None), (0, None), (-1, None), (None, 99), (None, -1)])
 def test_what_is_not_there_is_refused_before_ray_starts(cpus: int | None, gpus: int | None, ray_home: Path) -> None:
     refused = pytest.raises(InputError, match=r"was asked for, but \d+ .PU\(s\) can be used here")
-    with refused, connected(None, cpus, gpus, pytest.fail):
+    with refused, connected(None, Wanted(cpus, gpus), pytest.fail):
         pytest.fail("it started")
     assert not ray.is_initialized()
 
@@ -34,7 +35,7 @@ def test_a_start_that_times_out_is_tried_once_more_and_then_told_in_one_line(
     monkeypatch.setenv(LATE, "0")
     said: list[str] = []
     refused = pytest.raises(SearchError, match=r"Ray could not be started, nor a second time: Timed out")
-    with refused as error, connected(None, 1, None, said.append):
+    with refused as error, connected(None, Wanted(1), said.append):
         pytest.fail("it started")
     assert "\n" not in str(error.value)
     (line,) = said
@@ -52,7 +53,7 @@ def test_where_paths_of_sockets_would_be_too_long_ray_gets_a_short_folder_for_th
     monkeypatch.delenv("RAY_TMPDIR")
     monkeypatch.setenv(variable, str(deep))
     said: list[str] = []
-    with connected(None, 1, None, said.append) as resources:
+    with connected(None, Wanted(1), said.append) as resources:
         assert ray.cluster_resources()["CPU"] == resources.cpus == 1
         (line,) = said
         taken = Path(line.split("Ray takes ")[1].split(" instead")[0])
@@ -85,7 +86,7 @@ def test_ray_listens_on_this_machine_alone_and_only_its_user_may_enter_its_folde
     token.chmod(0o644)
     before = listening()
     said: list[str] = []
-    with connected(None, 1, None, said.append):
+    with connected(None, Wanted(1), said.append):
         assert ray.get(ray.remote(lambda: 3).remote()) == 3
         ours = listening() - before
         folder = Path(ray.get_runtime_context().get_temp_dir()).parent

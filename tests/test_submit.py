@@ -26,7 +26,7 @@ from typing import NamedTuple
 import pytest
 from ray.dashboard.modules.job.pydantic_models import JobType
 from ray.job_submission import JobDetails, JobStatus
-from searches import furnish
+from searches import furnish, wait_for
 from test_book import open_book, run
 
 import weightflow
@@ -487,6 +487,7 @@ class TestCluster:
     def test_more_than_a_fixed_cluster_has_is_refused_here(
         self, address: str, ray_home: Path, submit_here: Callable[..., Said]
     ):
+        wait_for(lambda: Cluster(address).resources() is not None, 60, 1.0)  # its autoscaler has reported
         refused = submit_here("--address", address, "--", "--gpus", "4")
         assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
         assert "`--gpus 4` was asked for, but the cluster has 0 GPU(s), and no autoscaler" in refused.stderr
@@ -546,7 +547,7 @@ class Head(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
         pass
 
 
@@ -589,7 +590,8 @@ class TestReconnecting:
     def test_a_log_goes_on_where_the_connection_broke(
         self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ):
-        ended = JobDetails(type=JobType.SUBMISSION, submission_id="j", status=JobStatus.SUCCEEDED, entrypoint="x")
+        facts = {"type": JobType.SUBMISSION, "submission_id": "j", "status": JobStatus.SUCCEEDED, "entrypoint": "x"}
+        ended = JobDetails.model_validate(facts)
         monkeypatch.setattr(cluster, "details", lambda job: ended)
         assert exit_code(cluster.follow("j")) == 0
         out, err = capfd.readouterr()

@@ -88,7 +88,7 @@ def to_send(arguments: list[str], name: str | None, out: str, upload_data: bool)
         settings=settings_to_send(uri),
         cpus=said["cpus"],
         gpus=said["gpus"],
-        elastic=bool(said.get("elastic")),
+        elastic=said["elastic"],
         facts={COMMIT_VARIABLE: git_commit(CHECKOUT / "weightflow")},
     )
 
@@ -181,6 +181,7 @@ def _rehearse(said: dict[str, Any], space: Path | None, data: Path | None) -> No
     """
     from weightflow.cli.tune import fixed_by
     from weightflow.search.request import make_plan, read_space
+    from weightflow.search.resources import Wanted, read_memory
     from weightflow.search.samplers import check_sampler
     from weightflow.systems import BUILT_IN, load_dataset
 
@@ -188,6 +189,8 @@ def _rehearse(said: dict[str, Any], space: Path | None, data: Path | None) -> No
     plan = make_plan(**{name: said[name] for name in wanted})
     if space is not None or said["space"] is None:
         check_sampler(plan, read_space(space, fixed_by(said["head"], said["horizon"])))
+    Wanted(cpus_per_trial=said["cpus_per_trial"], gpus_per_trial=said["gpus_per_trial"])
+    read_memory(said["memory_per_trial"])
     reading = ReadOptions.of(**{name: said[name] for name in reading_options()})
     if data is not None:
         load_dataset(str(data), said["seed"], reading)

@@ -25,52 +25,53 @@ from ray._private import ray_constants
 
 from weightflow.errors import InputError, SearchError, first_line
 from weightflow.search.auth import keep_token, token_path
-from weightflow.search.resources import Resources, usable_cpus
+from weightflow.search.nodes import asked_for, resources_of_cluster
+from weightflow.search.resources import Node, Resources, Wanted, usable_cpus
 from weightflow.search.say import Say
 from weightflow.stopping import unheard_by_children
 
 
 @contextmanager
-def connected(address: str | None, cpus: int | None, gpus: int | None, say: Say) -> Generator[Resources, None, None]:
+def connected(address: str | None, wanted: Wanted, say: Say) -> Generator[Resources, None, None]:
     """Start Ray on this machine, or join the cluster at `address`, for the time of a `with` block.
 
     A Ray that runs in this process already, as in a notebook, is used as it is and goes on afterwards.
 
     Args:
         address: of the cluster; None: the one that RAY_ADDRESS names, or else this machine.
-        cpus: to use; None: all.
-        gpus: the same.
-        say: told what had to be done otherwise.
+        wanted: of CPUs and GPUs.
+        say: told what had to be done otherwise, and what is waited for.
 
     Raises:
         InputError: no cluster answers, or there is less than was asked for.
-        SearchError: Ray does not start here.
+        SearchError: Ray does not start here, or no node joins.
     """
     # failed trials are told in our own words, with their reasons
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     if ray.is_initialized():
-        yield _seen(cpus, gpus)
+        resources = resources_of_cluster(wanted, say)
+        with asked_for(resources):
+            yield resources
         return
     with ExitStack() as until_then:
         try:
-            yield _connect(address, cpus, gpus, say, until_then)
+            resources = _connect(address, wanted, say, until_then)
+            with asked_for(resources):
+                yield resources
         finally:
             ray.shutdown()
 
 
-def _connect(address: str | None, cpus: int | None, gpus: int | None, say: Say, until_then: ExitStack) -> Resources:
+def _connect(address: str | None, wanted: Wanted, say: Say, until_then: ExitStack) -> Resources:
     if address or os.environ.get("RAY_ADDRESS"):
         _join(address)
-        return _seen(cpus, gpus)
+        return resources_of_cluster(wanted, say)
+    if wanted.elastic:
+        raise InputError("`--elastic` is for clusters, whose nodes come and go: join one with `--address`.")
     # asked for more, Ray would start all the same, with more processes than there are CPUs
-    resources = Resources.choose(float(usable_cpus()), float(torch.cuda.device_count()), cpus, gpus)
+    resources = Resources.choose([Node(usable_cpus(), torch.cuda.device_count())], wanted)
     _start(resources, until_then, say)
     return resources
-
-
-def _seen(cpus: int | None, gpus: int | None) -> Resources:
-    seen = ray.cluster_resources()
-    return Resources.choose(seen.get("CPU", 0.0), seen.get("GPU", 0.0), cpus, gpus)
 
 
 KNOCK_SECONDS = 5

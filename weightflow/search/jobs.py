@@ -30,6 +30,7 @@ from weightflow.errors import InputError
 from weightflow.masking import hide_password
 from weightflow.search.auth import find_token, token_path
 from weightflow.search.bundle import refuse_to_replace, unpack
+from weightflow.search.fixed import is_made_by_autoscaler
 from weightflow.search.packing import pack_tree
 
 _CONNECT_SECONDS = 5.0
@@ -39,7 +40,6 @@ _STOP_SECONDS = 120
 _CANCEL_SECONDS = 2.0
 _RETRY_SECONDS = 2.0
 _GONE_SECONDS = 300.0  # a head that is restarted, and what brings it up, take minutes
-_FIXED_NODE = re.compile(r"node_?[0-9a-f]{32,}", re.IGNORECASE)  # what Ray calls a node that nobody's autoscaler made
 
 _JOB_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -219,21 +219,17 @@ class Cluster:
             raise InputError(f"job `{job}` was not submitted by launch/submit.py, so it has no results.") from None
 
     def resources(self) -> dict[str, float] | None:
-        """Return what the nodes offer in all; None where an autoscaler can bring more."""
-        if self._scales():
-            return None
-        with self._plain_errors():
-            nodes: list[Any] = list_nodes(address=self.address, filters=[("state", "=", "ALIVE")], detail=True)
-        return {kind: sum(float(node.resources_total.get(kind, 0.0)) for node in nodes) for kind in ("CPU", "GPU")}
-
-    def _scales(self) -> bool:
+        """Return what the nodes offer in all; None where an autoscaler can bring more, or that cannot be told."""
         with self._plain_errors():
             answer = requests.get(
                 f"{self.address.rstrip('/')}/api/cluster_status", headers=_credentials(), timeout=_CONNECT_SECONDS
             )
             report = (answer.json().get("data", {}).get("clusterStatus") or {}).get("autoscalerReport") or {}
-        kinds = {*report.get("activeNodes", {}), *report.get("pendingLaunches", {})}
-        return any(not _FIXED_NODE.fullmatch(kind) for kind in kinds)
+            kinds = {*(report.get("activeNodes") or {}), *(report.get("pendingLaunches") or {})}
+            if not kinds or any(is_made_by_autoscaler(kind) for kind in kinds):
+                return None
+            nodes: list[Any] = list_nodes(address=self.address, filters=[("state", "=", "ALIVE")], detail=True)
+        return {kind: sum(float(node.resources_total.get(kind, 0.0)) for node in nodes) for kind in ("CPU", "GPU")}
 
     def follow(self, job: str) -> JobDetails:
         """Print the log of `job` from its beginning until it ends; returns how it ended.

@@ -15,6 +15,7 @@ from weightflow.experiment import ExperimentConfig, flat_keys, nest
 from weightflow.search.book import best_points
 from weightflow.search.cluster import connected
 from weightflow.search.plan import Plan, Point
+from weightflow.search.resources import Wanted, read_memory
 from weightflow.search.result import SearchResult
 from weightflow.search.say import saying
 from weightflow.search.shipped import shipped_file
@@ -38,6 +39,10 @@ def tune(
     time_budget: str | float = "6m",
     cpus: int | None = None,
     gpus: int | None = None,
+    cpus_per_trial: int | float | None = None,
+    gpus_per_trial: int | float | None = None,
+    memory_per_trial: str | None = None,
+    elastic: bool = False,
     cpu_hours: float | None = None,
     gpu_hours: float | None = None,
     drain: bool = False,
@@ -71,8 +76,12 @@ def tune(
         space: a YAML file; the default space where it is None.
         trials: at most, repeats not counted.
         time_budget: wall time for preparation and trials: seconds, or text such as 90s, 30m or 2h.
-        cpus: to use; all that this process may use by default.
-        gpus: to use; all that there are by default.
+        cpus: to use at most; all that this process may use by default. A cluster that can grow is asked for them.
+        gpus: to use at most; all that there are by default. The same holds.
+        cpus_per_trial: CPUs that each trial takes.
+        gpus_per_trial: GPUs that each trial takes: a part of one, or whole ones.
+        memory_per_trial: memory that each trial takes, such as 2G.
+        elastic: begin although there is less than was asked for, since nodes will join.
         cpu_hours: CPU-hours for trials; no limit by default.
         gpu_hours: the same for GPUs.
         drain: let trials finish that run when a budget is used up.
@@ -138,7 +147,8 @@ def tune(
         members=members,
     )
     search.check()
-    with connected(address, cpus, gpus, say) as resources:
+    wanted = Wanted(cpus, gpus, cpus_per_trial, gpus_per_trial, read_memory(memory_per_trial), elastic)
+    with connected(address, wanted, say) as resources:
         return SearchResult(run_search(search, resources, shown))
 
 

@@ -1,0 +1,11 @@
+"""Telling nodes that an autoscaler made from those that somebody started by hand."""
+
+import re
+
+# what Ray's autoscaler calls the kind of a node that it merely watches, also where JSON has lost underscores and case
+_WATCHED = re.compile(r"node_?[0-9a-f]{32,}", re.IGNORECASE)
+
+
+def is_made_by_autoscaler(kind: str) -> bool:
+    """Tell whether a kind of node in the report of Ray's autoscaler is one that it can make."""
+    return _WATCHED.fullmatch(kind) is None
