@@ -16,6 +16,10 @@ from weightflow.search.cluster import connected
 from weightflow.search.nodes import nodes
 from weightflow.search.resources import Wanted
 
+COMMANDS = (
+    "initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands",
+    "head_start_ray_commands", "worker_start_ray_commands",
+)  # fmt: skip
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
 
 
@@ -39,6 +43,11 @@ def head(environment: dict[str, str], folder: Path, kinds: dict[str, dict[str, f
             "provider": {"type": "fake_multinode", "gcs_address": address},
             "available_node_types": types,
             "head_node_type": "ray.head.default",
+            "upscaling_speed": 1.0,
+            "auth": {},
+            "file_mounts": {},
+            "cluster_synced_files": [],
+            **{key: [] for key in COMMANDS},
         }
         (folder / "cluster.yaml").write_text(json.dumps(config))
         words += ["--autoscaling-config", str(folder / "cluster.yaml")]

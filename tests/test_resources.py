@@ -63,7 +63,8 @@ def test_trials_are_as_many_as_the_shapes_of_nodes_hold_and_no_gpu_is_idle(
 def test_a_trial_that_no_node_can_hold_is_refused() -> None:
     with pytest.raises(InputError, match=r"no node can hold a trial, which takes 4 CPU; take less"):
         choose(Node(2), Node(2), cpus_per_trial=4)
-    for wrong in ({"gpus_per_trial": 1.5}, {"cpus_per_trial": 0.0}, {"memory_per_trial": -1.0}):
+    for name, value in (("gpus_per_trial", 1.5), ("cpus_per_trial", 0.0), ("memory_per_trial", -1.0)):
+        wrong: dict[str, Any] = {name: value}
         with pytest.raises(InputError, match="must be"):
             Wanted(**wrong)
 

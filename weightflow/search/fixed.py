@@ -2,8 +2,7 @@
 
 import re
 
-# what Ray's autoscaler calls the kind of a node that it merely watches, also where JSON has lost underscores and case
-_WATCHED = re.compile(r"node_?[0-9a-f]{32,}", re.IGNORECASE)
+_WATCHED = re.compile(r"node_[0-9a-f]{32,}")  # what Ray's autoscaler calls the kind of a node that it merely watches
 
 
 def is_made_by_autoscaler(kind: str) -> bool:

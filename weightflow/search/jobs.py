@@ -225,7 +225,7 @@ class Cluster:
                 f"{self.address.rstrip('/')}/api/cluster_status", headers=_credentials(), timeout=_CONNECT_SECONDS
             )
             report = (answer.json().get("data", {}).get("clusterStatus") or {}).get("autoscalerReport") or {}
-            kinds = {*(report.get("activeNodes") or {}), *(report.get("pendingLaunches") or {})}
+            kinds = set((report.get("nodeTypeMapping") or {}).values())
             if not kinds or any(is_made_by_autoscaler(kind) for kind in kinds):
                 return None
             nodes: list[Any] = list_nodes(address=self.address, filters=[("state", "=", "ALIVE")], detail=True)

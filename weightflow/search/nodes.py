@@ -7,10 +7,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
+from ray._private.worker import global_worker
 from ray.autoscaler.sdk import request_resources
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.exceptions import RayError
-from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from weightflow.errors import InputError, SearchError
@@ -20,7 +20,7 @@ from weightflow.search.resources import Node, Resources, Wanted
 from weightflow.search.say import Say
 from weightflow.stopping import stop_if_asked
 
-STATUS = "__autoscaling_status"  # where Ray's autoscaler leaves every few seconds what it sees
+STATUS = b"__autoscaling_status"  # where Ray's autoscaler leaves every few seconds what it sees
 FIRST_REPORT = 15.0  # seconds after its start within which it does so first
 LOOK = 1.0
 PATIENCE = 60.0  # seconds between lines on what is waited for
@@ -99,12 +99,12 @@ def _scales() -> bool:
     """Whether an autoscaler can bring nodes; one that merely watches nodes of others is no such thing."""
     if is_autoscaler_v2(fetch_from_server=True):
         return True
+    store: Any = global_worker.gcs_client
     deadline = time.monotonic() + FIRST_REPORT
     while time.monotonic() < deadline:
-        status = json.loads(_internal_kv_get(STATUS) or b"{}")
-        if report := status.get("autoscaler_report"):
-            kinds = {*(report.get("active_nodes") or {}), *(report.get("pending_launches") or {})}
-            return any(is_made_by_autoscaler(kind) for kind in kinds)
+        status = json.loads(store.internal_kv_get(STATUS, None) or b"{}")
+        if kinds := (status.get("autoscaler_report") or {}).get("node_type_mapping"):
+            return any(is_made_by_autoscaler(kind) for kind in kinds.values())
         time.sleep(LOOK)
     return False
 

@@ -277,7 +277,7 @@ class Crew:
         """Start workers until there is one for each task, or all that may be."""
         share = self.resources.per_worker
         worker: Any = ray.remote(
-            num_cpus=share["cpu"], num_gpus=share.get("gpu", 0), label_selector=self.resources.labels or None
+            num_cpus=share["cpu"], num_gpus=share.get("gpu", 0), label_selector=self.resources.labels
         )(AnchorWorker)
         while len(self._free) + len(self._underway) < min(tasks, self.resources.workers):
             new = worker.options(max_concurrency=2).remote()  # one thread works, the other one tells how far it is
