@@ -99,10 +99,10 @@ def _scales() -> bool:
     """Whether an autoscaler can bring nodes; one that merely watches nodes of others is no such thing."""
     if is_autoscaler_v2(fetch_from_server=True):
         return True
-    store: Any = global_worker.gcs_client
+    driver: Any = global_worker
     deadline = time.monotonic() + FIRST_REPORT
     while time.monotonic() < deadline:
-        status = json.loads(store.internal_kv_get(STATUS, None) or b"{}")
+        status = json.loads(driver.gcs_client.internal_kv_get(STATUS, None) or b"{}")
         if kinds := (status.get("autoscaler_report") or {}).get("node_type_mapping"):
             return any(is_made_by_autoscaler(kind) for kind in kinds.values())
         time.sleep(LOOK)
