@@ -17,7 +17,7 @@ def test_now_and_then_a_line_says_what_runs_what_ended_the_best_and_the_time_lef
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("weightflow.search.table.EVERY", 0.1)
-    plan = Plan(trials=50, time_budget=3600)
+    plan = Plan(trials=50, time_budget=3600.0)
     book = open_book(tmp_path, plan)
     run(book, 1.5)
     run(book, 1.25)
