@@ -31,7 +31,7 @@ from weightflow.search.cluster import connected
 from weightflow.search.ending import Ending
 from weightflow.search.plan import Plan, Point
 from weightflow.search.pool import Crew
-from weightflow.search.resources import Resources
+from weightflow.search.resources import Resources, Wanted
 from weightflow.search.space import Space
 from weightflow.search.study import CHECKPOINTS
 from weightflow.search.trainable import Task
@@ -184,7 +184,7 @@ def efficiency(
 ) -> None:
     """Compare the best held-out score against epochs and seconds."""
     rows: list[common.Row] = []
-    with connected(None, 2, None, typer.echo):
+    with connected(None, Wanted(2), typer.echo):
         for system in systems.split(","):
             ground = Ground.of(system, Protocol.INTERPOLATION, small_space())
             for seed in range(seeds):
@@ -291,7 +291,7 @@ def worth(
     plan = Plan(trials=trials, time_budget=FOREVER, stop_at_floor=False, repeats=1)
     path = out / "search-worth.csv"
     done = {(row["system"], row["protocol"], row["trials"]) for row in common.read_rows(path)}
-    with connected(None, 2, None, typer.echo):
+    with connected(None, Wanted(2), typer.echo):
         for protocol in protocols.split(","):
             for system in systems.split(","):
                 if (system, protocol, str(trials)) in done:
@@ -386,7 +386,7 @@ def overhead(
     }
     lines: list[list[str]] = []
     walls: dict[tuple[str, int], float] = {}
-    with connected(None, 2, None, typer.echo):
+    with connected(None, Wanted(2), typer.echo):
         for name, space in spaces.items():
             ground = Ground.of("epidemic", Protocol.INTERPOLATION, space)
             n = trials if name.startswith("about") else 40
@@ -433,7 +433,7 @@ def thousand(
     """Run very many very small trials, and watch time and memory."""
     memory: list[float] = []
     driver = psutil.Process()
-    with connected(None, 2, None, typer.echo):
+    with connected(None, Wanted(2), typer.echo):
         ground = Ground.of("epidemic", Protocol.INTERPOLATION, trivial_space())
         plan = Plan(trials=trials, time_budget=FOREVER, stop_at_floor=False, repeats=1)
         clock, _, _ = ground.run(plan, 0, 2, lambda: memory.append(driver.memory_info().rss / 2**20))

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,13 +16,17 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout that is not installed can submit itself
 os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is imported, and sends its token only then
 
+from weightflow.cli.sending import Sent, to_send
 from weightflow.errors import InputError
+from weightflow.search.auth import find_token
 from weightflow.search.bundle import refuse_to_replace
-from weightflow.search.jobs import Cluster, RemoteSearch, exit_code, is_remote
+from weightflow.search.jobs import Cluster, RemoteSearch, UnknownJobError, UnreachableError, exit_code
+from weightflow.search.sealed import FILE, seal
 from weightflow.stopping import STOPPED, listen
 from weightflow.streams import outlive_readers
 
 LOCAL_RESULTS = Path("runs")
+JOB_PREFIX = "raysubmit_"
 
 logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # its uploads and web sockets are not the user's concern
 
@@ -46,21 +51,35 @@ def main(
         typer.Option(help="Folder on the cluster that outlives the job; all nodes must reach it. Quote a ~."),
     ] = "~/weightflow-runs",
     detach: Annotated[bool, typer.Option("--detach", help="Submit, print the job's identifier and return.")] = False,
-    follow: Annotated[str | None, typer.Option(metavar="JOB", help="Follow a job, then bring its results.")] = None,
-    status: Annotated[str | None, typer.Option(metavar="JOB", help="Say how a job is doing.")] = None,
-    stop: Annotated[str | None, typer.Option(metavar="JOB", help="Stop a job as Ctrl-C would.")] = None,
-    fetch: Annotated[str | None, typer.Option(metavar="JOB", help="Bring the results of a job that ended.")] = None,
+    follow: Annotated[
+        str | None, typer.Option(metavar="JOB|NAME", help="Follow a job, then bring its results.")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option(metavar="JOB|NAME", help="Say how a job, or the search NAME in --out, is doing.")
+    ] = None,
+    stop: Annotated[str | None, typer.Option(metavar="JOB|NAME", help="Stop a job as Ctrl-C would.")] = None,
+    fetch: Annotated[
+        str | None, typer.Option(metavar="JOB|NAME", help="Bring the results of a job, or of the search NAME in --out.")
+    ] = None,
+    upload_data: Annotated[
+        bool, typer.Option("--upload-data", help="Send the file that --data names along, if it is small.")
+    ] = False,
+    open_head: Annotated[
+        bool, typer.Option("--open-head", help="Use a head without authentication, in a network that is closed.")
+    ] = False,
 ) -> None:
     r"""Run a search on a Ray cluster from this machine, and bring its results back.
 
-    The working tree goes along; data, environments, stores and caches do not. The log is followed here, the exit code
+    The package, launch/, search_spaces/ and settings go along, nothing else. The log is followed here, the exit code
     is the job's, and ./runs/NAME receives best/, scores.json and report.html. Ctrl-C only stops following: the job
-    goes on, and the commands to follow, stop and fetch it are printed.
+    goes on, and the commands to follow, stop and fetch it are printed. A search is known by its job or by its name;
+    --status NAME and --fetch NAME need no job, and work after the head was restarted.
 
     \b
     launch/submit.py --address http://HEAD:8265 -- --trials 100 --gpus 4
     launch/submit.py --address http://HEAD:8265 --name night --detach -- --data /nfs/cells.npz --time-budget 8h
-    launch/submit.py --address http://HEAD:8265 --status JOB
+    launch/submit.py --address http://HEAD:8265 --upload-data -- --data cells.csv
+    launch/submit.py --address http://HEAD:8265 --status night
 
     Both sides need the same token: copy ~/.ray/auth_token of the head to this machine.
     """
@@ -68,78 +87,57 @@ def main(
         wanted = [option for option in (follow, status, stop, fetch) if option is not None]
         if len(wanted) + bool(arguments) > 1:
             raise InputError("give one of --follow, --status, --stop, --fetch, or arguments of tune.py; not several.")
-        search = None if wanted else _search(arguments or [], name, out)
-        cluster = Cluster(address)
-        if search is not None:
-            _submit(cluster, search, detach)
+        sent = None if wanted else to_send(arguments or [], name, out, upload_data)
+        cluster = Cluster(address, open_head)
+        if sent is not None:
+            _submit(cluster, sent, detach)
         elif status is not None:
-            _say_status(cluster, status)
+            _say_status(cluster, status, out)
         elif stop is not None:
-            _stop(cluster, stop)
+            _stop(cluster, _job(cluster, stop))
         elif fetch is not None:
-            _fetch(cluster, cluster.search_of(fetch))
+            _fetch(cluster, _known(cluster, fetch, out))
         elif follow is not None:
-            _follow(cluster, follow, cluster.search_of(follow))
+            job = _job(cluster, follow)
+            _follow(cluster, job, cluster.search_of(job))
 
 
-def _submit(cluster: Cluster, search: RemoteSearch, detach: bool) -> None:
-    refuse_to_replace(LOCAL_RESULTS / search.name)
-    job = cluster.submit(ROOT, search.entrypoint, search)
-    print(f"submitted {job}: search `{search.name}`, results on the head in {search.folder}")
+def _submit(cluster: Cluster, sent: Sent, detach: bool) -> None:
+    refuse_to_replace(LOCAL_RESULTS / sent.search.name)
+    _check_resources(cluster, sent)
+    files = {**sent.files, **_sealed(cluster, sent.settings)}
+    job = cluster.submit(ROOT, sent.search.entrypoint, sent.search, files, sent.facts)
+    print(f"submitted {job}: search `{sent.search.name}`, results on the head in {sent.search.folder}")
     if detach:
         _say_commands(cluster, job)
     else:
-        _follow(cluster, job, search)
+        _follow(cluster, job, sent.search)
 
 
-def _search(arguments: list[str], name: str | None, out: str) -> RemoteSearch:
-    """Read from the arguments of tune.py what matters here; refuse what cannot work on another machine."""
-    for option in ("--name", "--out", "--address"):
-        if _take(arguments, option)[0] is not None:
-            raise InputError(f"give `{option}` before the two dashes; launch/submit.py passes it on.")
-    resumed, arguments = _take(arguments, "--resume")
-    if resumed is not None and name is not None:
-        raise InputError("give `--name` or `--resume`, not both: a search goes on under its own name.")
-    mlflow, arguments = _take(arguments, "--mlflow")
-    for option, file in (("--mlflow", mlflow), ("--space", _take(arguments, "--space")[0])):
-        _check_travels(option, file)
-    _check_data(_take(arguments, "--data")[0])
-    return RemoteSearch(
-        name=resumed or name or f"cluster-{datetime.now():%Y%m%d-%H%M%S}",
-        out=out,
-        arguments=tuple(arguments),
-        mlflow=mlflow or "mlflow.yml",
-        resume=resumed is not None,
-    )
-
-
-def _take(arguments: list[str], option: str) -> tuple[str | None, list[str]]:
-    """Return the value of `--option value` or `--option=value`, and the arguments without it."""
-    for i, argument in enumerate(arguments):
-        found, equals, value = argument.partition("=")
-        if found == option and equals:
-            return value, arguments[:i] + arguments[i + 1 :]
-        if found == option:
-            return "".join(arguments[i + 1 : i + 2]), arguments[:i] + arguments[i + 2 :]
-    return None, arguments
-
-
-def _check_travels(option: str, file: str | None) -> None:
-    if file is not None and not is_remote(file) and not (ROOT / file).is_file():
-        raise InputError(
-            f"`{option} {file}` is not in the checkout, which is what the cluster gets; put the file there and give "
-            f"its path from {ROOT}, or give an absolute path on the head."
-        )
-
-
-def _check_data(data: str | None) -> None:
-    if data is None or is_remote(data):
+def _check_resources(cluster: Cluster, sent: Sent) -> None:
+    """Refuse what a cluster of fixed size does not have; the search itself would, after it was sent and started."""
+    asked = {"CPU": sent.cpus, "GPU": sent.gpus}
+    if sent.elastic or not any(asked.values()):
         return
-    if "/" in data or Path(data).suffix:
+    there = cluster.resources()
+    for kind, number in asked.items():
+        if there is not None and number is not None and number > there[kind]:
+            raise InputError(
+                f"`--{kind.lower()}s {number}` was asked for, but the cluster has {there[kind]:g} {kind}(s), and no "
+                "autoscaler that could bring more; ask for fewer, or say `--elastic` if nodes will join."
+            )
+
+
+def _sealed(cluster: Cluster, settings: dict[str, str]) -> dict[str, bytes]:
+    if not settings:
+        return {}
+    token = None if cluster.open else find_token()
+    if token is None:
         raise InputError(
-            f"`--data {data}` is a file of this machine, and data does not travel with the code; copy it to the "
-            "cluster and give its absolute path there, or name a built-in data set."
+            f"{', '.join(sorted(settings))} would travel readable to a head that has no token; unset them, and put "
+            "them into the head's own environment, or give the head a token."
         )
+    return {FILE: seal(settings, token)}
 
 
 def _follow(cluster: Cluster, job: str, search: RemoteSearch) -> None:
@@ -150,6 +148,12 @@ def _follow(cluster: Cluster, job: str, search: RemoteSearch) -> None:
         print(f"\nno longer following; {job} goes on")
         _say_commands(cluster, job)
         raise typer.Exit(STOPPED) from None
+    except (UnknownJobError, UnreachableError) as error:
+        print(f"{error}\n{job} may have ended with its head. Where the search is, and how it goes on:", file=sys.stderr)
+        before, _, after = search.given.partition("-- ")
+        for command in (f"--status {search.name}", f"{before}-- --resume {search.name} {after}"):
+            print(f"  {_command(cluster)} --out {shlex.quote(search.out)} {command}".rstrip(), file=sys.stderr)
+        raise typer.Exit(1) from None
     code = exit_code(details)
     print(f"{job} {str(details.status).lower()}, exit code {code}")
     if code != 0:
@@ -163,18 +167,43 @@ def _fetch(cluster: Cluster, search: RemoteSearch) -> None:
     print(f"brought to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
 
 
+def _job(cluster: Cluster, what: str) -> str:
+    """Return a job, or the one that last ran the search of that name."""
+    if what.startswith(JOB_PREFIX):
+        return what
+    job = cluster.latest_job(what)
+    if job is None:
+        raise InputError(
+            f"{cluster.address} knows no job that runs a search `{what}`; it may have been restarted. `--status "
+            f"{what}` says how far the search came, and `-- --resume {what}` goes on with it."
+        )
+    return job
+
+
+def _known(cluster: Cluster, what: str, out: str) -> RemoteSearch:
+    """Return the search of a job, or the one of that name, whether or not the head knows a job for it."""
+    if what.startswith(JOB_PREFIX):
+        return cluster.search_of(what)
+    job = cluster.latest_job(what)
+    return RemoteSearch(what, out) if job is None else cluster.search_of(job)
+
+
 def _stop(cluster: Cluster, job: str) -> None:
     print(f"{job} stopped" if cluster.stop(job) else f"{job} had already ended")
 
 
-def _say_status(cluster: Cluster, job: str) -> None:
-    details = cluster.details(job)
-    since = f" since {_clock(details.start_time)}" if details.start_time else ""
-    until = f" until {_clock(details.end_time)}" if details.end_time else ""
-    code = f", exit code {exit_code(details)}" if details.status.is_terminal() else ""
-    print(f"{job} {str(details.status).lower()}{since}{until}{code}")
-    if details.metadata and "weightflow_name" in details.metadata:
-        print(f"results on the head: {cluster.search_of(job).folder}")
+def _say_status(cluster: Cluster, what: str, out: str) -> None:
+    job = what if what.startswith(JOB_PREFIX) else cluster.latest_job(what)
+    if job is not None:
+        details = cluster.details(job)
+        since = f" since {_clock(details.start_time)}" if details.start_time else ""
+        until = f" until {_clock(details.end_time)}" if details.end_time else ""
+        code = f", exit code {exit_code(details)}" if details.status.is_terminal() else ""
+        print(f"{job} {str(details.status).lower()}{since}{until}{code}")
+        if details.metadata and "weightflow_name" in details.metadata:
+            print(f"results on the head: {cluster.search_of(job).folder}")
+    if job != what:
+        print(cluster.standing(ROOT, _known(cluster, what, out)))
 
 
 def _clock(milliseconds: int) -> str:
@@ -183,7 +212,11 @@ def _clock(milliseconds: int) -> str:
 
 def _say_commands(cluster: Cluster, job: str) -> None:
     for verb in ("follow", "status", "stop", "fetch"):
-        print(f"  {verb:<7} python launch/submit.py --address {cluster.address} --{verb} {job}")
+        print(f"  {verb:<7} {_command(cluster)} --{verb} {job}")
+
+
+def _command(cluster: Cluster) -> str:
+    return f"python launch/submit.py --address {cluster.address}"
 
 
 @contextmanager

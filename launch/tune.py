@@ -15,9 +15,17 @@ import typer
 
 from weightflow.cli.running import run
 from weightflow.cli.tune import tune
+from weightflow.search.sealed import take_up
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 app.command()(tune)
 
+
+def main() -> None:
+    """Search, with the settings for tracking that launch/submit.py has sent along, if it did."""
+    take_up(ROOT)
+    app()
+
+
 if __name__ == "__main__":
-    run(app)
+    run(main)

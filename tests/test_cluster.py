@@ -1,14 +1,20 @@
-"""Starting Ray on this machine: never with more than there is, and with one line and a second try where it fails."""
+"""Starting Ray on this machine: for it alone, never with more than there is, and with a second try where it fails."""
 
+import ipaddress
 import os
+import stat
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 
 from weightflow.errors import InputError, SearchError
+from weightflow.search.auth import find_token, keep_token
 from weightflow.search.cluster import connected
+from weightflow.search.resources import Wanted
 
 LATE = "RAY_gcs_server_port_wait_time_s"  # Ray's own: how long it waits for its control store to start
 
@@ -18,7 +24,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
 @pytest.mark.parametrize(("cpus", "gpus"), [(999, None), (0, None), (-1, None), (None, 99), (None, -1)])
 def test_what_is_not_there_is_refused_before_ray_starts(cpus: int | None, gpus: int | None, ray_home: Path) -> None:
     refused = pytest.raises(InputError, match=r"was asked for, but \d+ .PU\(s\) can be used here")
-    with refused, connected(None, cpus, gpus, pytest.fail):
+    with refused, connected(None, Wanted(cpus, gpus), pytest.fail):
         pytest.fail("it started")
     assert not ray.is_initialized()
 
@@ -29,7 +35,7 @@ def test_a_start_that_times_out_is_tried_once_more_and_then_told_in_one_line(
     monkeypatch.setenv(LATE, "0")
     said: list[str] = []
     refused = pytest.raises(SearchError, match=r"Ray could not be started, nor a second time: Timed out")
-    with refused as error, connected(None, 1, None, said.append):
+    with refused as error, connected(None, Wanted(1), said.append):
         pytest.fail("it started")
     assert "\n" not in str(error.value)
     (line,) = said
@@ -47,7 +53,7 @@ def test_where_paths_of_sockets_would_be_too_long_ray_gets_a_short_folder_for_th
     monkeypatch.delenv("RAY_TMPDIR")
     monkeypatch.setenv(variable, str(deep))
     said: list[str] = []
-    with connected(None, 1, None, said.append) as resources:
+    with connected(None, Wanted(1), said.append) as resources:
         assert ray.cluster_resources()["CPU"] == resources.cpus == 1
         (line,) = said
         taken = Path(line.split("Ray takes ")[1].split(" instead")[0])
@@ -55,3 +61,81 @@ def test_where_paths_of_sockets_would_be_too_long_ray_gets_a_short_folder_for_th
     assert line.startswith(f"{variable} has {len(os.fsencode(deep))} bytes, too many for the sockets")
     assert not taken.exists()
     assert len(str(taken)) < len(tempfile.gettempdir()) + 30
+
+
+def listening() -> set[str]:
+    """Return the addresses that this process and all that it has started listen on."""
+    here = psutil.Process()
+    found = [c for p in (here, *here.children(recursive=True)) for c in p.net_connections("inet")]
+    return {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN}
+
+
+def is_this_machine(address: str) -> bool:
+    parsed = ipaddress.ip_address(address)
+    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_ray_listens_on_this_machine_alone_and_only_its_user_may_enter_its_folder_or_read_its_token(
+    ray_home: Path,
+) -> None:
+    token = ray_home / ".ray" / "auth_token"
+    token.chmod(0o644)
+    before = listening()
+    said: list[str] = []
+    with connected(None, Wanted(1), said.append):
+        assert ray.get(ray.remote(lambda: 3).remote()) == 3
+        ours = listening() - before
+        folder = Path(ray.get_runtime_context().get_temp_dir()).parent
+        assert ours, "Ray listens somewhere, or this test sees nothing"
+        assert [address for address in ours if not is_this_machine(address)] == []
+        assert folder.parent == ray_home
+        assert mode(folder) == 0o700
+        assert mode(token) == 0o600
+    assert said == [f"others could read {token}; now only you can"]
+    assert not folder.exists()
+
+
+class TestToken:
+    @pytest.fixture(autouse=True)
+    def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+        monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+        return tmp_path
+
+    def test_it_is_made_once_and_for_its_user_alone(self, home: Path) -> None:
+        umask = os.umask(0)
+        try:
+            with ThreadPoolExecutor(8) as many:
+                closed = list(many.map(lambda _: keep_token(), range(8)))
+        finally:
+            os.umask(umask)
+        first = find_token()
+        assert (mode(home / ".ray"), mode(home / ".ray" / "auth_token"), closed) == (0o700, 0o600, [False] * 8)
+        assert keep_token() is False
+        assert find_token() == first
+        assert len(first or "") == 64
+        assert [path.name for path in (home / ".ray").iterdir()] == ["auth_token"]
+
+    def test_one_that_lies_elsewhere_is_found_and_closed_and_none_is_made(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (home / "mine").write_text("abc\n")
+        (home / "mine").chmod(0o640)
+        monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(home / "mine"))
+        assert keep_token() is True
+        assert (find_token(), mode(home / "mine")) == ("abc", 0o600)
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "xyz")
+        assert keep_token() is False
+        assert find_token() == "xyz"
+        assert not (home / ".ray").exists()
+
+    def test_nothing_is_made_where_the_user_wants_no_tokens(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+        assert keep_token() is False
+        assert find_token() is None

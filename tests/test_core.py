@@ -1,6 +1,8 @@
 """From snapshots to a model: anchors, teacher, training, saving, in seconds on a small system."""
 
 import json
+import os
+import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 from math import comb
@@ -418,6 +420,17 @@ def test_a_damaged_cache_file_is_made_again(tmp_path: Path) -> None:
     assert cache.get("thing", {"a": 1}) is None
     np.testing.assert_array_equal(cache.get_or_make("thing", {"a": 1}, lambda: {"x": np.zeros(2)})["x"], np.zeros(2))
     assert cache.get("thing", {"a": 1}) is not None
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_what_is_cached_may_be_read_by_whom_the_umask_lets(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        ArrayCache(tmp_path).get_or_make("thing", {"a": 1}, lambda: {"x": np.ones(2)})
+    finally:
+        os.umask(before)
+    (file,) = tmp_path.glob("thing-*.safetensors")
+    assert stat.S_IMODE(file.stat().st_mode) == mode
 
 
 def test_a_shorter_path_does_not_cost_likelihood(snapshots: Snapshots) -> None:

@@ -23,7 +23,7 @@ from weightflow.experiment import ExperimentConfig, Fitted, fit_each, judge
 from weightflow.search.cluster import connected
 from weightflow.search.conclusion import next_commands
 from weightflow.search.pool import Crew
-from weightflow.search.resources import usable_cpus
+from weightflow.search.resources import Wanted, usable_cpus
 from weightflow.side_by_side import in_processes
 
 pytestmark = pytest.mark.timeout(300)  # the processes of fits import torch, which a busy machine does slowly
@@ -180,7 +180,10 @@ def test_scores_from_the_workers_of_a_search_are_those_of_one_process_to_the_las
 ) -> None:
     parts, _, fitted = left_out_fits()
     cpus, said = usable_cpus(), list[str]()
-    with connected(None, cpus, 0, said.append) as resources, Crew(resources, ArrayCache(tmp_path), said.append) as crew:
+    with (
+        connected(None, Wanted(cpus, 0), said.append) as resources,
+        Crew(resources, ArrayCache(tmp_path), said.append) as crew,
+    ):
         scores = judge(fitted, parts, 0, mapper=crew.map)
         one_species = Snapshots(TIMES, tuple(cloud[:, :1] for cloud in clouds(TIMES).samples))
         with pytest.raises(

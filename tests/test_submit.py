@@ -7,27 +7,36 @@ import json
 import os
 import re
 import runpy
+import secrets
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 import zipfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from searches import furnish
+from ray.dashboard.modules.job.pydantic_models import JobType
+from ray.job_submission import JobDetails, JobStatus
+from searches import furnish, wait_for
+from test_book import open_book, run
 
 import weightflow
 from weightflow.errors import InputError
+from weightflow.search.auth import find_token
 from weightflow.search.bundle import RESULTS, pack, unpack
-from weightflow.search.jobs import Cluster, RemoteSearch, exit_code, for_shell
+from weightflow.search.jobs import Cluster, RemoteSearch, UnknownJobError, exit_code, for_shell
 from weightflow.search.packing import files_to_pack, pack_tree
+from weightflow.search.sealed import FILE, seal
+from weightflow.tracking.facts import COMMIT_VARIABLE, git_commit
 
 
 @pytest.fixture
@@ -99,44 +108,79 @@ class TestBundle:
 
 
 class TestPacking:
+    NEEDED = (
+        "launch/tune.py", "launch/cluster.yaml", "mlflow.yml", "pyproject.toml", "search_spaces/smoke.yaml",
+        "weightflow/data/readers.py", "weightflow/systems/models/mine.ant",
+    )  # fmt: skip
+    NOT_NEEDED = (
+        ".env", "weightflow/.env", "id_rsa", "launch/id_rsa", "launch/id_ed25519.pub", "credentials.json",
+        "weightflow/credentials.json", "search_spaces/credentials.yaml", "launch/my-secrets.yml", "launch/server.pem",
+        "launch/api_token.yaml", "data/cells.txt", "cells.npy", "cells.parquet", "weightflow/cells.h5ad",
+        "search_spaces/cells.xlsx", "tests/cells.csv", "new file.py", ".venv/bin/python", "runs/night/best/config.json",
+        "mlflow.db", "mlruns/0/meta.yaml", "weightflow/__pycache__/x.pyc", "weightflow/.cache/x.py", ".netrc",
+    )  # fmt: skip
+
     @pytest.fixture(params=["with git", "without git"])
     def tree(self, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
         tree = tmp_path / "tree"
-        for name in [
-            "launch/tune.py", "weightflow/data/readers.py", "search_spaces/smoke.yaml", "new file.py",
-            "data/cells.txt", "cells.npy", "tests/cells.csv", ".venv/bin/python", "runs/night/best/config.json",
-            "mlflow.db", "mlflow.db-wal", "mlruns/0/meta.yaml", "weightflow/__pycache__/x.pyc",
-        ]:  # fmt: skip
+        for name in (*self.NEEDED, *self.NOT_NEEDED):
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_text("")
         if request.param == "with git":
             subprocess.run(["git", "init", "--quiet", str(tree)], check=True)
-            (tree / ".gitignore").write_text("*.log\n")
-            (tree / "noise.log").write_text("")
+            (tree / ".gitignore").write_text("launch/scratch.py\n")
+            (tree / "launch" / "scratch.py").write_text("")
             subprocess.run(["git", "-C", str(tree), "add", "launch"], check=True)
         return tree
 
-    def test_code_and_settings_travel_and_nothing_else(self, tree: Path):
-        packed = {str(path) for path in files_to_pack(tree)} - {".gitignore"}
-        assert packed == {
-            "launch/tune.py", "weightflow/data/readers.py", "search_spaces/smoke.yaml", "new file.py",
-        }  # fmt: skip
+    def test_what_a_search_needs_travels_and_nothing_else(self, tree: Path):
+        assert [str(path) for path in files_to_pack(tree)] == sorted(self.NEEDED)
+
+    def test_links_lead_nowhere_but_to_what_travels(self, tree: Path, tmp_path: Path):
+        (tmp_path / "outside.py").write_text("")
+        (tmp_path / "outside").mkdir()
+        (tmp_path / "outside" / "file.py").write_text("")
+        (tree / "launch" / "out.py").symlink_to(tmp_path / "outside.py")
+        (tree / "launch" / "private.py").symlink_to(tree / ".env")
+        (tree / "launch" / "hidden.py").symlink_to(tree / "id_rsa")
+        (tree / "launch" / "gone.py").symlink_to(tree / "nothing")
+        (tree / "launch" / "folder").symlink_to(tmp_path / "outside")
+        (tree / "launch" / "again.py").symlink_to(tree / "launch" / "tune.py")
+        assert {str(path) for path in files_to_pack(tree)} == {*self.NEEDED, "launch/again.py"}
+
+    def test_a_tree_that_is_reached_by_a_link_is_the_same_tree(self, tree: Path, tmp_path: Path):
+        (tmp_path / "link").symlink_to(tree)
+        assert files_to_pack(tmp_path / "link") == files_to_pack(tree)
+
+    def test_passwords_in_settings_are_masked_and_code_is_left_as_it_is(self, tree: Path, tmp_path: Path):
+        uri = "tracking_uri: postgresql://me:pa/ss@w0rd@host/runs\n"
+        (tree / "mlflow.yml").write_text(uri)
+        (tree / "launch" / "tune.py").write_text(uri)
+        pack_tree(tree, tmp_path / "tree.zip", {"data/cells.csv": b"time,a\n"})
+        with zipfile.ZipFile(tmp_path / "tree.zip") as packed:
+            assert packed.read("mlflow.yml") == b"tracking_uri: postgresql://me:***@host/runs\n"
+            assert packed.read("launch/tune.py").decode() == uri
+            assert packed.read("data/cells.csv") == b"time,a\n"
+            assert packed.getinfo("data/cells.csv").external_attr >> 16 == 0o100600
 
     def test_equal_trees_pack_to_equal_bytes_whenever_they_were_written(self, tree: Path, tmp_path: Path):
         pack_tree(tree, tmp_path / "first.zip")
-        os.utime(tree / "new file.py", (0, 0))
+        os.utime(tree / "mlflow.yml", (0, 0))
         pack_tree(tree, tmp_path / "second.zip")
         assert (tmp_path / "first.zip").read_bytes() == (tmp_path / "second.zip").read_bytes()
 
     def test_a_tree_that_is_too_large_names_its_biggest_files(self, tree: Path, tmp_path: Path):
-        (tree / "video.mp4").write_bytes(os.urandom(3 * 2**20))
-        with pytest.raises(InputError, match=r"packs to 3\.0 MiB, but .* 1\.0 MiB .*: video\.mp4 \(3\.0 MiB\), "):
+        (tree / "launch" / "long.js").write_bytes(os.urandom(3 * 2**20))
+        with pytest.raises(InputError, match=r"packs to 3\.0 MiB, but .* 1\.0 MiB .*: launch/long\.js \(3\.0 MiB\), "):
             pack_tree(tree, tmp_path / "tree.zip", limit=2**20)
 
-    def test_this_checkout_is_far_below_what_a_head_takes(self, root: Path, tmp_path: Path):
+    def test_of_this_checkout_all_code_travels_and_it_is_far_below_what_a_head_takes(self, root: Path, tmp_path: Path):
         pack_tree(root, tmp_path / "tree.zip")
         assert (tmp_path / "tree.zip").stat().st_size < 5 * 2**20
-        assert {"weightflow/errors.py", "launch/submit.py"} <= set(zipfile.ZipFile(tmp_path / "tree.zip").namelist())
+        code = {path.relative_to(root).as_posix() for path in (root / "weightflow").rglob("*.py")}
+        names = set(zipfile.ZipFile(tmp_path / "tree.zip").namelist())
+        assert {*code, "launch/submit.py", "launch/tune.py", "search_spaces/default.yaml"} <= names
+        assert not [name for name in names if name.startswith(("tests/", "docs/", ".git", "benchmarks/"))]
 
 
 class TestCommands:
@@ -276,6 +320,13 @@ class TestMessages:
             (["--name", "a", "--", "--resume", "b"], "not both"),
             (["--status", "x", "--stop", "y"], "not several"),
             (["--out", "runs", "--", "--seed", "1"], "must be absolute"),
+            (["--", "--data", "epidemc"], "`--data epidemc` is no built-in data set; these are: epidemic,"),
+            (["--", "--trails", "3"], "No such option: --trails"),
+            (["--", "--gpus", "four"], "Invalid value for '--gpus'"),
+            (["--", "--time-budget", "soon"], "`--time-budget soon` cannot be read"),
+            (["--", "--sampler", "gp", "--minimize", "speed"], "`--minimize speed` cannot be read"),
+            (["--", "--sep", ";"], "built in"),
+            (["--upload-data", "--", "--data", "/nowhere.csv"], "there is none on this machine"),
         ],
     )
     def test_what_cannot_work_is_said_before_the_cluster_is_asked(
@@ -298,7 +349,7 @@ import ray
 
 @ray.remote(num_cpus=1)
 def visit():
-    import travelled  # on a worker, which has only what was uploaded
+    from launch import travelled  # on a worker, which has only what was uploaded
     time.sleep(1)
     return ray.get_runtime_context().get_node_id(), travelled.WORD
 
@@ -313,24 +364,31 @@ sys.exit(7)
 
 @pytest.mark.ray
 class TestCluster:
+    @pytest.fixture
+    def tree(self, tmp_path: Path) -> Path:
+        """Something to submit, whose jobs lie in `launch`."""
+        (tmp_path / "tree" / "launch").mkdir(parents=True)
+        return tmp_path / "tree"
+
     def test_a_job_is_followed_over_both_nodes_and_its_exit_code_is_told(
-        self, address: str, ray_home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+        self, address: str, ray_home: Path, tree: Path, capfd: pytest.CaptureFixture[str]
     ):
-        (tmp_path / "travelled.py").write_text("WORD = 'arrived'\n")
-        (tmp_path / "job.py").write_text(JOB)
+        (tree / "launch" / "travelled.py").write_text("WORD = 'arrived'\n")
+        (tree / "launch" / "job.py").write_text(JOB)
         cluster = Cluster(address)
-        details = cluster.follow(cluster.submit(tmp_path, "python job.py"))
+        details = cluster.follow(cluster.submit(tree, "python launch/job.py"))
         log = capfd.readouterr().out
         assert exit_code(details) == 7, log
         assert "2 nodes: arrived arrived" in log
 
     def test_ctrl_c_stops_following_but_not_the_job_and_stopping_acts_like_ctrl_c(
-        self, address: str, ray_home: Path, root: Path, tmp_path: Path
+        self, address: str, ray_home: Path, root: Path, tmp_path: Path, tree: Path
     ):
-        (tmp_path / "job.py").write_text("import signal\ntry: print('up'); signal.pause()\nfinally: print('closed')")
+        code = "import signal\ntry: print('up'); signal.pause()\nfinally: print('closed')"
+        (tree / "launch" / "job.py").write_text(code)
         cluster = Cluster(address)
-        job = cluster.submit(tmp_path, "exec python job.py", RemoteSearch("long", str(tmp_path)))
-        command = [sys.executable, str(root / "launch" / "submit.py"), "--address", address, "--follow", job]
+        job = cluster.submit(tree, "exec python launch/job.py", RemoteSearch("long", str(tmp_path)))
+        command = [sys.executable, str(root / "launch" / "submit.py"), "--address", address, "--follow", "long"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
             assert following.stdout is not None
             assert any(line == "up\n" for line in following.stdout)
@@ -367,6 +425,74 @@ class TestCluster:
         with pytest.raises(InputError, match=r"nothing to bring back: .*/none holds none of best"):
             Cluster(address).fetch(root, RemoteSearch("none", "~"), tmp_path / "none")
 
+    def test_results_are_fetched_by_name_where_the_head_knows_no_job(
+        self, address: str, ray_home: Path, results: Path, tmp_path: Path, submit_here: Callable[..., Said]
+    ):
+        other = results.rename(results.with_name("older"))
+        fetched = submit_here("--address", address, "--out", str(other.parent), "--fetch", "older")
+        assert fetched.returncode == 0, fetched.stderr
+        assert contents(tmp_path / "runs" / "older") == contents(other)
+
+    def test_how_far_a_search_is_can_be_asked_by_name_where_the_head_knows_no_job(
+        self, address: str, ray_home: Path, tmp_path: Path, submit_here: Callable[..., Said]
+    ):
+        (tmp_path / "head" / "cut").mkdir(parents=True)
+        book = open_book(tmp_path / "head" / "cut")
+        run(book, 1.5)
+        run(book, 2.5, epochs=2)
+        assert book.next_trial() is not None
+        book.close()
+        said = submit_here("--address", address, "--out", str(tmp_path / "head"), "--status", "cut")
+        assert (said.returncode, said.stderr) == (0, "")
+        assert said.stdout == (
+            "cut: 3 trials (1 finished, 1 pruned, 1 stopped); the best is trial 00 with score 1.5000; it was cut off\n"
+        )
+        missing = submit_here("--address", address, "--out", str(tmp_path / "head"), "--status", "never")
+        assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1), missing.stderr
+        assert "nothing is known of `never`" in missing.stderr
+
+    def test_sealed_settings_reach_the_driver_and_are_seen_nowhere_else(
+        self, address: str, ray_home: Path, ray_environment: dict[str, str], root: Path, tree: Path
+    ):
+        secret = f"s3cret/{secrets.token_hex(8)}@x"
+        sent = {"MLFLOW_TRACKING_URI": f"postgresql://me:{secret}@db/runs", "MLFLOW_TRACKING_PASSWORD": secret}
+        code = (
+            f"import sys; sys.path.insert(0, {str(root)!r})\n"
+            "import hashlib, os, pathlib\nfrom weightflow.search.sealed import take_up\ntake_up(pathlib.Path())\n"
+            "print(hashlib.sha256(os.environ['MLFLOW_TRACKING_PASSWORD'].encode()).hexdigest())\n"
+            "print(open('/proc/self/environ').read().count('s3cret'), 'in the open')\n"
+        )
+        (tree / "launch" / "job.py").write_text(code)
+        (tree / "mlflow.yml").write_text(f"tracking_uri: {sent['MLFLOW_TRACKING_URI']}\n")
+        cluster, token = Cluster(address), find_token()
+        assert token is not None
+        job = cluster.submit(tree, "python launch/job.py", extra={FILE: seal(sent, token)})
+        assert exit_code(cluster.follow(job)) == 0, cluster.log(job)
+        assert hashlib.sha256(secret.encode()).hexdigest() in cluster.log(job)
+        assert "0 in the open" in cluster.log(job)
+        assert secret not in str(cluster.details(job)) + cluster.log(job)
+        kept = [file for file in Path(ray_environment["HOME"]).rglob("*") if file.is_file() and not file.is_symlink()]
+        assert any(file.name == FILE for file in kept), "the sealed file lies on the node"
+        assert [file for file in kept if secret.encode() in file.read_bytes()] == []
+
+    def test_a_facts_variable_says_which_commit_a_job_runs(self, address: str, ray_home: Path, root: Path):
+        code = "from weightflow.tracking.facts import environment_facts; print('is', environment_facts()['git_commit'])"
+        known = git_commit(root / "weightflow")
+        cluster = Cluster(address)
+        job = cluster.submit(root, f'python -c "{code}"', facts={COMMIT_VARIABLE: known})
+        assert exit_code(cluster.follow(job)) == 0
+        assert f"is {known}\n" in cluster.log(job)
+        assert re.match(r"[0-9a-f]{40}( \+ uncommitted changes)?$", known)
+
+    def test_more_than_a_fixed_cluster_has_is_refused_here(
+        self, address: str, ray_home: Path, submit_here: Callable[..., Said]
+    ):
+        wait_for(lambda: Cluster(address).resources() is not None, 60, 1.0)  # its autoscaler has reported
+        refused = submit_here("--address", address, "--", "--gpus", "4")
+        assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+        assert "`--gpus 4` was asked for, but the cluster has 0 GPU(s), and no autoscaler" in refused.stderr
+        assert Cluster(address).resources() == {"CPU": 2.0, "GPU": 0.0}
+
     @pytest.mark.slow
     @pytest.mark.timeout(450)
     def test_a_search_submitted_from_another_folder_leaves_results_here_and_runs_there(
@@ -395,14 +521,92 @@ class TestCluster:
         assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
         assert "knows no job `raysubmit_none`" in result.stderr
 
-    @pytest.mark.parametrize("token", ["0" * 64, None], ids=["wrong", "none"])
+    @pytest.mark.parametrize(
+        ("token", "message"),
+        [("0" * 64, "refuses the token of this machine"), (None, "asks for a token, and this machine has none")],
+        ids=["wrong", "none"],
+    )
     def test_a_token_that_does_not_fit_is_one_line(
-        self, address: str, ray_environment: dict[str, str], root: Path, tmp_path: Path, token: str | None
-    ):
+        self, address: str, ray_home: Path, submit_here: Callable[..., Said], tmp_path: Path, token: str | None,
+        message: str, monkeypatch: pytest.MonkeyPatch,
+    ):  # fmt: skip
         (tmp_path / ".ray").mkdir()
         if token is not None:
             (tmp_path / ".ray" / "auth_token").write_text(token)
-        environment = {**ray_environment, "HOME": str(tmp_path)}
-        result = submit(root, environment, tmp_path, "--address", address, "--status", "x")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        result = submit_here("--address", address, "--status", "x")
         assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+        assert message in result.stderr
         assert "auth_token" in result.stderr
+
+
+class Head(BaseHTTPRequestHandler):
+    """What an open head answers first."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
+        pass
+
+
+def test_a_head_without_authentication_is_refused_unless_that_is_wanted(
+    ray_home: Path, submit_here: Callable[..., Said]
+):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Head) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        said = submit_here("--address", f"http://127.0.0.1:{server.server_port}", "--status", "x")
+        server.shutdown()
+    assert (said.returncode, len(said.stderr.splitlines())) == (2, 1), said.stderr
+    assert "has no authentication" in said.stderr
+    assert "--open-head" in said.stderr
+
+
+class Tail:
+    """A job client whose connection breaks once in the middle of the log, and whose job may be gone afterwards."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+
+    async def tail_job_logs(self, job: str) -> AsyncIterator[str]:
+        self.connections += 1
+        yield "one\n"
+        yield "two\n" if self.connections > 1 else "tw"
+        if self.connections == 1:
+            raise RuntimeError("WebSocket connection closed unexpectedly with close code 1006")
+        yield "three\n"
+
+
+class TestReconnecting:
+    @pytest.fixture
+    def cluster(self, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+        cluster = object.__new__(Cluster)
+        cluster.address = "http://head:8265"
+        monkeypatch.setattr(cluster, "_client", Tail(), raising=False)
+        monkeypatch.setattr("weightflow.search.jobs._RETRY_SECONDS", 0.01)
+        return cluster
+
+    def test_a_log_goes_on_where_the_connection_broke(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ):
+        facts = {"type": JobType.SUBMISSION, "submission_id": "j", "status": JobStatus.SUCCEEDED, "entrypoint": "x"}
+        ended = JobDetails.model_validate(facts)
+        monkeypatch.setattr(cluster, "details", lambda job: ended)
+        assert exit_code(cluster.follow("j")) == 0
+        out, err = capfd.readouterr()
+        assert out == "one\ntwo\nthree\n"
+        assert "close code 1006. Trying again for 5 minutes.\n" in err
+
+    def test_a_head_that_has_forgotten_the_job_ends_the_following(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ):
+        known = iter([True])
+
+        def details(job: str) -> None:
+            if not next(known, False):
+                raise UnknownJobError("the head knows no job")
+
+        monkeypatch.setattr(cluster, "details", details)
+        with pytest.raises(UnknownJobError):
+            cluster.follow("j")

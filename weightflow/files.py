@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, and without pickle: text, and arrays as safetensors."""
 
 import json
+import stat
 import uuid
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -16,10 +17,16 @@ Arrays = dict[str, np.ndarray]
 
 @contextmanager
 def whole(path: Path) -> Generator[Path, None, None]:
-    """Hand out the path of a draft that takes the place of `path` at the end of the block, unless the block raises."""
+    """Hand out the path of a draft that takes the place of `path` at the end of the block, unless the block raises.
+
+    The file may be read by whoever the process's umask lets read its files; safetensors would let its user alone.
+    """
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
+        draft.touch()
+        mode = stat.S_IMODE(draft.stat().st_mode)
         yield draft
+        draft.chmod(mode)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

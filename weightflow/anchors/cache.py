@@ -28,6 +28,8 @@ class ArrayCache:
     def get_or_make(self, purpose: str, depends_on: Mapping[str, Any], make: Callable[[], Arrays]) -> Arrays:
         """Return the stored arrays, or make and store them; of several processes that ask, the first one makes them."""
         path = self._path(purpose, depends_on)
+        if (found := self._read(path)) is not None:  # without the lock, which a reader of a shared folder may not take
+            return found
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
             found = self._read(path)

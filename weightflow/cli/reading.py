@@ -52,6 +52,11 @@ def _options(
     """Stand for the options; `reads_data` copies them."""
 
 
+def reading_options() -> list[str]:
+    """Return the names of the options."""
+    return list(inspect.signature(_options).parameters)
+
+
 def reads_data(command: Command) -> Command:
     """Give a command all reading options, and hand what they say to its argument `reading`, a `ReadOptions`."""
     mine, theirs = (dict(inspect.signature(one).parameters) for one in (command, _options))

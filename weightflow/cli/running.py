@@ -1,16 +1,15 @@
 """How a command line runs, and how it ends."""
 
 import sys
+from collections.abc import Callable
 from typing import NoReturn
-
-import typer
 
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.stopping import STOPPED, end_now, listen
 from weightflow.streams import outlive_readers
 
 
-def run(application: typer.Typer) -> NoReturn:
+def run(application: Callable[[], object]) -> NoReturn:
     """Run a command line; what the user did wrong is printed alone on stderr, with exit code 2.
 
     Foreseen errors that are not the user's are printed likewise, with exit code 1; all others keep their traceback. Who

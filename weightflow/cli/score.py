@@ -54,12 +54,12 @@ def score(
     from weightflow.model import load
     from weightflow.report.terminal import print_scores
     from weightflow.search.judged import fitted_before, without_each
-    from weightflow.search.resources import Resources, usable_cpus
+    from weightflow.search.resources import Node, Resources, Wanted, usable_cpus
     from weightflow.side_by_side import in_processes, in_turn
     from weightflow.tracking import TrackingConfig
 
     _check(model, each, out, config, start)
-    place, usable = find_device(device), Resources.choose(float(usable_cpus()), 0.0, cpus, 0).cpus
+    place, usable = find_device(device), Resources.choose([Node(usable_cpus())], Wanted(cpus, 0)).cpus
     mapper = in_processes(usable) if place.type == "cpu" else in_turn  # of one GPU, processes only have a share each
     tracking = None if mlflow is None else TrackingConfig.read(mlflow)
     dataset = load_dataset(data, seed, reading if reading.every else replace(reading, every=1))

@@ -11,7 +11,7 @@ from weightflow.cli.reading import reads_data
 from weightflow.data import Protocol, ReadOptions
 from weightflow.stopping import STOPPED
 from weightflow.systems import load_dataset
-from weightflow.trials import SamplerName, SchedulerName
+from weightflow.trials import Parameter, SamplerName, SchedulerName
 
 
 @reads_data
@@ -20,8 +20,21 @@ def tune(
     space: Annotated[
         Path | None, typer.Option(help="Search space, a YAML file [default: search_spaces/default.yaml].")
     ] = None,
-    gpus: Annotated[int | None, typer.Option(help="GPUs to use; all that there are by default.")] = None,
-    cpus: Annotated[int | None, typer.Option(help="CPUs to use; all that this process may use by default.")] = None,
+    gpus: Annotated[int | None, typer.Option(help="GPUs to use at most; all that there are by default.")] = None,
+    cpus: Annotated[
+        int | None, typer.Option(help="CPUs to use at most; all that this process may use by default.")
+    ] = None,
+    elastic: Annotated[
+        bool, typer.Option(help="Begin with what there is, since nodes will join; with an autoscaler it is so anyway.")
+    ] = False,
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="GPUs of a trial: a part of one, or whole ones."),
+    ] = None,
+    cpus_per_trial: Annotated[float | None, typer.Option(metavar="X", help="CPUs of a trial [1 by default].")] = None,
+    memory_per_trial: Annotated[
+        str | None, typer.Option(metavar="X", help="Memory that Ray sets aside for a trial, such as 2G.")
+    ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials at most, repeats not counted.")] = 32,
     time_budget: Annotated[
         str,
@@ -90,6 +103,10 @@ def tune(
         time_budget=time_budget,
         cpus=cpus,
         gpus=gpus,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        memory_per_trial=memory_per_trial,
+        elastic=elastic,
         cpu_hours=cpu_hours,
         gpu_hours=gpu_hours,
         drain=drain,
@@ -108,12 +125,14 @@ def tune(
         address=address,
         out=out,
         mlflow=mlflow,
-        fixed={
-            **({} if head is None else {HEAD: head.value}),
-            **({} if horizon is None else {HORIZON: horizon}),
-        },
+        fixed=fixed_by(head, horizon),
         console=console,
     )
     print_outcome(console, result.outcome, mlflow)
     if not result.finished:
         raise typer.Exit(STOPPED)
+
+
+def fixed_by(head: HeadOfCounts, horizon: Horizon) -> dict[str, Parameter]:
+    """Return what these options fix for all trials, by dotted key."""
+    return {**({} if head is None else {HEAD: head.value}), **({} if horizon is None else {HORIZON: horizon})}

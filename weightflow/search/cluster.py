@@ -1,4 +1,7 @@
-"""Starting or joining Ray. Nothing calls home, services listen on this machine, and tokens are required."""
+"""Starting or joining Ray. Nothing calls home, and tokens are required.
+
+What is started here listens on 127.0.0.1 alone, in a folder that only its user may enter.
+"""
 
 import logging
 import os
@@ -18,54 +21,57 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
 import ray
 import torch
+from ray._private import ray_constants
 
 from weightflow.errors import InputError, SearchError, first_line
-from weightflow.search.resources import Resources, usable_cpus
+from weightflow.search.auth import keep_token, token_path
+from weightflow.search.nodes import asked_for, resources_of_cluster
+from weightflow.search.resources import Node, Resources, Wanted, usable_cpus
 from weightflow.search.say import Say
 from weightflow.stopping import unheard_by_children
 
 
 @contextmanager
-def connected(address: str | None, cpus: int | None, gpus: int | None, say: Say) -> Generator[Resources, None, None]:
+def connected(address: str | None, wanted: Wanted, say: Say) -> Generator[Resources, None, None]:
     """Start Ray on this machine, or join the cluster at `address`, for the time of a `with` block.
 
     A Ray that runs in this process already, as in a notebook, is used as it is and goes on afterwards.
 
     Args:
         address: of the cluster; None: the one that RAY_ADDRESS names, or else this machine.
-        cpus: to use; None: all.
-        gpus: the same.
-        say: told what had to be done otherwise.
+        wanted: of CPUs and GPUs.
+        say: told what had to be done otherwise, and what is waited for.
 
     Raises:
         InputError: no cluster answers, or there is less than was asked for.
-        SearchError: Ray does not start here.
+        SearchError: Ray does not start here, or no node joins.
     """
     # failed trials are told in our own words, with their reasons
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     if ray.is_initialized():
-        yield _seen(cpus, gpus)
+        resources = resources_of_cluster(wanted, say)
+        with asked_for(resources):
+            yield resources
         return
     with ExitStack() as until_then:
         try:
-            yield _connect(address, cpus, gpus, say, until_then)
+            resources = _connect(address, wanted, say, until_then)
+            with asked_for(resources):
+                yield resources
         finally:
             ray.shutdown()
 
 
-def _connect(address: str | None, cpus: int | None, gpus: int | None, say: Say, until_then: ExitStack) -> Resources:
+def _connect(address: str | None, wanted: Wanted, say: Say, until_then: ExitStack) -> Resources:
     if address or os.environ.get("RAY_ADDRESS"):
         _join(address)
-        return _seen(cpus, gpus)
+        return resources_of_cluster(wanted, say)
+    if wanted.elastic:
+        raise InputError("`--elastic` is for clusters, whose nodes come and go: join one with `--address`.")
     # asked for more, Ray would start all the same, with more processes than there are CPUs
-    resources = Resources.choose(float(usable_cpus()), float(torch.cuda.device_count()), cpus, gpus)
+    resources = Resources.choose([Node(usable_cpus(), torch.cuda.device_count())], wanted)
     _start(resources, until_then, say)
     return resources
-
-
-def _seen(cpus: int | None, gpus: int | None) -> Resources:
-    seen = ray.cluster_resources()
-    return Resources.choose(seen.get("CPU", 0.0), seen.get("GPU", 0.0), cpus, gpus)
 
 
 KNOCK_SECONDS = 5
@@ -94,18 +100,22 @@ def _start(resources: Resources, until_then: ExitStack, say: Say) -> None:
     """
     paths = [str(PACKAGE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in paths if path))
+    if keep_token():
+        say(f"others could read {token_path()}; now only you can")
     how: dict[str, Any] = {
         "address": "local",
         "num_cpus": resources.cpus,
         "num_gpus": resources.gpus,
         "include_dashboard": False,
+        "_temp_dir": until_then.enter_context(_private_folder(_usual_place())),
     }
     first = _failure(how)
     if first is None:
         return
     ray.shutdown()
     if SOCKET_TOO_LONG in str(first):
-        how["_temp_dir"] = until_then.enter_context(_short_folder(say))
+        how["_temp_dir"] = until_then.enter_context(_private_folder(SHORT))
+        say(_too_long(how["_temp_dir"]))
     else:
         say(f"Ray did not start ({first_line(first)}); trying once more")
     if (second := _failure(how)) is not None:
@@ -121,7 +131,8 @@ def _failure(how: Mapping[str, Any]) -> Exception | None:
     A part of Ray that is late is told of by a bare `Exception`, so that nothing narrower can be caught.
     """
     try:
-        _init(how)
+        with _this_machine_alone():
+            _init(how)
     except Exception as error:
         return error
     return None
@@ -133,16 +144,46 @@ def _init(how: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _short_folder(say: Say) -> Generator[str, None, None]:
-    """Give Ray a folder whose sockets have paths that the system takes, and say why."""
+def _this_machine_alone() -> Generator[None, None, None]:
+    """Let what is started in a `with` block listen on 127.0.0.1.
+
+    Ray can do that, and does so on macOS and Windows alone, where firewalls ask about anything else; elsewhere it
+    replaces even an address of 127.0.0.1 by the one that the network knows. This process has read the variable when Ray
+    was imported; those that it starts read it now.
+    """
+    variable, constant = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    before = os.environ.get(variable)
+    os.environ[variable], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = constant
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
+
+
+@contextmanager
+def _private_folder(above: str) -> Generator[str, None, None]:
+    """Give Ray a folder in one that nobody else may enter: Ray itself opens its folder to everybody."""
+    with TemporaryDirectory(prefix="wf-", dir=above, ignore_cleanup_errors=True) as folder:  # its mode is 0700
+        yield str(Path(folder, "r"))
+
+
+def _usual_place() -> str:
+    """Return where Ray would make its folder."""
+    return os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or SHORT
+
+
+def _too_long(taken: str) -> str:
+    """Say why Ray gets another folder than the environment asks for."""
     variable = next(name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ)
-    with TemporaryDirectory(prefix="weightflow-", dir=SHORT, ignore_cleanup_errors=True) as folder:
-        length = len(os.fsencode(os.environ[variable]))
-        say(
-            f"{variable} has {length} bytes, too many for the sockets that Ray would put there (their paths may have "
-            f"{SOCKET_BYTES}); Ray takes {folder} instead"
-        )
-        yield folder
+    length = len(os.fsencode(os.environ[variable]))
+    return (
+        f"{variable} has {length} bytes, too many for the sockets that Ray would put there (their paths may have "
+        f"{SOCKET_BYTES}); Ray takes {taken} instead"
+    )
 
 
 def _join(address: str | None) -> None:

@@ -5,14 +5,14 @@ find its results, the folder on the cluster and the name, travels as the job's m
 """
 
 import asyncio
-import os
 import re
 import shlex
 import socket
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,11 +20,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
+import requests
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
+from ray.util.state import list_nodes
 
 from weightflow.errors import InputError
+from weightflow.masking import hide_password
+from weightflow.search.auth import find_token, token_path
 from weightflow.search.bundle import refuse_to_replace, unpack
+from weightflow.search.fixed import is_made_by_autoscaler
 from weightflow.search.packing import pack_tree
 
 _CONNECT_SECONDS = 5.0
@@ -32,6 +38,8 @@ _POLL_SECONDS = 0.5
 _END_SECONDS = 30.0
 _STOP_SECONDS = 120
 _CANCEL_SECONDS = 2.0
+_RETRY_SECONDS = 2.0
+_GONE_SECONDS = 300.0  # a head that is restarted, and what brings it up, take minutes
 
 _JOB_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -40,6 +48,14 @@ _JOB_ENVIRONMENT = {
     "RAY_JOB_STOP_SIGNAL": "SIGINT",
     "RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_SECONDS),
 }
+
+
+class UnreachableError(InputError):
+    """The head does not answer as it should."""
+
+
+class UnknownJobError(InputError):
+    """The head knows no such job: it never had it, or was restarted since."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,7 @@ class RemoteSearch:
         mlflow: settings for MLflow, a file of the checkout or an absolute path on the head. The stores that it gives
             as relative paths lie in `out` as well: the file is copied there, and its paths are relative to it.
         resume: go on with the search of that name instead of starting it.
+        given: options of launch/submit.py and arguments of tune.py, as they were typed: what to type to go on.
 
     Raises:
         InputError: a name that is no plain folder name, or an `out` that depends on where the job runs.
@@ -63,6 +80,7 @@ class RemoteSearch:
     arguments: tuple[str, ...] = ()
     mlflow: str = "mlflow.yml"
     resume: bool = False
+    given: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -93,6 +111,11 @@ class RemoteSearch:
         """The shell command that prints the results."""
         return f"exec python -m weightflow.search.bundle {for_shell(self.folder)}"
 
+    @property
+    def standing(self) -> str:
+        """The shell command that says how far the search is."""
+        return f"exec python -m weightflow.search.standing {for_shell(self.folder)}"
+
 
 def is_remote(path: str) -> bool:
     """Tell whether `path` means the same wherever a job runs: it is absolute, or begins in the home of the head."""
@@ -113,55 +136,137 @@ class Cluster:
 
     Attributes:
         address: for example `http://10.0.0.1:8265`.
+        open: whether it takes jobs from anybody.
 
     Raises:
-        InputError: on construction and in every method: nobody answers, the token is refused, a job is not known.
+        InputError: on construction and in every method: nobody answers, there is no token here, or another one than the
+            head's, or the head asks for none and `open_head` does not allow that; a job is not known.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, open_head: bool = False) -> None:
         self.address = address
         _knock(address)
+        self.open = _is_open(address)
+        if self.open and not open_head:
+            raise InputError(
+                f"the head at {address} has no authentication: whoever reaches it may run anything there. Make a token "
+                "on it (`ray get-auth-token --generate`), start it again with RAY_AUTH_MODE=token set, and copy its "
+                "~/.ray/auth_token here; or, in a network that is closed, say `--open-head`."
+            )
         with self._plain_errors():
             self._client = JobSubmissionClient(address)
 
-    def submit(self, root: Path, entrypoint: str, search: RemoteSearch | None = None) -> str:
-        """Upload the working tree at `root`, start `entrypoint` in it, and return the job's identifier."""
-        metadata = {} if search is None else {"weightflow_name": search.name, "weightflow_out": search.out}
+    def submit(
+        self,
+        root: Path,
+        entrypoint: str,
+        search: RemoteSearch | None = None,
+        extra: Mapping[str, bytes] | None = None,
+        facts: Mapping[str, str] | None = None,
+    ) -> str:
+        """Upload what a search needs of the tree at `root`, start `entrypoint` in it, and return the job's identifier.
+
+        Args:
+            root: of the tree.
+            entrypoint: a shell command.
+            search: that it runs.
+            extra: further files by name, see `pack_tree`.
+            facts: variables for the job's environment, which everybody who may see the dashboard can read.
+        """
+        metadata = (
+            {}
+            if search is None
+            else {"weightflow_name": search.name, "weightflow_out": search.out, "weightflow_given": search.given}
+        )
         with tempfile.TemporaryDirectory() as scratch:
             archive = Path(scratch, "weightflow.zip")
-            pack_tree(root, archive)
-            environment = {"working_dir": str(archive), "env_vars": {**_JOB_ENVIRONMENT, **_tracking()}}
+            pack_tree(root, archive, extra)
+            environment = {"working_dir": str(archive), "env_vars": {**_JOB_ENVIRONMENT, **(facts or {})}}
             with self._plain_errors():
                 return self._client.submit_job(entrypoint=entrypoint, runtime_env=environment, metadata=metadata)
 
     def details(self, job: str) -> JobDetails:
         """Return what the cluster knows of `job`."""
-        with self._plain_errors():
-            known = {details.submission_id: details for details in self._client.list_jobs() if details.submission_id}
+        known = self._jobs()
         if job not in known:
-            raise InputError(
+            raise UnknownJobError(
                 f"{self.address} knows no job `{job}`; it knows {', '.join(sorted(known)[-5:]) or 'none at all'}."
             )
         return known[job]
+
+    def _jobs(self) -> dict[str, JobDetails]:
+        with self._plain_errors():
+            return {details.submission_id: details for details in self._client.list_jobs() if details.submission_id}
+
+    def latest_job(self, name: str) -> str | None:
+        """Return the job that last ran the search `name`; None where the head knows none, as after a restart."""
+        known = self._jobs().items()
+        jobs = [
+            (details.start_time or 0, job)
+            for job, details in known
+            if (details.metadata or {}).get("weightflow_name") == name
+        ]
+        return max(jobs)[1] if jobs else None
 
     def search_of(self, job: str) -> RemoteSearch:
         """Return the search that `job` runs."""
         metadata = self.details(job).metadata or {}
         try:
-            return RemoteSearch(metadata["weightflow_name"], metadata["weightflow_out"])
+            return RemoteSearch(
+                metadata["weightflow_name"], metadata["weightflow_out"], given=metadata.get("weightflow_given", "")
+            )
         except KeyError:
             raise InputError(f"job `{job}` was not submitted by launch/submit.py, so it has no results.") from None
 
-    def follow(self, job: str) -> JobDetails:
-        """Print the log of `job` from its beginning until it ends; returns how it ended."""
-        self.details(job)
+    def resources(self) -> dict[str, float] | None:
+        """Return what the nodes offer in all; None where an autoscaler can bring more, or that cannot be told."""
         with self._plain_errors():
-            _run_aside(self._print_log(job))
-        return self._wait(job, _END_SECONDS)
+            answer = requests.get(
+                f"{self.address.rstrip('/')}/api/cluster_status", headers=_credentials(), timeout=_CONNECT_SECONDS
+            )
+            report = (answer.json().get("data", {}).get("clusterStatus") or {}).get("autoscalerReport") or {}
+            kinds = set((report.get("nodeTypeMapping") or {}).values())
+            if not kinds or any(is_made_by_autoscaler(kind) for kind in kinds):
+                return None
+            nodes: list[Any] = list_nodes(address=self.address, filters=[("state", "=", "ALIVE")], detail=True)
+        return {kind: sum(float(node.resources_total.get(kind, 0.0)) for node in nodes) for kind in ("CPU", "GPU")}
 
-    async def _print_log(self, job: str) -> None:
+    def follow(self, job: str) -> JobDetails:
+        """Print the log of `job` from its beginning until it ends; returns how it ended.
+
+        A connection that breaks is made again, and the log goes on where it was.
+
+        Raises:
+            UnreachableError: the head stays away for minutes.
+            UnknownJobError: it does not know the job (any more).
+        """
+        self.details(job)
+        seen, gone = _Seen(), None
+        while True:
+            try:
+                with self._plain_errors():
+                    _run_aside(self._print_log(job, seen))
+                return self._wait(job, _END_SECONDS)
+            except UnreachableError as error:
+                now = time.monotonic()
+                gone = gone or now
+                if now - gone > _GONE_SECONDS:
+                    raise
+                if gone == now:
+                    print(f"{error} Trying again for {_GONE_SECONDS / 60:.0f} minutes.", file=sys.stderr)
+            time.sleep(_RETRY_SECONDS)
+            with suppress(UnreachableError):
+                self.details(job)
+                gone = None
+
+    async def _print_log(self, job: str, seen: "_Seen") -> None:
+        """Print what was not printed before; each connection hands out the whole log."""
+        passed = 0
         async for lines in self._client.tail_job_logs(job):
-            print(lines, end="", flush=True)
+            new = lines[max(0, seen.characters - passed) :]
+            passed += len(lines)
+            seen.characters = max(seen.characters, passed)
+            print(new, end="", flush=True)
 
     def log(self, job: str) -> str:
         """Return all that `job` has printed."""
@@ -182,14 +287,20 @@ class Cluster:
         The head's file system need not be reachable from here: a second, short job prints the results to its log.
         """
         refuse_to_replace(folder)
-        job = self.submit(root, search.bundling)
+        unpack(self._said(root, search.bundling, "there is nothing to bring back"), folder)
+
+    def standing(self, root: Path, search: RemoteSearch) -> str:
+        """Return how far `search` is, as its folder on the head says: no job need be known for that."""
+        return self._said(root, search.standing, f"nothing is known of `{search.name}`").strip().splitlines()[-1]
+
+    def _said(self, root: Path, command: str, problem: str) -> str:
+        """Return the log of a short job."""
+        job = self.submit(root, command)
         details = self._wait(job, None)
         log = self.log(job)
         if exit_code(details) != 0:
-            raise InputError(
-                f"there is nothing to bring back: {(log.strip() or str(details.message)).splitlines()[-1]}"
-            )
-        unpack(log, folder)
+            raise InputError(f"{problem}: {(log.strip() or str(details.message)).splitlines()[-1]}")
+        return log
 
     def _wait(self, job: str, seconds: float | None) -> JobDetails:
         deadline = None if seconds is None else time.monotonic() + seconds
@@ -205,13 +316,17 @@ class Cluster:
         try:
             yield
         except AuthenticationError:
-            raise InputError(
-                f"{self.address} refuses the token of this machine; copy ~/.ray/auth_token from the head to the same "
-                "place here, or put its path into RAY_AUTH_TOKEN_PATH."
-            ) from None
-        except (RuntimeError, OSError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(f"{self.address} failed: {reason}") from None
+            raise InputError(_wrong_token(self.address)) from None
+        except (RuntimeError, OSError, aiohttp.ClientError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise UnreachableError(f"{self.address} failed: {hide_password(reason)}.") from None
+
+
+@dataclass
+class _Seen:
+    """How many characters of a log were printed."""
+
+    characters: int = 0
 
 
 def _run_aside(work: Coroutine[Any, Any, None]) -> None:
@@ -239,12 +354,6 @@ def _run_aside(work: Coroutine[Any, Any, None]) -> None:
         raise
 
 
-def _tracking() -> dict[str, str]:
-    """Return the variable that names a tracking server, unless it names a store of this machine."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    return {"MLFLOW_TRACKING_URI": uri} if urlsplit(uri).scheme in {"http", "https"} else {}
-
-
 def exit_code(details: JobDetails) -> int:
     """Return the exit code of a job that has ended: its own, or 1 if it never came to have one."""
     if details.status == "SUCCEEDED":
@@ -268,3 +377,38 @@ def _knock(address: str) -> None:
             f"nobody answers at {address} ({error}); is the head up (`ray status` there), and may this machine reach "
             "the port of its dashboard?"
         ) from None
+
+
+def _is_open(address: str) -> bool:
+    """Tell whether a head answers whoever asks.
+
+    Raises:
+        InputError: it does not, and there is no token here, or not the right one.
+    """
+    url = f"{address.rstrip('/')}/api/version"
+    try:
+        asks = requests.get(url, timeout=_CONNECT_SECONDS).status_code in {401, 403}
+        if not asks:
+            return True
+        if not _credentials():
+            raise InputError(
+                f"{address} asks for a token, and this machine has none: copy ~/.ray/auth_token from the head to "
+                f"{token_path()}, readable by you alone, or put its path into RAY_AUTH_TOKEN_PATH."
+            )
+        if requests.get(url, headers=_credentials(), timeout=_CONNECT_SECONDS).status_code in {401, 403}:
+            raise InputError(_wrong_token(address))
+    except requests.RequestException as error:
+        raise UnreachableError(f"{address} does not answer as a head does ({type(error).__name__}).") from None
+    return False
+
+
+def _credentials() -> dict[str, str]:
+    token = find_token()
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+def _wrong_token(address: str) -> str:
+    return (
+        f"{address} refuses the token of this machine: it is another one than the head's. Copy ~/.ray/auth_token from "
+        f"the head once more, to {token_path()}."
+    )

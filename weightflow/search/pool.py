@@ -25,7 +25,8 @@ from weightflow.files import Arrays
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress, unseen
 from weightflow.search.estimate import batches
-from weightflow.search.resources import Resources, worker_device
+from weightflow.search.gpu import worker_device
+from weightflow.search.resources import Resources
 from weightflow.search.say import Say
 
 Item = TypeVar("Item")
@@ -274,8 +275,10 @@ class Crew:
 
     def _start(self, tasks: int) -> None:
         """Start workers until there is one for each task, or all that may be."""
-        gpus = 1 if self.resources.gpus else 0
-        worker: Any = ray.remote(num_cpus=1, num_gpus=gpus)(AnchorWorker)
+        share = self.resources.per_worker
+        worker: Any = ray.remote(
+            num_cpus=share["cpu"], num_gpus=share.get("gpu", 0), label_selector=self.resources.labels
+        )(AnchorWorker)
         while len(self._free) + len(self._underway) < min(tasks, self.resources.workers):
             new = worker.options(max_concurrency=2).remote()  # one thread works, the other one tells how far it is
             self._underway[new.ready.remote()] = (new, None)

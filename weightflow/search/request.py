@@ -14,7 +14,8 @@ from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, flat_keys, nest
 from weightflow.search.book import best_points
 from weightflow.search.cluster import connected
-from weightflow.search.plan import Plan
+from weightflow.search.plan import Plan, Point
+from weightflow.search.resources import Wanted, read_memory
 from weightflow.search.result import SearchResult
 from weightflow.search.say import saying
 from weightflow.search.shipped import shipped_file
@@ -38,6 +39,10 @@ def tune(
     time_budget: str | float = "6m",
     cpus: int | None = None,
     gpus: int | None = None,
+    cpus_per_trial: int | float | None = None,
+    gpus_per_trial: int | float | None = None,
+    memory_per_trial: str | None = None,
+    elastic: bool = False,
     cpu_hours: float | None = None,
     gpu_hours: float | None = None,
     drain: bool = False,
@@ -71,8 +76,12 @@ def tune(
         space: a YAML file; the default space where it is None.
         trials: at most, repeats not counted.
         time_budget: wall time for preparation and trials: seconds, or text such as 90s, 30m or 2h.
-        cpus: to use; all that this process may use by default.
-        gpus: to use; all that there are by default.
+        cpus: to use at most; all that this process may use by default. A cluster that can grow is asked for them.
+        gpus: to use at most; all that there are by default. The same holds.
+        cpus_per_trial: CPUs that each trial takes.
+        gpus_per_trial: GPUs that each trial takes: a part of one, or whole ones.
+        memory_per_trial: memory that each trial takes, such as 2G.
+        elastic: begin although there is less than was asked for, since nodes will join.
         cpu_hours: CPU-hours for trials; no limit by default.
         gpu_hours: the same for GPUs.
         drain: let trials finish that run when a budget is used up.
@@ -115,20 +124,20 @@ def tune(
     search = Search(
         dataset=dataset,
         protocol=_one_of(Protocol, protocol, "protocol"),
-        space=_space(space, fixed or {}),
+        space=read_space(space, fixed or {}),
         tracking=tracking_config(mlflow),
         name=resume or _name(name, dataset.name, say),
         out=folder,
         seed=seed,
-        plan=Plan(
+        plan=make_plan(
             trials=trials,
-            time_budget=_seconds(time_budget),
+            time_budget=time_budget,
             cpu_hours=cpu_hours,
             gpu_hours=gpu_hours,
             drain=drain,
-            sampler=_one_of(SamplerName, sampler, "sampler"),
-            scheduler=_one_of(SchedulerName, scheduler, "scheduler"),
-            criteria=_criteria(minimize),
+            sampler=sampler,
+            scheduler=scheduler,
+            minimize=minimize,
             repeats=repeats,
             stop_at_floor=stop_at_floor,
             retries=retries,
@@ -138,7 +147,8 @@ def tune(
         members=members,
     )
     search.check()
-    with connected(address, cpus, gpus, say) as resources:
+    wanted = Wanted(cpus, gpus, cpus_per_trial, gpus_per_trial, read_memory(memory_per_trial), elastic)
+    with connected(address, wanted, say) as resources:
         return SearchResult(run_search(search, resources, shown))
 
 
@@ -163,7 +173,48 @@ def _dataset(data: Dataset | Snapshots | str | Path, seed: int) -> Dataset:
     return load_dataset(str(data), seed)
 
 
-def _space(path: str | Path | None, fixed: Mapping[str, Parameter]) -> Space:
+def make_plan(
+    *,
+    trials: int,
+    time_budget: str | float,
+    cpu_hours: float | None,
+    gpu_hours: float | None,
+    drain: bool,
+    sampler: SamplerName | str,
+    scheduler: SchedulerName | str,
+    minimize: str,
+    repeats: int,
+    stop_at_floor: bool,
+    retries: int,
+    warm_start: tuple[Point, ...] = (),
+) -> Plan:
+    """Read what `tune` is asked for, beside data and space.
+
+    Raises:
+        InputError: a text that cannot be read.
+    """
+    return Plan(
+        trials=trials,
+        time_budget=_seconds(time_budget),
+        cpu_hours=cpu_hours,
+        gpu_hours=gpu_hours,
+        drain=drain,
+        sampler=_one_of(SamplerName, sampler, "sampler"),
+        scheduler=_one_of(SchedulerName, scheduler, "scheduler"),
+        criteria=_criteria(minimize),
+        repeats=repeats,
+        stop_at_floor=stop_at_floor,
+        retries=retries,
+        warm_start=warm_start,
+    )
+
+
+def read_space(path: str | Path | None, fixed: Mapping[str, Parameter]) -> Space:
+    """Read a file, or the default space, and fix some of its keys.
+
+    Raises:
+        InputError: as for `Space.read`, or a key is not known.
+    """
     file = shipped_file(DEFAULT_SPACE) if path is None else Path(path)
     space = Space.read(file, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat)))
     for key, value in fixed.items():

@@ -1,5 +1,7 @@
 """The live table of a search on the terminal; a plain line per trial where there is no terminal."""
 
+import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -8,10 +10,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from weightflow.progress import SHARE, duration
 from weightflow.search.ending import Ending
 from weightflow.trials import TrialRecord, TrialState
 
 ROWS = 12
+EVERY = 30.0  # seconds between lines of how far all is, at least
 COLUMNS = ("dynamics.kind", "dynamics.hidden", "dynamics.depth", "dynamics.solver", "training.objective")
 STYLES = {
     TrialState.RUNNING: "cyan",
@@ -23,7 +27,7 @@ STYLES = {
 
 
 class LiveTable:
-    """Shows the trials that run and the best so far, and how much time is left."""
+    """Shows the trials that run and the best so far, and how much time is left: now and then where no terminal is."""
 
     def __init__(
         self, console: Console, trials: int, epochs: int, ending: Ending, past: Sequence[TrialRecord] = ()
@@ -33,19 +37,26 @@ class LiveTable:
         self.epochs = epochs
         self.ending = ending
         self.records = {record.number: record for record in past}
+        self._over = threading.Event()
+        self._lines = threading.Thread(target=self._print_lines, daemon=True)
         self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> "LiveTable":
         if self.console.is_terminal:
             self.live.start()
+        else:
+            self._lines.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over.set()
         if self.console.is_terminal:
             self.live.stop()
             self.console.print(self._render())
+        else:
+            self._lines.join()
 
     def start_trial(self, record: TrialRecord) -> None:
         """Add a row."""
@@ -74,13 +85,32 @@ class LiveTable:
                 soft_wrap=True,
             )
 
+    def _print_lines(self) -> None:
+        began = due = time.monotonic()
+        while not self._over.wait(min(1.0, EVERY)):
+            now = time.monotonic()
+            if now >= due + max(EVERY, SHARE * (now - began)):
+                due = now
+                self.console.print(self.stand(), style="dim", highlight=False, soft_wrap=True)
+
+    def stand(self) -> str:
+        """Say how many trials have ended and run, which is the best so far, and how much time is left."""
+        records = list(self.records.values())
+        scored = [(r.score, _name(r)) for r in records if r.state is TrialState.FINISHED and r.score is not None]
+        best = "none finished yet" if not scored else "best so far {1}, score {0:.4f}".format(*min(scored))
+        return f"{self._counts()}, {best}, {duration(self.ending.left)} left"
+
+    def _counts(self) -> str:
+        states = [record.state for record in list(self.records.values()) if record.repeat_of is None]
+        running = states.count(TrialState.RUNNING)
+        repeats = sum(r.repeat_of is not None and r.state is TrialState.RUNNING for r in list(self.records.values()))
+        also = f" and {repeats} repeats" if repeats else ""
+        return f"{len(states) - running} of at most {self.trials} trials ended, {running}{also} running"
+
     def _render(self) -> Any:
         left = self.ending.left
-        states = [record.state for record in list(self.records.values()) if record.repeat_of is None]
-        ended = sum(state is not TrialState.RUNNING for state in states)
         table = Table(
-            title=f"{ended} of at most {self.trials} trials ended, {states.count(TrialState.RUNNING)} running, "
-            f"{int(left // 60)}:{int(left % 60):02d} left",
+            title=f"{self._counts()}, {int(left // 60)}:{int(left % 60):02d} left",
             title_justify="left",
             caption="lower scores are better; running trials and the best of the others are shown",
             caption_justify="left",

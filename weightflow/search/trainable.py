@@ -31,7 +31,7 @@ from weightflow.files import read_arrays, write_arrays
 from weightflow.model import WeightFlow
 from weightflow.rng import derive_seed
 from weightflow.search.disk import disk_problem
-from weightflow.search.resources import worker_device
+from weightflow.search.gpu import worker_device
 from weightflow.training import Checkpoint, EpochReport
 
 TIMED_DRAWS, TIMINGS = 1000, 3

@@ -79,7 +79,7 @@ def run_trials(
     """
     reporting = Reporting(book, ending, task.checkpoints, warn)
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(train_trial, prepared=prepared, task=task), resources.per_trial),
+        tune.with_resources(tune.with_parameters(train_trial, prepared=prepared, task=task), _reserved(resources)),
         tune_config=tune.TuneConfig(
             search_alg=Asking(book, ending),
             scheduler=Pruning(book),
@@ -100,6 +100,14 @@ def run_trials(
         tuner.fit()
     finally:
         book.stop_running()
+
+
+def _reserved(resources: Resources) -> Any:
+    """Say in Ray's words what a trial takes, and of which nodes."""
+    if not resources.labels:
+        return resources.per_trial
+    bundle = {name if name == "memory" else name.upper(): amount for name, amount in resources.per_trial.items()}
+    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[resources.labels])
 
 
 class Asking(NotPickled, Searcher):

@@ -10,6 +10,7 @@ import yaml
 from pydantic import StringConstraints
 
 from weightflow.errors import InputError
+from weightflow.masking import hide_password
 from weightflow.types import Options
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -34,18 +35,19 @@ class TrackingConfig(Options):
     registered_model: Text = "weightflow-{data}"
 
     @classmethod
-    def read(cls, path: Path, folder: Path | None = None) -> "TrackingConfig":
+    def read(cls, path: Path, folder: Path | None = None, of_environment: bool = True) -> "TrackingConfig":
         """Read `mlflow.yml`; relative paths in it start at its own folder, and MLFLOW_TRACKING_URI wins over it.
 
         Args:
             path: of the file.
             folder: where relative paths start instead.
+            of_environment: whether the variable counts.
 
         Raises:
             InputError: the file is missing or malformed, or a key is unknown.
         """
         config, folder = cls.parse(_load(path), str(path)), folder or path.resolve().parent
-        given = os.environ.get(URI_VARIABLE, "").strip()
+        given = os.environ.get(URI_VARIABLE, "").strip() if of_environment else ""
         uri = _absolute_database(given, Path.cwd()) if given else _absolute_database(config.tracking_uri, folder)
         return config.model_copy(update={"tracking_uri": uri, "artifact_root": _absolute(config.artifact_root, folder)})
 
@@ -67,11 +69,6 @@ class TrackingConfig(Options):
     def model_name(self, data_name: str) -> str:
         """Return the registered model's name for a data set; MLflow allows neither slash nor colon in it."""
         return re.sub(r"[/:]", "-", self.registered_model.replace("{data}", data_name))
-
-
-def hide_password(text: str) -> str:
-    """Mask passwords in the URIs of `text`."""
-    return re.sub(r"(://[^/@:\s]*):[^/@\s]+@", r"\1:***@", text)
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a run depends on, beside its parameters."""
 
+import os
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from weightflow.version import VERSION
 
 GIT_COMMIT = "git_commit"
+COMMIT_VARIABLE = "WEIGHTFLOW_GIT_COMMIT"  # by which a tree that was sent to a cluster without git says what it is
 DIRTY = " + uncommitted changes"
 UNKNOWN = "unknown"
 _PACKAGES = ("torch", "ray", "optuna", "mlflow")
@@ -50,9 +52,12 @@ def environment_facts() -> dict[str, str]:
 
 
 def git_commit(package: Path) -> str:
-    """Return the commit of the checkout that `package` belongs to; one that merely surrounds it does not count."""
+    """Return the commit of the checkout that `package` belongs to; one that merely surrounds it does not count.
+
+    Where there is no checkout, as in a job of a cluster, it is what the environment says.
+    """
     if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
-        return UNKNOWN
+        return os.environ.get(COMMIT_VARIABLE, UNKNOWN)
     commit = _git(package, "rev-parse", "HEAD")
     changes = _git(package, "status", "--porcelain", "--", ".")
     if commit is None or changes is None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from requests import RequestException
 from sqlalchemy.exc import OperationalError
 
-from weightflow.tracking.config import hide_password
+from weightflow.masking import hide_password
 
 T = TypeVar("T")
 

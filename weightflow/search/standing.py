@@ -1,0 +1,55 @@
+"""How far a search is, read from its folder: `python -m weightflow.search.standing DIR`."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+from weightflow.errors import InputError
+from weightflow.search.book import claim, read_book
+from weightflow.search.bundle import CONCLUSION
+from weightflow.trials import TrialState
+
+
+def standing(folder: Path) -> str:
+    """Say in a line how many trials there are, how the best stands, and whether the search goes on.
+
+    Raises:
+        InputError: there is no search in the folder.
+    """
+    _, records = read_book(folder)
+    going = _is_worked_on(folder)
+    states = Counter(record.state for record in records)
+    if going:  # those that have not ended
+        states[TrialState.RUNNING] += states.pop(TrialState.STOPPED, 0)
+    told = ", ".join(f"{states[state]} {state.value}" for state in TrialState if states[state]) or "none yet"
+    scored = [(r.score, r.number) for r in records if r.state is TrialState.FINISHED and r.score is not None]
+    best = f"; the best is trial {min(scored)[1]:02d} with score {min(scored)[0]:.4f}" if scored else ""
+    end = (
+        "it is running" if going else "it has come to its end" if (folder / CONCLUSION).is_file() else "it was cut off"
+    )
+    return f"{folder.name}: {len(records)} trials ({told}){best}; {end}"
+
+
+def _is_worked_on(folder: Path) -> bool:
+    try:
+        claim(folder).release()
+    except InputError:
+        return True
+    return False
+
+
+def main(arguments: list[str]) -> int:
+    """Print how the search in the one folder given stands; returns the exit code."""
+    if len(arguments) != 1:
+        print("give one folder: python -m weightflow.search.standing DIR", file=sys.stderr)
+        return 2
+    try:
+        print(standing(Path(arguments[0])))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
