@@ -120,7 +120,7 @@ class TrialRun:
             MLFLOW_RUN_NOTE: f"Trial {record.number} of the search {search}.",
             views.ROLE: views.TRIAL if record.repeat_of is None else views.REPEAT,
             TRIAL: str(record.number),
-            "state": TrialState.RUNNING.value,
+            **{key: text for key, text in self._tags(record).items() if text},
         }
         if record.repeat_of is not None:
             own["repeat_of"] = str(record.repeat_of)
@@ -132,15 +132,19 @@ class TrialRun:
     def write(self, run: StoredRun, search: str) -> None:
         """Bring the run up to date; what an interruption leaves unwritten is written by the next call."""
         record, changed = news = self._news  # before the points: an ended trial has no further ones
-        tags = {"state": record.state.value, "reason": record.reason, BEST: "yes" if self.best else ""}
-        if record.retries:
-            tags["retries"] = str(record.retries)
         self._write_points(run)
-        run.write(effective(record.params), _totals(record, changed), tags)
+        rest = [self._points[i] for i in range(len(self._points))]
+        run.write(effective(record.params), [*rest, *_totals(record, changed)], self._tags(record))
+        for _ in rest:
+            self._points.popleft()
         run.change(STATUS[record.state], changed)
         if run.name.endswith(_of(search)):  # or else somebody has given it another name
             run.rename(self._name(search))
         self._written = news
+
+    def _tags(self, record: TrialRecord) -> dict[str, str]:
+        known = {"state": record.state.value, "reason": record.reason, BEST: "yes" if self.best else ""}
+        return known | ({"retries": str(record.retries)} if record.retries else {})
 
     def _name(self, search: str) -> str:
         return f"{'★ ' if self.best else ''}{trial_name(self.record)}{_of(search)}"
@@ -156,8 +160,9 @@ class TrialRun:
         self._points.extend(Metric(key, float(value), at, epoch) for key, value in metrics.items() if key != _EPOCH)
 
     def _write_points(self, run: StoredRun) -> None:
-        # by index, as the other thread appends meanwhile
-        while batch := [self._points[i] for i in range(min(len(self._points), _BATCH))]:
+        """Write points while there are more than go with the rest."""
+        while len(self._points) > _BATCH:
+            batch = [self._points[i] for i in range(_BATCH)]  # by index, as the other thread appends meanwhile
             run.write(metrics=batch)
             for _ in batch:
                 self._points.popleft()
