@@ -96,7 +96,7 @@ _OF_SEARCHES = {
     tag("state"): 90,
     _DATASET: 170,
     tag("protocol"): 110,
-    **{metric(f"test/energy_distance/{method}"): 150 for method in _BESIDE},
+    **{metric(f"test/energy_distance/{method}"): 130 for method in _BESIDE},
     metric("score_over_seeds"): 120,
     tag("best_trial"): 170,
     tag("verdict"): 400,
