@@ -17,10 +17,8 @@ help: ## Show this list
 tune: $(RUN_STAMP) ## Search, train, score and report; options in ARGS, as in: make tune ARGS="--trials 20"
 	@$(BIN)/python launch/tune.py $(ARGS)
 
-ui: $(RUN_STAMP) ## Open the MLflow UI on the store that mlflow.yml names
-	@uri=$$($(BIN)/python -m weightflow.tracking) && echo "Trials of all searches: http://127.0.0.1:5000" && \
-		MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-		$(BIN)/mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$$uri" $(ARGS)
+ui: $(RUN_STAMP) ## Open the MLflow UI at the runs; options in ARGS, as in: make ui ARGS="--port 5001"
+	@$(BIN)/python -m weightflow.tracking $(ARGS)
 
 test: lint ## Run lint, then all tests but the slow ones; options for pytest in ARGS
 	$(PYTEST) -m "not slow" $(ARGS)

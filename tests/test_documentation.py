@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from mlflow.models.cli import serve
 
 import weightflow
 from weightflow.cli import app
@@ -102,6 +103,10 @@ def parse(words: list[str]) -> None:
             check_make(rest)
         case ["pip", "install", *rest]:
             check_install(rest)
+        case ["mlflow", "models", "serve", *rest]:
+            serve.make_context("serve", rest)
+        case ["curl", address, *_]:
+            assert address.endswith("/invocations")
         case ["jupyter", "lab", path]:
             assert (ROOT / path).exists()
         case ["source", ".venv/bin/activate"]:

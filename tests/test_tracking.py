@@ -29,20 +29,24 @@ from searches import wait_for
 import weightflow
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
-from weightflow.experiment import ExperimentConfig, Trial, prepare
+from weightflow.evaluation import Scores
+from weightflow.experiment import ExperimentConfig, Trial, flatten, prepare
 from weightflow.tracking import (
+    DataPart,
     Results,
     RunFacts,
     SearchRun,
     TrackingConfig,
     environment_facts,
     lookup,
+    machine,
     search_run,
     sync,
 )
 from weightflow.tracking.__main__ import main
 from weightflow.tracking.facts import git_commit
-from weightflow.tracking.results import SERVED_WITH
+from weightflow.tracking.logged_model import SERVED_WITH
+from weightflow.tracking.ui import has_screen
 from weightflow.trials import Parameter, TrialRecord, TrialState
 from weightflow.types import Kind
 
@@ -55,11 +59,18 @@ FACTS = RunFacts(
     space_digest="5ace",
     facts={"torch": "2.13.0", "git_commit": "0" * 40 + " + uncommitted changes"},
     description="Cells at **three** times.",
+    options={"sampler": "tpe", "space.dynamics.kind": "one of ode, cde"},
+    parts=(
+        DataPart("fit", "cells", "f17", {"prey": "counts", "predator": "counts"}, "t = 0, 2", 80, "/data/cells.csv"),
+        DataPart("held out", "cells", "0117", {"prey": "counts", "predator": "counts"}, "t = 1", 40, "/data/cells.csv"),
+        DataPart("test", "cells", "7e57", {"prey": "counts", "predator": "counts"}, "t = 1", 40, "/data/cells.csv"),
+    ),
 )
 ID = "3f2a-night"
 # MLflow warns of type hints of its own when its part for models is first imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType")
 
+MODEL_SCORE = "test/energy_distance/model"
 ENDS = (TrialState.FINISHED, TrialState.PRUNED, TrialState.FAILED, TrialState.STOPPED)
 
 
@@ -145,6 +156,30 @@ def train(run: SearchRun, number: int, epochs: range, end: TrialState | None, re
     return record
 
 
+def scores_of(model: float, **rivals: float) -> Scores:
+    """Scores by the energy distance of 20 groups, whose means lie in steps of 0.001 around the mean of each method.
+
+    The same places of two methods are off by as much: the interval of a difference is then the difference itself.
+    """
+    means = {"model": model, "persistence": 1.0, "mixture": 0.9, "mccann": 0.8, "floor": 0.1, **rivals}
+    off = 0.001 * (np.arange(20) - 9.5)
+    return Scores(
+        "paper",
+        1000,
+        "split-half",
+        (1.0,),
+        {name: {"energy_distance": (mean,)} for name, mean in means.items()},
+        {name: {"energy_distance": tuple(mean + off)} for name, mean in means.items()},
+        data="7e57",
+    )
+
+
+def means_of(model: float) -> dict[str, float]:
+    """The mean scores of `scores_of` as MLflow has them."""
+    means = {"model": model, "persistence": 1.0, "mixture": 0.9, "mccann": 0.8, "floor": 0.1}
+    return {f"test/energy_distance/{name}": mean for name, mean in means.items()}
+
+
 def stop(run: SearchRun, status: Any = "FINISHED") -> dict[str, str]:
     return run.finish(Results(status))
 
@@ -156,17 +191,27 @@ def runs_of(config: TrackingConfig, search_id: str = ID) -> list[Run]:
     return list(client.search_runs(ids, f"tags.search_id = '{search_id}'", order_by=["attributes.start_time ASC"]))
 
 
+def parent_run(config: TrackingConfig) -> Run:
+    return MlflowClient(config.tracking_uri).get_run(parent_of(config))
+
+
+def contexts_of(run: Run) -> dict[str, str]:
+    """The digests of the data sets that a run names, by what they are for."""
+    assert run.inputs is not None
+    return {one.tags[0].value: one.dataset.digest for one in run.inputs.dataset_inputs}
+
+
 def parent_of(config: TrackingConfig, search_id: str = ID) -> str:
     (parent,) = [run for run in runs_of(config, search_id) if "mlflow.parentRunId" not in run.data.tags]
     return parent.info.run_id
 
 
 def children(config: TrackingConfig, parent: str) -> dict[str, Run]:
-    """The nested runs by the first word of their names, which is the trial's number."""
+    """The nested runs by the trial's number, as two digits."""
     client = MlflowClient(config.tracking_uri)
     experiment = client.get_run(parent).info.experiment_id
     found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
-    numbers = [(run.info.run_name or "").split()[0] for run in found]
+    numbers = [f"{int(run.data.tags['trial']):02d}" for run in found]
     assert len(numbers) == len(set(numbers)), "no trial has two runs"
     return dict(zip(numbers, found, strict=True))
 
@@ -249,21 +294,28 @@ class TestSettings:
         assert said.format(path=path) in str(error.value)
         assert "\n" not in str(error.value)
 
-    def test_the_store_is_printed_for_the_ui(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-        config = settings(tmp_path)
-        assert main([str(tmp_path / "mlflow.yml")]) == 0
-        assert capsys.readouterr() == (f"{config.tracking_uri}\n", "")
+    def test_a_ui_is_not_started_where_another_one_is(self, config: TrackingConfig, capsys: pytest.CaptureFixture[str]):
+        file = str(Path(config.tracking_uri.removeprefix("sqlite:///")).with_name("mlflow.yml"))
+        with closing(socket.create_server(("127.0.0.1", 0))) as other:
+            port = other.getsockname()[1]
+            assert main(["--mlflow", file, "--port", str(port), "--no-browser"]) == 2
+        assert f"port {port} is taken" in capsys.readouterr().err
 
-    def test_a_server_has_a_ui_of_its_own(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-        settings(tmp_path, tracking_uri="http://me:secret@host")
-        assert main([str(tmp_path / "mlflow.yml")]) == 2
-        out, err = capsys.readouterr()
-        assert (out, "http://me:***@host, which has a UI of its own" in err) == ("", True)
+    @pytest.mark.parametrize(
+        ("environment", "platform", "there"),
+        [({}, "linux", False), ({"DISPLAY": ":0"}, "linux", True), ({}, "darwin", True)],
+    )
+    def test_a_browser_is_opened_only_where_it_would_be_a_window(
+        self, environment: dict[str, str], platform: str, there: bool
+    ):
+        assert has_screen(environment, platform) is there
 
 
 class TestFacts:
     def test_they_can_be_kept_as_json(self):
-        assert RunFacts(**json.loads(json.dumps(asdict(FACTS)))) == FACTS
+        kept = json.loads(json.dumps(asdict(FACTS)))
+        assert RunFacts.of(kept) == FACTS
+        assert RunFacts.of({key: value for key, value in kept.items() if key != "parts"}).parts == ()
 
     def test_versions_and_commit_are_known(self):
         facts = environment_facts()
@@ -311,7 +363,8 @@ class TestSearch:
         parent = MlflowClient(config.tracking_uri).get_run(stop(run)["run_id"])
         runs = children(config, parent.info.run_id)
         assert [runs[key].info.run_name for key in sorted(runs)] == ["00 ode h32 d2 · night", "01 ode h64 d2 · night"]
-        assert runs["01"].data.params == {key: str(value) for key, value in trial(1).params.items()}
+        defaults = flatten(ExperimentConfig())
+        assert runs["01"].data.params == {key: str(value) for key, value in {**defaults, **trial(1).params}.items()}
         assert runs["01"].data.metrics == {"score": 3.8, "loss": 1.0, "epochs": 2.0, "seconds": 1.0}
         facts = {
             "data": "cells",
@@ -332,7 +385,80 @@ class TestSearch:
             "protocol": "paper",
             "seed": "7",
             "space": "5ace",
+            **FACTS.options,
         }
+
+    def test_how_a_trial_ended_and_which_one_won_shows_in_its_name(self, config: TrackingConfig):
+        run = SearchRun.open(config, ID, FACTS)
+        best, *_ = [train(run, number, range(1, 4), end) for number, end in enumerate(ENDS)]
+        client = MlflowClient(config.tracking_uri)
+        wait_for(lambda: len(children(config, parent_of(config))) == len(ENDS))
+        client.update_run(children(config, parent_of(config))["02"].info.run_id, name="my favourite")
+        again = SearchRun.open(config, ID, FACTS)  # which finds that name
+        again.replay([remembered(number, 3, end) for number, end in enumerate(ENDS)])
+        run = again.finish(Results("FINISHED", best))["run_id"]
+        runs = children(config, run)
+        names = ["★ 00 ode h32 d2", "01 pruned · ode h64 d2", "my favourite", "03 stopped · ode h128 d2"]
+        shown = [(runs[key].info.run_name or "").removesuffix(" · night") for key in sorted(runs)]
+        assert shown == names
+        assert [runs[key].data.tags.get("best", "") for key in sorted(runs)] == ["yes", "", "", ""]
+        assert {key: runs[key].data.tags["role"] for key in runs} == dict.fromkeys(runs, "trial")
+        counts = {"finished": 1.0, "pruned": 1.0, "failed": 1.0, "stopped": 1.0, "repeats": 0.0}
+        measured = client.get_run(run).data.metrics
+        assert {state: measured[f"trials/{state}"] for state in counts} == counts
+
+    def test_a_search_that_comes_to_nothing_says_why(self, config: TrackingConfig):
+        run = SearchRun.open(config, ID, FACTS)
+        parent = run.finish(Results("FAILED", reason="no trial finished: 2 of 2 failed"))["run_id"]
+        tags = MlflowClient(config.tracking_uri).get_run(parent).data.tags
+        assert (tags["state"], tags["reason"], tags["role"]) == ("failed", "no trial finished: 2 of 2 failed", "search")
+
+    def test_runs_name_the_parts_of_the_data_that_they_see(self, config: TrackingConfig):
+        run = SearchRun.open(config, ID, FACTS)
+        train(run, 0, range(1, 3), TrialState.FINISHED)
+        parent = MlflowClient(config.tracking_uri).get_run(stop(run)["run_id"])
+        (ended,) = children(config, parent.info.run_id).values()
+        seen = {"fit": "f17", "held out": "0117"}
+        assert [contexts_of(one) for one in (parent, ended)] == [{**seen, "test": "7e57"}, seen]
+        assert ended.inputs is not None
+        (fit,) = [one.dataset for one in ended.inputs.dataset_inputs if one.dataset.digest == "f17"]
+        assert (fit.name, json.loads(fit.source)) == ("cells", {"uri": "/data/cells.csv"})
+        columns = [("double", "time"), ("long", "prey"), ("long", "predator")]
+        assert [(one["type"], one["name"]) for one in json.loads(fit.schema or "")["mlflow_colspec"]] == columns
+
+    def test_the_load_of_the_machine_is_followed_also_when_a_search_goes_on(
+        self, config: TrackingConfig, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(machine, "_SECONDS", 0.0)
+        steps: list[list[int]] = []
+        for _ in range(2):
+            run = SearchRun.open(config, ID, FACTS)
+            wait_for(lambda: "system/cpu_utilization_percentage" in parent_run(config).data.metrics)
+            time.sleep(0.2)
+            stop(run)
+            steps.append([step for step, _ in history(config, parent_run(config), "system/cpu_utilization_percentage")])
+        assert steps[1] == list(range(1, len(steps[1]) + 1))
+        assert len(steps[1]) > len(steps[0]) > 0
+        assert 0 < parent_run(config).data.metrics["system/system_memory_usage_percentage"] < 100
+
+    def test_the_views_of_an_experiment_are_written_once_and_then_belong_to_people(self, config: TrackingConfig):
+        where = MlflowClient(config.tracking_uri)
+        stop(SearchRun.open(config, ID, FACTS))
+        (found,) = [one for one in where.search_experiments() if one.name == "weightflow"]
+        views = {
+            key: json.loads(value) for key, value in found.tags.items() if key.startswith("mlflow.sharedViewState.")
+        }
+        names = ["All searches, with test scores", "All trials, best first", "cells (d4f1), paper: trials, best first"]
+        assert sorted(view["name"] for view in views.values()) == names
+        state = json.loads(views["mlflow.sharedViewState.weightflow-d4f1-paper-1"]["state"])
+        assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`score`", True)
+        assert len(where.search_runs([found.experiment_id], state["searchFilter"])) == 0
+        where.set_experiment_tag(found.experiment_id, "mlflow.sharedViewState.weightflow-trials-1", "mine")
+        run = SearchRun.open(config, "another", FACTS)
+        train(run, 0, range(1, 3), TrialState.FINISHED)
+        stop(run)
+        assert where.get_experiment(found.experiment_id).tags["mlflow.sharedViewState.weightflow-trials-1"] == "mine"
+        assert len(where.search_runs([found.experiment_id], state["searchFilter"])) == 1
 
     def test_metrics_have_a_history_by_epoch_while_the_trial_runs(self, config: TrackingConfig, tmp_path: Path):
         run = SearchRun.open(config, ID, FACTS)
@@ -469,10 +595,10 @@ class TestResuming:
         best = train(first, 0, range(1, 4), TrialState.FINISHED)
         parent = stop(first, "KILLED")["run_id"]
         before = children(config, parent)["00"]
-        SearchRun.open(config, ID, FACTS).finish(Results("FINISHED", best, metrics={"test_w1": 0.5}))
+        SearchRun.open(config, ID, FACTS).finish(Results("FINISHED", best, scores=scores_of(0.5)))
         after = children(config, parent)["00"]
         assert after.info.end_time == before.info.end_time
-        assert after.data.metrics == {**before.data.metrics, "test_w1": 0.5}
+        assert after.data.metrics == {**before.data.metrics, **means_of(0.5)}
 
     def test_runs_that_are_there_twice_are_deleted_but_for_the_first(
         self, config: TrackingConfig, monkeypatch: pytest.MonkeyPatch
@@ -541,10 +667,31 @@ class TestSync:
             "03": ("FINISHED", "pruned"),
         }
         assert history(config, runs["00"]) == [(epoch, metrics(epoch)["score"]) for epoch in range(1, 4)]
-        assert runs["00"].data.metrics["test_w1"] == 0.25
+        assert runs["00"].data.metrics[MODEL_SCORE] == 0.25
         assert (runs["00"].info.end_time or 0) - runs["00"].info.start_time >= 1500, "as long as the trial took"
+        assert parent_run(config).data.tags["role"] == "search"
         assert "pictures/weights.png" in files(config, runs["00"])
         assert MlflowClient(config.tracking_uri).get_run(summary["run_id"]).info.status == "FINISHED"
+
+    def test_a_hundred_trials_are_sent_within_seconds_and_keep_their_times(self, config: TrackingConfig):
+        began = 1_700_000_000.0
+        records = [
+            replace(remembered(n, 12, TrialState.FINISHED), started=began + 60 * n, ended=began + 60 * n + 6.5)
+            for n in range(100)
+        ]
+        ended = int(1000 * (began + 7000))
+        clock = time.process_time()  # how busy the machine is with other tests is not in question
+        sync(config, ID, FACTS, records, Results("FINISHED", records[0], at=ended), began - 20)
+        assert time.process_time() - clock < 10
+        parent, runs = parent_run(config), children(config, parent_of(config))
+        assert (parent.info.start_time, parent.info.end_time) == (int(1000 * (began - 20)), ended)
+        assert len(runs) == 100
+        for n, run in enumerate(runs[key] for key in sorted(runs)):
+            start = int(1000 * began) + 60_000 * n
+            assert (run.info.start_time, run.info.end_time) == (start, start + 6500)
+        points = MlflowClient(config.tracking_uri).get_metric_history(runs["03"].info.run_id, "score")
+        first = int(1000 * began) + 180_000
+        assert [point.timestamp - first for point in points] == [500 * epoch for epoch in range(1, 13)]
 
     def test_sent_twice_it_is_there_once(self, config: TrackingConfig, tmp_path: Path, model_dir: Path):
         summary = send(config, tmp_path, model_dir)
@@ -634,14 +781,24 @@ class TestResults:
         assert files(config, best) == {
             "model/config.json", "model/model.safetensors", "pictures/weights.png", "report.html", "scores.json"
         }  # fmt: skip
-        assert best.data.metrics.items() >= {"test_w1": 0.25, "score": 3.7}.items()
-        assert history(config, best, "test_w1") == [(3, 0.25)]
+        assert best.data.metrics.items() >= {**means_of(0.25), "score": 3.7}.items()
+        assert history(config, best, MODEL_SCORE) == [(3, 0.25)]
 
     def test_the_search_carries_the_outcome(self, finished: tuple[TrackingConfig, dict[str, str]]):
         config, summary = finished
         parent = MlflowClient(config.tracking_uri).get_run(summary["run_id"])
         assert files(config, parent) == {"report.html", "scores.json", "search.json"}
-        assert parent.data.metrics == {"test_w1": 0.25, "score": 3.7}
+        measured = {key: value for key, value in parent.data.metrics.items() if not key.startswith("system/")}
+        limits = {key: value for key, value in measured.items() if key.endswith(("_low", "_high"))}
+        counts = {"finished": 1.0, "pruned": 0.0, "failed": 0.0, "stopped": 0.0, "repeats": 0.0}
+        expected = {**means_of(0.25), "score": 3.7, **{f"trials/{state}": n for state, n in counts.items()}}
+        assert {key: value for key, value in measured.items() if key not in limits} == expected
+        interval = scores_of(0.25).interval("model", "energy_distance")
+        assert interval is not None
+        assert (limits[f"{MODEL_SCORE}_low"], limits[f"{MODEL_SCORE}_high"]) == (interval.low, interval.high)
+        assert len(limits) == 2 * len(means_of(0.25))
+        assert parent.data.tags["verdict"].startswith("By energy_distance the model has 0.2500. It is 2.50 times")
+        assert "It beats every alternative beyond chance" in parent.data.tags["verdict"]
         assert parent.data.tags["best_trial"] == "00 ode h32 d2"
         assert parent.data.tags["best_run_id"] == summary["best_run_id"]
         assert (parent.info.status, parent.data.tags["state"]) == ("FINISHED", "finished")
@@ -651,14 +808,30 @@ class TestResults:
         client = MlflowClient(config.tracking_uri)
         version = client.get_model_version("weightflow-cells", "1")
         assert (summary["model_uri"], version.run_id) == ("models:/weightflow-cells/1", summary["best_run_id"])
-        assert version.tags == {"search": "night", "data_hash": "d4f1", "protocol": "paper"}
+        figures = {
+            "model": "0.2500",
+            "floor": "0.1000",
+            "persistence": "1.000",
+            "mixture": "0.9000",
+            "mccann": "0.8000",
+        }
+        assert version.tags == {
+            "search": "night",
+            "data": "cells",
+            "data_hash": "d4f1",
+            "protocol": "paper",
+            **{f"test/energy_distance/{name}": figure for name, figure in figures.items()},
+        }
+        link = f"](/#/experiments/1/runs/{summary['run_id']}?workflowType=machine_learning)"
+        assert f"of the search [night{link}" in (version.description or "")
+        assert "It beats every alternative beyond chance" in (version.description or "")
         outputs = client.get_run(summary["best_run_id"]).outputs
         assert outputs is not None
         (output,) = outputs.model_outputs
         model = client.get_logged_model(output.model_id)
         assert model.artifact_location == version.source
         assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": "weightflow-cells", "version": 1}]
-        assert {metric.key: metric.value for metric in model.metrics or []} == {"test_w1": 0.25}
+        assert {metric.key: metric.value for metric in model.metrics or []} == means_of(0.25)
 
     def test_the_model_predicts_in_a_fresh_process_that_does_not_have_this_package(
         self, finished: tuple[TrackingConfig, dict[str, str]], model_dir: Path, tmp_path: Path
@@ -694,6 +867,39 @@ class TestResults:
         distributions = packages_distributions()
         readers = {"anndata", "h5py"}  # of files, which a served model does not read; imported where they are needed
         assert {distributions[name][0] for name in imported - readers} | {"pandas"} <= set(SERVED_WITH)
+
+    def test_a_model_that_does_not_clear_the_bar_is_logged_and_no_version(
+        self, config: TrackingConfig, tmp_path: Path, model_dir: Path
+    ):
+        for close in (0.7995, 0.8):  # by less than the groups differ, and not at all
+            found = finish_with_model(config, tmp_path, model_dir, f"close-{close}", scores_of(close, mccann=0.8))
+            assert ("model" in found, "unregistered" in found) == (close < 0.8, close == 0.8)
+        client = MlflowClient(config.tracking_uri)
+        models = client.search_logged_models([client.get_run(found["run_id"]).info.experiment_id])
+        assert len(models) == 2
+        worse = finish_with_model(config, tmp_path, model_dir, "asked", scores_of(2.0), register=True)
+        assert (worse["model_version"], worse["alias"]) == ("2", "challenger")
+
+    def test_the_champion_is_replaced_only_by_what_is_better_beyond_chance_on_the_same_data(
+        self, config: TrackingConfig, tmp_path: Path, model_dir: Path
+    ):
+        """Version by version: which alias it gets, and who is the champion then."""
+        elsewhere = replace(scores_of(0.1), data="07e4")
+        tried = [
+            (scores_of(2.0), "challenger", None),
+            (scores_of(0.5), "champion", "2"),
+            (scores_of(0.6), "challenger", "2"),
+            (elsewhere, "challenger", "2"),
+            (replace(scores_of(0.1), groups={}), "challenger", "2"),  # nobody knows what chance would do
+            (scores_of(0.4), "champion", "6"),
+        ]
+        client = MlflowClient(config.tracking_uri)
+        for i, (scores, alias, champion) in enumerate(tried):
+            found = finish_with_model(config, tmp_path, model_dir, f"try-{i}", scores, register=True)
+            assert (found["model_version"], found["alias"]) == (str(i + 1), alias)
+            aliases = client.get_registered_model("weightflow-cells").aliases
+            assert str(aliases.get("champion")) == str(champion)
+        assert str(client.get_registered_model("weightflow-cells").aliases["challenger"]) == "5"
 
     def test_the_next_search_makes_the_next_version(self, config: TrackingConfig, tmp_path: Path, model_dir: Path):
         for version in ("1", "2"):
@@ -765,12 +971,15 @@ class Server:
             self.process = None
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Server(tmp_path_factory.mktemp("server"), port)
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"), free_port())
     server.start()
     yield server
     server.kill()
@@ -790,7 +999,9 @@ class TestServer:
         best = client.get_run(summary["best_run_id"])
         assert "pictures/weights.png" in files(config, best)
         assert (best.info.artifact_uri or "").startswith("mlflow-artifacts:"), "the server keeps the files"
-        assert summary["best_url"].startswith(f"{server.uri}/{summary['page'].split('?')[0]}/{best.info.run_id}")
+        page = f"{server.uri}/#/experiments/{best.info.experiment_id}/runs"
+        assert summary["best_url"] == f"{page}/{best.info.run_id}?workflowType=machine_learning"
+        assert summary["runs"] == f"{page}?viewStateShareKey=weightflow-d4f1-paper-1&workflowType=machine_learning"
         assert client.get_model_version("weightflow-cells", "1").run_id == best.info.run_id
         assert not list(tmp_path.glob("ml*/")), "nothing is left on this machine"
 
@@ -839,7 +1050,7 @@ class TestServer:
         server.kill()
         best = train(run, 0, range(3, 4), TrialState.FINISHED)
         began = time.monotonic()
-        summary = run.finish(Results("FINISHED", best, model_dir, metrics={"test_w1": 0.25}))
+        summary = run.finish(Results("FINISHED", best, model_dir, scores=scores_of(0.25)))
         assert time.monotonic() - began < 30
         assert "Connection refused" in summary["problem"]
         assert capsys.readouterr().err.count("\n") == 1
@@ -858,11 +1069,19 @@ class TestServer:
         assert everything(config, "later") == once
 
 
-def finish_with_model(config: TrackingConfig, folder: Path, model_dir: Path, search_id: str = ID) -> dict[str, str]:
+def finish_with_model(
+    config: TrackingConfig,
+    folder: Path,
+    model_dir: Path,
+    search_id: str = ID,
+    scores: Scores | None = None,
+    register: bool = False,
+) -> dict[str, str]:
     """One search with one trial and all results."""
+    scores = scores or scores_of(0.25)
     run = SearchRun.open(config, search_id, FACTS)
     best = train(run, 0, range(1, 4), TrialState.FINISHED)
-    return run.finish(Results("FINISHED", best, model_dir, *left_on_disk(folder), {"test_w1": 0.25}))
+    return run.finish(Results("FINISHED", best, model_dir, *left_on_disk(folder, scores), scores, register=register))
 
 
 def send(config: TrackingConfig, folder: Path, model_dir: Path | None, search_id: str = ID) -> dict[str, str]:
@@ -873,16 +1092,18 @@ def send(config: TrackingConfig, folder: Path, model_dir: Path | None, search_id
         remembered(2, 2),
         remembered(3, 2, TrialState.PRUNED),
     ]
-    results = Results("FINISHED", records[0], model_dir, *left_on_disk(folder), {"test_w1": 0.25})
+    results = Results("FINISHED", records[0], model_dir, *left_on_disk(folder), scores_of(0.25))
     return sync(config, search_id, FACTS, records, results)
 
 
-def left_on_disk(folder: Path) -> tuple[list[Path], list[Path]]:
+def left_on_disk(folder: Path, scores: Scores | None = None) -> tuple[list[Path], list[Path]]:
     """Files and pictures of a search."""
     results, pictures = [folder / "scores.json", folder / "report.html"], [folder / "pictures" / "weights.png"]
     pictures[0].parent.mkdir(exist_ok=True)
     for file in results:
         file.write_text("{}")
+    if scores is not None:
+        scores.write(results[0])
     pictures[0].write_bytes(b"\x89PNG")
     return results, pictures
 

@@ -1,5 +1,7 @@
 """The trials of a search: who proposes and who ends them, what is minimised, and what is known of them."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import fmean, stdev
@@ -76,6 +78,8 @@ class TrialRecord:
             (`sampling_seconds`, `parameters`, `floor_p`, and where that passes `floor_power`, `floor_samples`).
         retries: how often it was tried again after a failure.
         repeat_of: the number of the trial whose configuration this one repeats with another seed.
+        started: when it first did, in seconds since 1970; None where that is not known.
+        ended: when it did; None where it has not, or that is not known.
     """
 
     number: int
@@ -88,6 +92,8 @@ class TrialRecord:
     history: tuple[dict[str, float], ...] = field(default=())
     retries: int = 0
     repeat_of: int | None = None
+    started: float | None = None
+    ended: float | None = None
 
     def value(self, criterion: Criterion) -> float:
         """Return the value of a criterion; only finished trials have all of them."""
@@ -157,3 +163,12 @@ class Front:
     trials: tuple[TrialRecord, ...]
     recommended: int
     rule: str
+
+
+def why_none_finished(trials: Sequence[TrialRecord]) -> str:
+    """Say why a search has come to nothing."""
+    failed = Counter(record.reason for record in trials if record.state is TrialState.FAILED)
+    if failed:
+        reason, count = failed.most_common(1)[0]
+        return f"no trial finished: {sum(failed.values())} of {len(trials)} failed, {count} of them because {reason}"
+    return f"no trial of {len(trials)} finished within the budget; give more with `--time-budget`."

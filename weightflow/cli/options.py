@@ -21,6 +21,10 @@ Members = Annotated[
     int,
     typer.Option(min=0, metavar="K", help="Fits to resampled units, which give bands, such as 10."),
 ]
+Register = Annotated[
+    bool,
+    typer.Option("--register", help="Make the model a version in MLflow's registry whatever its scores are."),
+]
 Horizon = Annotated[
     float | None,
     typer.Option(

@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from weightflow.cli.options import Register
+
 
 def sync(
     name: Annotated[str, typer.Argument(help="Of the search, as in runs/NAME.")],
     out: Annotated[Path, typer.Option(help="Folder of the searches.")] = Path("runs"),
     mlflow: Annotated[Path, typer.Option(help="Where runs are tracked.")] = Path("mlflow.yml"),
+    register: Register = False,
 ) -> None:
     """Send to MLflow what it missed of a search, because it could not be reached; twice does no harm.
 
@@ -20,5 +23,7 @@ def sync(
     from weightflow.search.sync import sync as send
     from weightflow.tracking import TrackingConfig
 
-    found = send(out.expanduser().resolve() / name, TrackingConfig.read(mlflow))
-    sys.stdout.write(f"{name} is complete in MLflow at {found['tracking_uri']}, experiment {found['experiment']}\n")
+    found = send(out.expanduser().resolve() / name, TrackingConfig.read(mlflow), register)
+    sys.stdout.write(
+        f"{name} is complete in MLflow at {found['tracking_uri']}, experiment {found['experiment']}: {found['runs']}\n"
+    )

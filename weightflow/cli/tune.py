@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from weightflow.cli.options import HEAD, HORIZON, HeadOfCounts, Horizon, Members, Seed
+from weightflow.cli.options import HEAD, HORIZON, HeadOfCounts, Horizon, Members, Register, Seed
 from weightflow.cli.reading import reads_data
 from weightflow.data import Protocol, ReadOptions
 from weightflow.stopping import STOPPED
@@ -72,6 +72,7 @@ def tune(
     ] = None,
     retries: Annotated[int, typer.Option(min=0, help="How often a trial that fails is tried again.")] = 2,
     members: Members = 0,
+    register: Register = False,
     seed: Seed = 0,
     address: Annotated[
         str | None, typer.Option(help="A running Ray cluster: auto or HOST:PORT. Starts Ray here by default.")
@@ -121,6 +122,7 @@ def tune(
         warm_start=warm_start,
         retries=retries,
         members=members,
+        register=register,
         seed=seed,
         address=address,
         out=out,

@@ -25,6 +25,7 @@ class Dataset:
         reading: what was understood of a file, in sentences, to be shown before anything is fitted.
         units: for each time the unit (cage, well) that each row was measured on; None where nothing says.
         called: what the columns are, where they are no species: such as `components of X_pca`.
+        source: the file, or the built-in system, that it comes from.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Dataset:
     reading: tuple[str, ...] = ()
     units: tuple[np.ndarray, ...] | None = None
     called: str = SPECIES
+    source: str = "memory"
 
     def __post_init__(self) -> None:
         if len(self.snapshots) < 2:

@@ -18,10 +18,11 @@ from weightflow.evaluation.left_out import LeftOut, LeftOutModel, left_out, left
 from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate
 from weightflow.evaluation.scores import Interval, Scores
-from weightflow.evaluation.verdict import summary, verdict
+from weightflow.evaluation.verdict import BAR, beats, clears_bar, figure, replaces, summary, verdict
 from weightflow.model import forecasts_in_words, in_words
 
 __all__ = [
+    "BAR",
     "FLOOR_LEVEL",
     "FLOOR_POWER",
     "POINTS",
@@ -43,9 +44,12 @@ __all__ = [
     "Sampler",
     "Scores",
     "baselines",
+    "beats",
     "check_scorable",
+    "clears_bar",
     "evaluate",
     "fidelity",
+    "figure",
     "floor_p_value",
     "floor_power",
     "forecasts_in_words",
@@ -54,6 +58,7 @@ __all__ = [
     "in_words",
     "left_out",
     "left_out_model",
+    "replaces",
     "summary",
     "verdict",
 ]

@@ -1,6 +1,7 @@
 """What the scores say, in plain words and computed from nothing but the numbers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from weightflow.errors import InputError
@@ -8,6 +9,8 @@ from weightflow.evaluation.floor import TOO_HIGH
 from weightflow.evaluation.scores import FITTED, FLOOR, MCCANN, MODEL, Scores
 from weightflow.metrics import described
 
+BAR = ("persistence", "mixture", "mccann")  # what costs nothing: a model that does not beat it is not worth having
+EARLIER = "earlier"
 LEVEL = 0.01  # two scores are called level if they differ by less than this share of the larger one, or by chance
 NAMES = {
     "nearest": "the nearest snapshot",
@@ -33,6 +36,35 @@ OWNERS = {
     "bridge": "the bridge's",
     "chosen_bridge": "the chosen bridge's",
 }
+
+
+def beats(scores: Scores, rival: str, metric: str) -> bool:
+    """Whether the model's mean lies below the rival's by more than chance; where that is not known, it does not."""
+    interval = scores.difference(MODEL, rival, metric)
+    return interval is not None and interval.high < 0
+
+
+def clears_bar(scores: Scores) -> bool:
+    """Whether the model beats persistence, the mixture and McCann beyond chance, by the leading metric."""
+    return all(beats(scores, rival, scores.leading) for rival in BAR)
+
+
+def replaces(scores: Scores, earlier: Scores) -> bool:
+    """Whether the model is better beyond chance than that of earlier scores, by the leading metric of both.
+
+    Scores of other test samples, or at other times, cannot be compared: then it is not. Where the two were grouped by
+    other seeds, what the samples do to both does not cancel, so that the interval is too wide rather than too narrow.
+    """
+    metric = scores.leading
+    same = bool(scores.data) and (scores.data, scores.times) == (earlier.data, earlier.times)
+    if not (same and earlier.has(MODEL, metric)):
+        return False
+    both = replace(
+        scores,
+        methods={MODEL: scores.methods[MODEL], EARLIER: earlier.methods[MODEL]},
+        groups={MODEL: scores.groups.get(MODEL, {}), EARLIER: earlier.groups.get(MODEL, {})},
+    )
+    return beats(both, EARLIER, metric)
 
 
 def verdict(scores: Scores, metric: str) -> str:

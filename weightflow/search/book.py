@@ -112,6 +112,7 @@ class Book:
             "id": uuid.uuid4().hex,
             "identity": dict(identity),
             "facts": dict(facts),
+            "began": time.time(),
         }
         self.about: dict[str, Any] = earlier or about
         runs = storage.get_study_user_attrs(storage.get_study_id_from_name(NAME)).get("runs", 0) if earlier else 0
@@ -232,7 +233,7 @@ class Book:
         record = self.records[number]
         if record.state is not TrialState.RUNNING:
             return
-        record = replace(record, state=state, reason=reason)
+        record = replace(record, state=state, reason=reason, ended=time.time())
         trial = self._trials.pop(number)
         if reason:
             trial.set_user_attr("reason", reason)
@@ -461,6 +462,8 @@ def _record(trial: FrozenTrial, fixed: Mapping[str, Parameter], state: TrialStat
         history=tuple({key: value for key, value in values.items() if key != ELAPSED} for values in epochs),
         retries=known.get("retries", 0),
         repeat_of=known.get("repeat_of"),
+        started=None if trial.datetime_start is None else trial.datetime_start.timestamp(),
+        ended=None if trial.datetime_complete is None else trial.datetime_complete.timestamp(),
     )
 
 

@@ -2,10 +2,11 @@
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ class Conclusion:
         decision: how the best trial stands to the sampling floor.
         used: time and compute, in words.
         members: how many give bands.
+        register: whether the model becomes a version of the registered one whatever its scores are.
     """
 
     folder: Path
@@ -71,6 +73,12 @@ class Conclusion:
     decision: str
     used: str
     members: int
+    register: bool = False
+
+    @property
+    def repeated(self) -> Repeated | None:
+        """How the best configuration did with fresh seeds, if it was trained with some."""
+        return next((one for one in self.repeats if one.number == self.best.number), None)
 
 
 @dataclass(frozen=True)
@@ -81,14 +89,12 @@ class Left:
         scores: on the test part.
         files: scores and report.
         pictures: PNG files.
-        metrics: test scores of the model by name, and the held-out score with fresh seeds.
         next_commands: what a user may want to type now.
     """
 
     scores: Scores
     files: list[Path]
     pictures: list[Path]
-    metrics: dict[str, float]
     next_commands: tuple[str, ...]
 
 
@@ -110,12 +116,10 @@ def conclude(ended: Conclusion, crew: Crew, say: Say, progress: Progress) -> Lef
     commands = next_commands(ended.folder, parts)
     progress("report", 0, 0)
     pictures = write_report(ended.folder / REPORT, _report(ended, scores, final, tested, commands, fit))
-    metrics = {
-        f"test_{metric}": scores.mean("model", metric) for metric in scores.metrics if scores.has("model", metric)
-    }
-    metrics |= _fresh(ended)
-    write_text(ended.folder / CONCLUSION, json.dumps({"best": best.number, "metrics": metrics}, indent=2) + "\n")
-    return Left(scores, [ended.folder / SCORES, ended.folder / REPORT], list(pictures), metrics, commands)
+    seeds = None if ended.repeated is None else asdict(ended.repeated)
+    told = {"best": best.number, "seeds": seeds, "register": ended.register, "ended": time.time()}
+    write_text(ended.folder / CONCLUSION, json.dumps(told, indent=2) + "\n")
+    return Left(scores, [ended.folder / SCORES, ended.folder / REPORT], list(pictures), commands)
 
 
 def _fits(ended: Conclusion, crew: Crew) -> tuple[Fitted, list[Fitted]]:
@@ -146,22 +150,10 @@ def _with_members(final: Fitted, ended: Conclusion, crew: Crew, say: Say, progre
     return replace(final, model=model)
 
 
-def _repeated(ended: Conclusion) -> Repeated | None:
-    return next((one for one in ended.repeats if one.number == ended.best.number), None)
-
-
 def _scored(ended: Conclusion) -> str:
     """Write the score of the best trial: the mean over fresh seeds, where there is one."""
-    repeated = _repeated(ended)
+    repeated = ended.repeated
     return f"{ended.best.score:.4f}, by which it was chosen" if repeated is None else repeated.told
-
-
-def _fresh(ended: Conclusion) -> dict[str, float]:
-    """Return the mean over fresh seeds, and their number, under the names that MLflow has them by."""
-    repeated = _repeated(ended)
-    if repeated is None or repeated.mean is None:
-        return {}
-    return {"score_mean_over_fresh_seeds": repeated.mean, "fresh_seeds": float(len(repeated.scores))}
 
 
 def next_commands(folder: Path, parts: Split) -> tuple[str, ...]:
@@ -170,7 +162,7 @@ def next_commands(folder: Path, parts: Split) -> tuple[str, ...]:
     best = os.path.relpath(folder / MODEL)
     return (
         f"python -m weightflow forecast --model {best} --times {grid} --out samples.npy",
-        *(["make ui"] if (CHECKOUT / "Makefile").is_file() else []),
+        "make ui" if (CHECKOUT / "Makefile").is_file() else "python -m weightflow.tracking",
     )
 
 

@@ -84,11 +84,8 @@ class Judged:
             facts=environment_facts(),
             description=f"Scores without a search. {self.about['Times']}",
         )
-        metrics = {
-            f"test_{m}": self.scores.mean("model", m) for m in self.scores.metrics if self.scores.has("model", m)
-        }
         run = SearchRun.open(tracking, uuid.uuid4().hex, facts, live=False)  # each time it is another run
-        found = run.finish(Results("FINISHED", files=(folder / SCORES, folder / REPORT), metrics=metrics))
+        found = run.finish(Results("FINISHED", files=(folder / SCORES, folder / REPORT), scores=self.scores))
         problem = f" ({found['problem']})" if "problem" in found else ""
         return f"MLflow has it as run {folder.name} in {found['tracking_uri']}{problem}"
 

@@ -57,6 +57,7 @@ def tune(
     warm_start: str | None = None,
     retries: int = 2,
     members: int = 0,
+    register: bool = False,
     seed: int = 0,
     address: str | None = None,
     out: str | Path = "runs",
@@ -97,6 +98,8 @@ def tune(
         retries: how often a trial that fails is tried again.
         members: how many more fits of the best configuration, to resampled units, say by their spread how sure the
             model is.
+        register: whether the model becomes a version of the registered one whatever its scores are; otherwise it must
+            beat persistence, the mixture and McCann beyond chance.
         seed: rules all random numbers.
         address: of a running Ray cluster, `auto` or HOST:PORT; Ray starts here by default.
         out: results go to OUT/NAME.
@@ -145,6 +148,7 @@ def tune(
         ),
         resume=resume is not None,
         members=members,
+        register=register,
     )
     search.check()
     wanted = Wanted(cpus, gpus, cpus_per_trial, gpus_per_trial, read_memory(memory_per_trial), elastic)

@@ -1,7 +1,6 @@
 """The whole search: preparation, trials, repeats of the best, and what is made of them."""
 
 import time
-from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -13,7 +12,7 @@ from rich.console import Console
 
 from weightflow.anchors import ArrayCache
 from weightflow.data import Dataset, Protocol, Split, advice, split
-from weightflow.errors import InputError, SearchError
+from weightflow.errors import InputError, SearchError, first_line
 from weightflow.evaluation import Scores, check_scorable
 from weightflow.experiment import ExperimentConfig, Prepared, check_members, nest
 from weightflow.progress import Shown
@@ -30,11 +29,12 @@ from weightflow.search.samplers import check_sampler
 from weightflow.search.say import Say, saying
 from weightflow.search.space import Space
 from weightflow.search.table import LiveTable
+from weightflow.search.told import data_parts, options
 from weightflow.search.trainable import Task
 from weightflow.search.tuning import run_trials
 from weightflow.stopping import noting, stop_if_asked
 from weightflow.tracking import Results, RunFacts, SearchRun, TrackingConfig, environment_facts
-from weightflow.trials import Front, Repeated, TrialRecord, TrialState
+from weightflow.trials import Front, Repeated, TrialRecord, why_none_finished
 
 FIDELITY = ("training.epochs", "training.warm_share")  # trials are compared after the same epochs
 REPEATED = 3  # configurations that are trained with fresh seeds
@@ -55,6 +55,7 @@ class Search:
     plan: Plan
     resume: bool = False
     members: int = 0
+    register: bool = False
 
     @property
     def folder(self) -> Path:
@@ -150,6 +151,8 @@ class Search:
             space_digest=self.space.digest(),
             facts=environment_facts(),
             description=f"{self.describe()}; {'; '.join(self.parts.in_words())}. {self.space.description}",
+            options=options(self.plan, self.space, self.members),
+            parts=data_parts(self.dataset, self.parts),
         )
 
     def describe(self) -> str:
@@ -263,10 +266,10 @@ def _run(search: Search, book: Book, resources: Resources, console: Console, beg
         stop_if_asked()
         return _finish(search, book, resources, run, console, say, began)
     except KeyboardInterrupt:
-        run.finish(Results("KILLED"))
+        run.finish(Results("KILLED", reason="it was asked to stop"))
         return Outcome(search.folder, next(iter(book.finished()), None), book.all())
-    except BaseException:
-        run.finish(Results("FAILED"))
+    except BaseException as error:
+        run.finish(Results("FAILED", reason=first_line(error)))
         raise
 
 
@@ -337,7 +340,7 @@ def _finish(
 
     finished = book.finished()
     if not finished:
-        raise SearchError(_why_none_finished(book.all()))
+        raise SearchError(why_none_finished(book.all()))
     front = pareto_front(finished, search.plan.criteria) if search.plan.several else None
     repeats = book.repeated()
     number = front.recommended if front else repeats[0].number if repeats else finished[0].number
@@ -357,12 +360,22 @@ def _finish(
         decision=floor_decision(best) if search.plan.stop_at_floor and not search.plan.several else "",
         used=_used(book, resources, began),
         members=search.members,
+        register=search.register,
     )
     with Shown(console) as shown, Crew(resources, ArrayCache(search.cache), say, shown) as crew:
         left = conclude(ended, crew, say, shown)
     with suppress(OSError):  # it may hold what a stopped trial has left
         (search.folder / CHECKPOINTS).rmdir()
-    results = Results("FINISHED", best, search.folder / MODEL, left.files, left.pictures, left.metrics)
+    results = Results(
+        "FINISHED",
+        best,
+        search.folder / MODEL,
+        left.files,
+        left.pictures,
+        left.scores,
+        ended.repeated,
+        register=search.register,
+    )
     tracked = run.finish(results)
     return Outcome(
         search.folder, best, book.all(), ended.decision, repeats, front, left.scores, left.next_commands, tracked
@@ -377,11 +390,3 @@ def _used(book: Book, resources: Resources, began: float) -> str:
         if share
     )
     return f"{(time.monotonic() - began) / 60:.1f} minutes up to this report, trials {hours} over all processes"
-
-
-def _why_none_finished(trials: tuple[TrialRecord, ...]) -> str:
-    failed = Counter(record.reason for record in trials if record.state is TrialState.FAILED)
-    if failed:
-        reason, count = failed.most_common(1)[0]
-        return f"no trial finished: {sum(failed.values())} of {len(trials)} failed, {count} of them because {reason}"
-    return f"no trial of {len(trials)} finished within the budget; give more with `--time-budget`."

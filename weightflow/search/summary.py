@@ -1,5 +1,6 @@
 """What a search says at its end."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -29,9 +30,7 @@ def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None
         console.print(f"Trial {repeated.number}: {repeated.told}.", highlight=False)
     if outcome.decision:
         console.print(outcome.decision, highlight=False)
-    if "model" in outcome.tracked:
-        model = f"{outcome.tracked['model']} version {outcome.tracked['model_version']}"
-        console.print(f"MLflow has it as model {model}, in {outcome.tracked['tracking_uri']}.", highlight=False)
+    _print_registered(console, outcome.tracked)
     if "problem" in outcome.tracked:
         console.print(
             f"MLflow lacks a part ({outcome.tracked['problem']}); all of it is on disk. Send it later:", highlight=False
@@ -42,6 +41,21 @@ def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None
     console.print("\nNext:", highlight=False)
     for command in (f"open {outcome.folder / REPORT}", *outcome.next_commands):
         console.print(f"  {command}", highlight=False, soft_wrap=True)
+    for what, page in (("Trials", "runs"), ("Searches", "searches")):
+        if page in outcome.tracked:
+            console.print(f"{what}: {outcome.tracked[page]}", highlight=False, soft_wrap=True)
+
+
+def _print_registered(console: Console, tracked: Mapping[str, str]) -> None:
+    if "model" in tracked:
+        model = f"{tracked['model']} version {tracked['model_version']}, the {tracked['alias']}"
+        console.print(f"MLflow has it as model {model}, in {tracked['tracking_uri']}.", highlight=False)
+    elif "unregistered" in tracked:
+        console.print(
+            f"MLflow has the model, and it is no version of {tracked['unregistered']}: it does not beat persistence, "
+            "the mixture and McCann beyond chance. `--register` makes it one all the same.",
+            highlight=False,
+        )
 
 
 def _print_front(console: Console, front: Front) -> None:

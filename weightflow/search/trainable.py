@@ -35,6 +35,7 @@ from weightflow.search.gpu import worker_device
 from weightflow.training import Checkpoint, EpochReport
 
 TIMED_DRAWS, TIMINGS = 1000, 3
+LOSS = "loss/"
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _measure(
         "score_error": held_out.error,
         "score_interior": held_out.interior,
         "score_last": held_out.last,
-        "loss": fmean(report.loss for report in reports),
+        _loss_name(reports[0].phase, config): fmean(report.loss for report in reports),
         "learning_rate": reports[0].learning_rate,
         "epoch_seconds": sum(report.seconds for report in reports),
     }
@@ -133,6 +134,11 @@ def _measure(
         "parameters": max(sum(tensor.numel() for tensor in one.path.state_dict().values()) for one in models),
     }
     return metrics | (_against_floor(model, task) if task.tests_floor else {})
+
+
+def _loss_name(phase: str, config: ExperimentConfig) -> str:
+    """Name a loss by what it measures: those of different objectives cannot be compared, not even in one trial."""
+    return f"{LOSS}{config.training.objective if phase == 'rollout' else phase}"
 
 
 def _against_floor(model: WeightFlow | LeftOutModel, task: Task) -> dict[str, float]:

@@ -22,7 +22,7 @@ from weightflow.search.ending import Ending
 from weightflow.search.not_pickled import NotPickled
 from weightflow.search.resources import Resources
 from weightflow.search.say import Say
-from weightflow.search.trainable import Task, checkpoint_file, train_trial
+from weightflow.search.trainable import LOSS, Task, checkpoint_file, train_trial
 from weightflow.trials import TrialRecord, TrialState
 
 METRICS = (
@@ -30,7 +30,6 @@ METRICS = (
     "score_error",
     "score_interior",
     "score_last",
-    "loss",
     "learning_rate",
     "epoch_seconds",
     "missed_snapshots",
@@ -177,6 +176,7 @@ class Reporting(NotPickled, tune.Callback):
         if "failure" in result:
             return
         metrics = {key: float(result[key]) for key in METRICS if key in result}
+        metrics |= {key: float(result[key]) for key in result if key.startswith(LOSS)}
         self.book.add_epoch(result["number"], int(result["epoch"]), metrics, float(result["seconds"]))
         if result.get("problem") and not self.warned:
             self.warned = True

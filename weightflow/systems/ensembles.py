@@ -49,7 +49,8 @@ def _simulated(name: str, seed: int, every: int | None) -> Dataset:
         _snapshots(simulator.run(TRAJECTORIES, derive_seed(seed, name, part)), system.times, simulator.species)
         for part in ("training", "fresh", "reference")
     )
-    return Dataset(name, training, seen, paired=True, fresh=fresh, reference=reference)
+    source = f"built-in system {name}"
+    return Dataset(name, training, seen, paired=True, fresh=fresh, reference=reference, source=source)
 
 
 def _snapshots(

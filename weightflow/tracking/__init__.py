@@ -16,7 +16,8 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 from weightflow.tracking.config import TrackingConfig
-from weightflow.tracking.facts import RunFacts, environment_facts
+from weightflow.tracking.datasets import FIT, HELD_OUT, TEST
+from weightflow.tracking.facts import DataPart, RunFacts, environment_facts
 from weightflow.tracking.results import Results
 from weightflow.tracking.search_run import SearchRun
 from weightflow.tracking.sync import sync
@@ -25,4 +26,15 @@ from weightflow.tracking.sync import sync
 for _name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
-__all__ = ["Results", "RunFacts", "SearchRun", "TrackingConfig", "environment_facts", "sync"]
+__all__ = [
+    "FIT",
+    "HELD_OUT",
+    "TEST",
+    "DataPart",
+    "Results",
+    "RunFacts",
+    "SearchRun",
+    "TrackingConfig",
+    "environment_facts",
+    "sync",
+]

@@ -1,23 +1,26 @@
-"""Print the tracking URI that `mlflow.yml` names, for `make ui`: `python -m weightflow.tracking [mlflow.yml]`."""
+"""Show the runs in MLflow's UI, for `make ui`: `python -m weightflow.tracking [--mlflow FILE] [--port N] ...`."""
 
+import argparse
 import sys
 from pathlib import Path
 
 from weightflow.errors import InputError
 from weightflow.tracking.config import TrackingConfig
+from weightflow.tracking.ui import show
 
 
 def main(arguments: list[str]) -> int:
-    """Print the URI; returns the exit code."""
+    """Read the command line and show the runs; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m weightflow.tracking", description="Show runs in MLflow's UI.")
+    parser.add_argument("--mlflow", type=Path, default=Path("mlflow.yml"), help="where runs are tracked")
+    parser.add_argument("--port", type=int, default=5000, help="of this machine, where runs are on no server")
+    parser.add_argument("--no-browser", action="store_true", help="only print the addresses")
+    asked = parser.parse_args(arguments)
     try:
-        config = TrackingConfig.read(Path(arguments[0] if arguments else "mlflow.yml"))
-        if config.on_server:
-            raise InputError(f"the runs are on {config.shown_uri}, which has a UI of its own; open it in a browser.")
+        return show(TrackingConfig.read(asked.mlflow), asked.port, not asked.no_browser)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    print(config.tracking_uri)
-    return 0
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from weightflow.version import VERSION
 
@@ -14,6 +16,29 @@ COMMIT_VARIABLE = "WEIGHTFLOW_GIT_COMMIT"  # by which a tree that was sent to a 
 DIRTY = " + uncommitted changes"
 UNKNOWN = "unknown"
 _PACKAGES = ("torch", "ray", "optuna", "mlflow")
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """A part of the data, as MLflow's datasets have it.
+
+    Attributes:
+        context: what it is for: fit, held out, or test.
+        name: of the data set.
+        digest: of the part's snapshots.
+        species: names, with counts or continuous as their kinds.
+        times: of the snapshots, in words.
+        samples: of all times together.
+        source: the file, or the built-in system, that it was taken from.
+    """
+
+    context: str
+    name: str
+    digest: str
+    species: Mapping[str, str]
+    times: str
+    samples: int
+    source: str
 
 
 @dataclass(frozen=True)
@@ -29,6 +54,8 @@ class RunFacts:
         space_digest: digest of the search space.
         facts: further facts by name, such as versions.
         description: a few sentences, shown on top of the run.
+        options: all that was asked for, by name, as text.
+        parts: of the data.
     """
 
     name: str
@@ -39,6 +66,14 @@ class RunFacts:
     space_digest: str
     facts: dict[str, str]
     description: str
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+    parts: tuple[DataPart, ...] = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "RunFacts":
+        """Return what `dataclasses.asdict` has made plain values of; what an older version did not know is empty."""
+        known: dict[str, Any] = {**values, "parts": tuple(DataPart(**part) for part in values.get("parts", ()))}
+        return cls(**known)
 
 
 def environment_facts() -> dict[str, str]:

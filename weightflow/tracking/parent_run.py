@@ -13,6 +13,8 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_USER,
 )
 
+from weightflow.tracking import views
+from weightflow.tracking.datasets import log_datasets
 from weightflow.tracking.facts import GIT_COMMIT, UNKNOWN, RunFacts
 from weightflow.tracking.lookup import SEARCH_ID
 from weightflow.tracking.stored_run import StoredRun, shorten
@@ -38,11 +40,14 @@ def common_tags(search_id: str, facts: RunFacts) -> dict[str, str]:
     return tags | ({MLFLOW_GIT_COMMIT: commit} if len(commit) == 40 else {})
 
 
-def create_parent(client: MlflowClient, experiment: str, search_id: str, facts: RunFacts) -> StoredRun:
-    """Make the run, or none if its files cannot be stored."""
+def create_parent(
+    client: MlflowClient, experiment: str, search_id: str, facts: RunFacts, began: int | None
+) -> StoredRun:
+    """Make the run, or none if its files cannot be stored; `began` is in milliseconds, or now."""
     own = {MLFLOW_RUN_NOTE: shorten(facts.description), "state": TrialState.RUNNING.value}
+    own[views.ROLE] = views.SEARCH if facts.space_digest else views.SCORED
     tags = {**common_tags(search_id, facts), **own}
-    run = StoredRun(client, client.create_run(experiment, tags=tags, run_name=facts.name))
+    run = StoredRun(client, client.create_run(experiment, began, tags, facts.name))
     try:
         describe(client, run, facts)
     except Exception:
@@ -59,8 +64,10 @@ def describe(client: MlflowClient, run: StoredRun, facts: RunFacts) -> None:
         "protocol": facts.protocol,
         "seed": facts.seed,
         "space": facts.space_digest,
+        **facts.options,
     }
     run.write(params=known)
+    log_datasets(client, run.id, facts.parts)
     # Files are first wanted when hours of search are over; this one shows now whether they can be stored.
     client.log_dict(run.id, {"name": facts.name, **known, **facts.facts}, "search.json")
 

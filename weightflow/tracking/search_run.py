@@ -1,36 +1,34 @@
 """The runs of a search: one for itself, one nested run for each trial."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from weightflow.errors import InputError
+from weightflow.evaluation import BAR, clears_bar, figure, summary, verdict
+from weightflow.evaluation.scores import FLOOR, MODEL
+from weightflow.tracking import views
 from weightflow.tracking.config import TrackingConfig
+from weightflow.tracking.datasets import TEST, as_dataset
 from weightflow.tracking.facts import RunFacts
 from weightflow.tracking.link import Link, in_words, unreachable
+from weightflow.tracking.logged_model import log_model, logged_model
 from weightflow.tracking.lookup import look_up
+from weightflow.tracking.machine import PREFIX, Machine
 from weightflow.tracking.parent_run import common_tags, create_parent, describe
-from weightflow.tracking.results import (
-    Results,
-    clear_models,
-    log_files,
-    log_model,
-    register_model,
-    registered_version,
-)
+from weightflow.tracking.registry import DATA_HASH, name_alias, register_model, registered_version
+from weightflow.tracking.results import Results, log_files
 from weightflow.tracking.store import open_experiment, open_store
 from weightflow.tracking.stored_run import StoredRun, now
-from weightflow.tracking.trial_run import TrialRun, trial_name
+from weightflow.tracking.trial_run import TrialRun, effective, trial_name
 from weightflow.trials import TrialRecord, TrialState
 
 _WRITE_SECONDS = 1.0
 _RETRY_SECONDS = 15.0
-_TRAINING = "workflowType=machine_learning"  # the UI shows traces of language models first where nobody says so
 _STATES = {"FINISHED": TrialState.FINISHED, "KILLED": TrialState.STOPPED, "FAILED": TrialState.FAILED}
 
 
@@ -63,12 +61,15 @@ class SearchRun:
         self._link = Link(config.shown_uri, facts.name, aloud=live)
         self._closing = threading.Event()
         self._closed = False
+        self._machine = Machine(parent.last_step(PREFIX) + 1) if live else None
         self._writer = threading.Thread(target=self._write_on, name="weightflow-mlflow", daemon=True)
         if live:
             self._writer.start()
 
     @classmethod
-    def open(cls, config: TrackingConfig, search_id: str, facts: RunFacts, live: bool = True) -> "SearchRun":
+    def open(
+        cls, config: TrackingConfig, search_id: str, facts: RunFacts, live: bool = True, began: int | None = None
+    ) -> "SearchRun":
         """Open the runs of a search: those that the store has for it, in whichever experiment they are.
 
         The search's run is made where there is none: at first, and when the store was emptied or is another one.
@@ -80,6 +81,7 @@ class SearchRun:
             facts: what is known of the search.
             live: the search is about to run or to go on: its run shows so, news are written as they come, and a
                 failure to do so is told on stderr. If not, news wait for `finish`, which tells of failures.
+            began: when the search did, in milliseconds, if that is not now.
 
         Raises:
             InputError: the store cannot be used.
@@ -88,7 +90,7 @@ class SearchRun:
         try:
             found = look_up(client, search_id)
             if found.parent is None:
-                parent = create_parent(client, open_experiment(client, config), search_id, facts)
+                parent = create_parent(client, open_experiment(client, config), search_id, facts, began)
             else:
                 parent = StoredRun(client, found.parent)
                 describe(client, parent, facts)
@@ -100,6 +102,7 @@ class SearchRun:
             trials = {number: StoredRun(client, run) for number, run in found.trials.items()}
             for run in trials.values():
                 run.write(tags={MLFLOW_PARENT_RUN_ID: parent.id})  # the one before may have been deleted
+            views.store(client, parent.experiment, views.SEARCHES, views.TRIALS, _comparable(facts))
         except InputError:
             raise
         # See `Link.attempt`: what a store raises is not known beforehand.
@@ -133,8 +136,9 @@ class SearchRun:
         Only the first call counts that comes to its end: one that Ctrl-C cuts off leaves the closing to the next one.
 
         Returns:
-            what a user may look up: `tracking_uri`, `experiment`, `page` of the UI with all runs, `run_id` of the
-            search, `best_run_id`, `model`, `model_version` and `model_uri`; on a server `url` and `best_url`; `problem`
+            what a user may look up: `tracking_uri`, `experiment`; pages of the UI: `runs` with the trials that can be
+            compared, `searches`, `url` of the search, `best_url`; `run_id` of the search, `best_run_id`; `model`,
+            `model_version`, `model_uri` and `alias`, or `unregistered` with the name that it did not deserve; `problem`
             where something is missing, which `sync` can send later.
         """
         if self._closed:
@@ -144,10 +148,11 @@ class SearchRun:
             self._writer.join()
         found = {"tracking_uri": self.config.shown_uri, "experiment": self.config.experiment}
         found |= {
-            "page": f"#/experiments/{self._parent.experiment}/runs?{_TRAINING}",
+            "runs": views.address(self._base, self._parent.experiment, _comparable(self.facts)),
+            "searches": views.address(self._base, self._parent.experiment, views.SEARCHES),
             **self._address("", self._parent),
         }
-        for step in (self._close_trials, self._close_lost, self._attach, self._register, self._close_parent):
+        for step in (self._close_trials, self._close_lost, self._attach, self._log_model, self._close_parent):
             found |= self._link.attempt(lambda step=step: step(results)) or {}
             if self._link.broken:
                 found.setdefault("problem", self._link.problem)
@@ -173,17 +178,19 @@ class SearchRun:
             pending = [trial for trial in self._trials.values() if trial.pending]
         for trial in pending:
             try:
-                trial.write(self._run_of(trial))
+                trial.write(self._run_of(trial), self.facts.name)
             except Exception as error:
                 if unreachable(error):
                     raise
                 refusal = refusal or error
+        if self._machine is not None:
+            self._parent.write(metrics=self._machine.look())
         if refusal is not None:
             raise refusal
 
     def _run_of(self, trial: TrialRun) -> StoredRun:
         tags = common_tags(self.search_id, self.facts)
-        return trial.run or trial.create(self._client, self._parent, self.facts.name, tags)
+        return trial.run or trial.create(self._client, self._parent, self.facts.name, tags, self.facts.parts)
 
     def _answers(self) -> bool:
         return self._link.attempt(lambda: self._client.get_run(self._parent.id)) is not None
@@ -213,49 +220,91 @@ class SearchRun:
         best = results.best
         if best is None:
             return {}
-        run = self._run_of(self._trial(best))
-        run.write(metrics=results.points(best.epochs))
+        trial = self._trial(best)
+        trial.crown()
+        run = self._run_of(trial)
+        trial.write(run, self.facts.name)
+        run.write(metrics=results.points(results.means, best.epochs))
         if results.model_dir is not None:
             self._client.log_artifacts(run.id, str(results.model_dir), "model")
         log_files(self._client, run.id, results.pictures, "pictures")
         log_files(self._client, run.id, results.files)
         return self._address("best_", run)
 
-    def _register(self, results: Results) -> dict[str, str]:
+    def _log_model(self, results: Results) -> dict[str, str]:
+        """Log the model of the best trial, and make it a version of the registered one where it deserves that."""
         best = results.best
         if best is None or results.model_dir is None:
             return {}
         run, name = self._run_of(self._trial(best)), self.config.model_name(self.facts.data_name)
+        logged = logged_model(self._client, run.id, run.experiment)
+        if logged is None:
+            params = {key: str(value) for key, value in effective(best.params).items()}
+            logged = log_model(self._client, run.id, results.model_dir, name, params)
+            test = next((as_dataset(part) for part in self.facts.parts if part.context == TEST), None)
+            run.link(results.means, logged.model_id, test)
         version = registered_version(self._client, run.id, name)
+        deserves = results.scores is not None and clears_bar(results.scores)
+        if version is None and not deserves and not results.register:
+            return {"unregistered": name}
         if version is None:
-            version = self._make_version(run, best, results.model_dir, name, results.metrics)
-        return {"model": name, "model_version": version, "model_uri": f"models:/{name}/{version}"}
+            version = register_model(self._client, logged, name, *self._about_version(results, best, run))
+        alias = name_alias(self._client, name, version, results.scores)
+        self._parent.write(tags={"model": f"{name} version {version}", "alias": alias})
+        return {"model": name, "model_version": version, "model_uri": f"models:/{name}/{version}", "alias": alias}
 
-    def _make_version(
-        self, run: StoredRun, best: TrialRecord, model_dir: Path, name: str, metrics: Iterable[str]
-    ) -> str:
-        clear_models(self._client, run.id, run.experiment)
-        params = {key: str(value) for key, value in best.params.items()}
-        logged = log_model(self._client, run.id, model_dir, name, params)
-        run.link(metrics, logged.model_id)
-        tags = {"search": self.facts.name, "data_hash": self.facts.data_hash, "protocol": self.facts.protocol}
-        description = f"Trial {trial_name(best)} of the search {self.facts.name}. {self.facts.description}"
-        return register_model(self._client, logged, name, description, tags)
+    def _about_version(self, results: Results, best: TrialRecord, run: StoredRun) -> tuple[str, dict[str, str]]:
+        """Return what a person reads beside a version, with links to all that it comes from, and its tags."""
+        search, trial = (views.run_address("", run.experiment, one.id) for one in (self._parent, run))
+        told = [
+            f"Trial [{trial_name(best)}]({trial}) of the search [{self.facts.name}]({search}), with its report among "
+            "the artifacts.",
+            *([] if results.scores is None else [summary(results.scores)]),
+            self.facts.description,
+        ]
+        tags = {
+            "search": self.facts.name,
+            "data": self.facts.data_name,
+            DATA_HASH: self.facts.data_hash,
+            "protocol": self.facts.protocol,
+        }
+        if results.scores is not None:
+            leading = results.scores.leading
+            beside = [one for one in (MODEL, FLOOR, *BAR) if results.scores.has(one, leading)]
+            tags |= {f"test/{leading}/{one}": figure(results.scores.mean(one, leading)) for one in beside}
+        return "\n\n".join(told), tags
 
     def _close_parent(self, results: Results) -> dict[str, str]:
-        best = results.best
-        run, tags, metrics = self._parent, {"state": _STATES[results.status].value}, results.points(0)
+        best, scores, run = results.best, results.scores, self._parent
+        tags = {"state": _STATES[results.status].value, "reason": results.reason}
         if best is not None:
             tags |= {"best_trial": trial_name(best), "best_run_id": self._run_of(self._trial(best)).id}
-            metrics += [] if best.score is None else [Metric("score", best.score, results.at, 0)]
-        run.write(metrics=metrics, tags=tags)
+        if scores is not None:
+            tags["verdict"] = said = f"{summary(scores)} {verdict(scores, scores.leading)}"
+            tags[MLFLOW_RUN_NOTE] = f"{said}\n\n{self.facts.description}"
+        metrics = {**results.outcome, **self._counts()}
+        run.write(metrics=results.points(metrics, 0), tags=tags)
         run.change(results.status, results.at)
         log_files(self._client, run.id, results.files)
         return {}
 
+    def _counts(self) -> dict[str, float]:
+        """Return how many trials have ended how, and how many repeats there are."""
+        records = [trial.record for trial in self._trials.values()]
+        states = Counter(record.state.value for record in records if record.repeat_of is None)
+        repeats = sum(record.repeat_of is not None for record in records)
+        ends = [state.value for state in TrialState if state is not TrialState.RUNNING]
+        counts = {**{f"trials/{state}": states[state] for state in ends}, "trials/repeats": repeats}
+        return {name: float(count) for name, count in counts.items()} if records else {}
+
     def _address(self, prefix: str, run: StoredRun) -> dict[str, str]:
-        ids = {f"{prefix}run_id": run.id}
-        if not self.config.on_server:
-            return ids
-        page = f"#/experiments/{run.experiment}/runs/{run.id}?{_TRAINING}"
-        return {**ids, f"{prefix}url": f"{self.config.shown_uri.rstrip('/')}/{page}"}
+        return {f"{prefix}run_id": run.id, f"{prefix}url": views.run_address(self._base, run.experiment, run.id)}
+
+    @property
+    def _base(self) -> str:
+        """Where the UI is: of this machine's own store, where `make ui` will serve it."""
+        return self.config.shown_uri if self.config.on_server else views.LOCAL
+
+
+def _comparable(facts: RunFacts) -> views.View:
+    return views.comparable_trials(facts.data_name, facts.data_hash, facts.protocol)

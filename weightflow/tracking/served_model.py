@@ -1,21 +1,30 @@
 """The model as MLflow serves it. MLflow copies this file beside the model and runs it there.
 
 model = mlflow.pyfunc.load_model("models:/NAME/VERSION")
-model.predict(pandas.DataFrame({"time": [0.0, 12.5]}), {"draws": 100, "seed": 0})
+model.predict(pandas.DataFrame({"time": [0.0, 12.5]}), {"answer": "quantiles", "levels": [0.05, 0.5, 0.95]})
 """
 
+import base64
+import io
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from weightflow.errors import InputError
 from weightflow.model import WeightFlow, load
+
+Params = Mapping[str, Any]
+Answer = Callable[["ServedModel", pd.DataFrame, Params], pd.DataFrame]
+DEFAULTS: Params = {"answer": "samples", "draws": 1000, "seed": 0, "levels": [0.05, 0.5, 0.95], "encoding": "rows"}
 
 
 class ServedModel(PythonModel):
-    """Samples at the times asked for, in long form."""
+    """Answers what its parameter `answer` asks for, at the times of the input."""
 
     model: WeightFlow
 
@@ -25,11 +34,100 @@ class ServedModel(PythonModel):
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> pd.DataFrame:
-        """Return one row for each time and draw: `time`, `draw` and a column for each species."""
-        times = model_input["time"].to_numpy(dtype=np.float64)
-        chosen = {"draws": 1000, "seed": 0, **(params or {})}
-        return self.model.to_frame(times, int(chosen["draws"]), int(chosen["seed"]))
+    ) -> Any:
+        """Return a table; with the encoding `npy` its numbers as one array.
+
+        Raises:
+            MlflowException: the input or a parameter cannot be used; its text says what to do, and reaches a client.
+        """
+        chosen = {**DEFAULTS, **(params or {})}
+        try:
+            table = _one_of(ANSWERS, "answer", chosen)(self, model_input, chosen)
+            return _one_of(ENCODINGS, "encoding", chosen)(table)
+        except InputError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+
+    def samples(self, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
+        """Return `time`, `draw` and a column for each species: one row for each time and draw."""
+        return self.model.to_frame(_times(asked), int(params["draws"]), int(params["seed"]))
+
+    def log_density(self, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
+        """Return the input with a column `log_density`, in nats: the input has a column for each species."""
+        missing = [name for name in self.model.species if name not in asked]
+        if missing:
+            raise InputError(
+                f"the input has no column `{missing[0]}`; a density needs `time` and {', '.join(self.model.species)}."
+            )
+        times, places = _times(asked), asked[list(self.model.species)].to_numpy(dtype=np.float64)
+        found = np.empty(len(times))
+        for time in np.unique(times):  # the weights of a time serve all of its rows
+            found[times == time] = self.model.log_prob(places[times == time], time).numpy()
+        return asked.assign(log_density=found)
+
+    def marginals(self, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
+        """Return `time`, `species`, `count` and its `probability`; the last count stands for all from there on."""
+        times = _times(asked)
+        found = self.model.marginals(times, int(params["draws"]), int(params["seed"]))
+        return _long(found.numpy(), {"time": times, "species": self.model.species, "count": range(found.shape[2])})
+
+    def quantiles(self, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
+        """Return `time`, `level` and a column for each species."""
+        times, levels = _times(asked), np.atleast_1d(np.asarray(params["levels"], dtype=np.float64))
+        found = self.model.quantiles(times, levels, int(params["draws"]), int(params["seed"])).numpy()
+        rows = pd.MultiIndex.from_product([times, levels], names=["time", "level"]).to_frame(index=False)
+        return rows.assign(**dict(zip(self.model.species, found.reshape(len(rows), -1).T, strict=True)))
+
+    def moments(self, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
+        """Return `time`, `species`, its `mean`, and a column `cov_NAME` for its covariance with each species."""
+        times, species = _times(asked), self.model.species
+        found = self.model.mean_and_cov(times, int(params["draws"]), int(params["seed"]))
+        rows = pd.MultiIndex.from_product([times, species], names=["time", "species"]).to_frame(index=False)
+        covariances = found.cov.reshape(len(rows), -1).T.numpy()
+        named = dict(zip([f"cov_{name}" for name in species], covariances, strict=True))
+        return rows.assign(mean=found.mean.reshape(-1).numpy(), **named)
 
 
+def _times(asked: pd.DataFrame) -> np.ndarray:
+    try:
+        return asked["time"].to_numpy(dtype=np.float64)
+    except (KeyError, TypeError, ValueError):
+        raise InputError("the input needs a column `time` of numbers, in the units of the data.") from None
+
+
+def _long(values: np.ndarray, axes: Mapping[str, Any]) -> pd.DataFrame:
+    rows = pd.MultiIndex.from_product(list(axes.values()), names=list(axes)).to_frame(index=False)
+    return rows.assign(probability=values.reshape(-1))
+
+
+def _columns(table: pd.DataFrame) -> dict[str, Any]:
+    return {str(name): column.tolist() for name, column in table.items()}
+
+
+def _npy(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the numbers as one array, as `numpy.save` writes it, in base64: a row for each row of the table."""
+    numbers = table.select_dtypes("number")
+    file = io.BytesIO()
+    np.save(file, numbers.to_numpy(), allow_pickle=False)
+    return {"columns": list(numbers), "npy": base64.b64encode(file.getvalue()).decode()}
+
+
+def _rows(table: pd.DataFrame) -> pd.DataFrame:
+    return table
+
+
+def _one_of(known: Mapping[str, Any], name: str, params: Params) -> Any:
+    value = params[name]
+    if value not in known:
+        raise InputError(f"`{name}`={value!r} is not known; known are {', '.join(known)}.")
+    return known[value]
+
+
+ANSWERS: Mapping[str, Answer] = {
+    "samples": ServedModel.samples,
+    "log_density": ServedModel.log_density,
+    "marginals": ServedModel.marginals,
+    "quantiles": ServedModel.quantiles,
+    "moments": ServedModel.moments,
+}
+ENCODINGS: Mapping[str, Callable[[pd.DataFrame], Any]] = {"rows": _rows, "columns": _columns, "npy": _npy}
 set_model(ServedModel())

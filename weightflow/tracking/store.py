@@ -16,7 +16,7 @@ from weightflow.tracking.link import in_words
 _DESCRIPTION = (
     "One run for each search, and nested in it one run for each trial. `score` is what is searched: the negative "
     "log-likelihood of held-out snapshots, in nats per sample. The tag `state` says how a run ended, and `reason` why "
-    "it failed; `test_...` are metrics of the test part: the description of a search says which times that is, and "
+    "it failed; `test/...` are metrics of the test part: the description of a search says which times that is, and "
     "whether trials were selected by them."
 )
 

@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterable, Mapping
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, Metric, Param, Run, RunTag
+
+_PARAMS = 100  # in one request; MLflow allows no more
 
 
 def now() -> int:
@@ -28,12 +30,14 @@ class StoredRun:
         id: MLflow's name of the run.
         experiment: id of the experiment that it belongs to.
         status: in MLflow's words.
+        name: that people see.
     """
 
     def __init__(self, client: MlflowClient, run: Run) -> None:
         self.id: str = run.info.run_id
         self.experiment: str = run.info.experiment_id
         self.status: str = run.info.status
+        self.name: str = run.info.run_name or ""
         self._client = client
         self._params = dict(run.data.params)
         self._tags = dict(run.data.tags)
@@ -63,21 +67,33 @@ class StoredRun:
                 new_metrics.append(metric)
         if not (new_params or new_tags or new_metrics):
             return
-        self._client.log_batch(
-            self.id,
-            new_metrics,
-            [Param(key, value) for key, value in new_params.items()],
-            [RunTag(key, text) for key, text in new_tags.items()],
-        )
+        asked = [Param(key, value) for key, value in new_params.items()]
+        for first in range(0, max(len(asked), 1), _PARAMS):
+            last = first + _PARAMS >= len(asked)  # with which all the rest goes
+            rest = [RunTag(key, text) for key, text in new_tags.items()] if last else []
+            self._client.log_batch(self.id, new_metrics if last else [], asked[first : first + _PARAMS], rest)
         self._params |= new_params
         self._tags |= new_tags
         self._latest = latest
 
-    def link(self, metrics: Iterable[str], model_id: str) -> None:
-        """Make the latest points of these metrics those of a logged model as well, without points of their own."""
+    def link(self, metrics: Iterable[str], model_id: str, dataset: Dataset | None = None) -> None:
+        """Make the latest points of these metrics those of a logged model as well, measured on `dataset`."""
         points = [self._latest[key] for key in metrics]
-        linked = [Metric(point.key, point.value, point.timestamp, point.step, model_id) for point in points]
+        name, digest = (None, None) if dataset is None else (dataset.name, dataset.digest)
+        linked = [
+            Metric(point.key, point.value, point.timestamp, point.step, model_id, name, digest) for point in points
+        ]
         self._client.log_batch(self.id, linked)
+
+    def last_step(self, prefix: str) -> int:
+        """Return the last step of all metrics whose names begin so; 0 where there is none."""
+        return max((point.step for key, point in self._latest.items() if key.startswith(prefix)), default=0)
+
+    def rename(self, name: str) -> None:
+        """Set the name."""
+        if name != self.name:
+            self._client.update_run(self.id, name=name)
+            self.name = name
 
     def change(self, status: str, at: int) -> None:
         """Set the status.

@@ -16,6 +16,7 @@ def sync(
     facts: RunFacts,
     records: Iterable[TrialRecord],
     results: Results,
+    began: float | None = None,
 ) -> dict[str, str]:
     """Send to MLflow what it does not have of a search that is no longer running; sent twice, it is there once.
 
@@ -25,6 +26,7 @@ def sync(
         facts: as the search gave them.
         records: all trials with their histories.
         results: what the search has led to.
+        began: when it did, in seconds since 1970; when its first trial did where that is not known.
 
     Returns:
         as `SearchRun.finish`.
@@ -32,7 +34,10 @@ def sync(
     Raises:
         InputError: the store cannot be used, or has not taken everything.
     """
-    run = SearchRun.open(config, search_id, facts, live=False)
+    records = list(records)
+    began = began or min((record.started for record in records if record.started is not None), default=None)
+    at = None if began is None else int(1000 * began)
+    run = SearchRun.open(config, search_id, facts, live=False, began=at)
     run.replay(records)
     found = run.finish(results)
     if "problem" in found:

@@ -47,7 +47,7 @@ def read(path: str | Path, options: ReadOptions | None = None, **said: Any) -> D
     name = path.name[: path.name.lower().index(suffix)]
     clouds = reader(path, options)
     try:
-        return dataset_of(name, clouds, options)
+        return replace(dataset_of(name, clouds, options), source=str(path.resolve()))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -1,0 +1,109 @@
+"""MLflow's pages as a team sees them: a real server, a real browser, and nothing but the printed addresses."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from browser import Page, browsing
+from mlflow import MlflowClient
+from test_tracking import FACTS, Server, free_port, left_on_disk, remembered, scores_of, settings
+
+from weightflow.tracking import Results, TrackingConfig, sync
+from weightflow.trials import TrialState
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+ENDS = (TrialState.FINISHED, TrialState.PRUNED, TrialState.FAILED, TrialState.STOPPED)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, str]]]:
+    """Two searches on a server, of which the second is better; what each printed, by its name."""
+    server = Server(tmp_path_factory.mktemp("pages"), free_port())
+    server.start()
+    try:
+        config = settings(server.folder, tracking_uri=server.uri)
+        yield {name: searched(config, server.folder, name, model) for name, model in (("dull", 0.7), ("bright", 0.2))}
+    finally:
+        server.kill()
+
+
+def searched(config: TrackingConfig, folder: Path, name: str, model: float) -> dict[str, str]:
+    """One search of four trials that ended in four ways, sent to the server."""
+    scores = scores_of(model)
+    records = [remembered(n, max(3 - n, 1), end, reason="the loss is nan" * (n == 2)) for n, end in enumerate(ENDS)]
+    if name == "bright":  # of another space, which leaves the depth as it is
+        records = [replace(record, params={"dynamics.kind": "cde"}) for record in records]
+    results = Results("FINISHED", records[0], None, *left_on_disk(folder, scores), scores)
+    return sync(config, f"id-{name}", replace(FACTS, name=name), records, results)
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    with browsing(2300, 900) as page:
+        yield page
+
+
+def keep(page: Page, name: str, folder: Path) -> None:
+    """Keep a picture for people to look at, where WEIGHTFLOW_SCREENSHOTS says, or with the test's other output."""
+    page.picture(Path(os.environ.get("WEIGHTFLOW_SCREENSHOTS", folder)) / f"{name}.png")
+
+
+def columns(page: Page) -> list[str]:
+    """Titles of the columns from left to right."""
+    return page.ask(
+        "Array.from(document.querySelectorAll('.ag-header-cell'))"
+        ".sort((a, b) => a.getBoundingClientRect().x - b.getBoundingClientRect().x)"
+        ".map(e => e.innerText.trim())"
+    )
+
+
+def names(page: Page) -> list[str]:
+    """Names of the runs from top to bottom."""
+    return page.ask(
+        "Array.from(document.querySelectorAll('.ag-row [col-id=\"attributes.`Run Name`\"]'))"
+        ".sort((a, b) => a.getBoundingClientRect().y - b.getBoundingClientRect().y)"
+        ".map(e => e.innerText.trim().split('\\n').pop())"
+    )
+
+
+def test_the_printed_address_shows_trials_with_score_and_state_the_best_first(
+    found: dict[str, dict[str, str]], page: Page, tmp_path: Path
+) -> None:
+    text = page.open(found["bright"]["runs"], "★ 00 cde h32 d1 · bright", "matching runs", "f17")
+    keep(page, "trials", tmp_path)
+    shown = columns(page)
+    assert shown.index("score") < shown.index("state") < shown.index("Dataset") < shown.index("protocol")
+    assert {"finished", "pruned", "failed", "stopped"} <= set(text.split())
+    assert {"★ 00 ode h32 d2 · dull", "02 failed · ode h96 d2 · dull"} <= set(names(page))
+    assert names(page)[0].startswith("★ 00")  # scores 3.7; those that were cut off after fewer epochs have more
+
+
+def test_searches_stand_beside_the_floor_and_what_costs_nothing(
+    found: dict[str, dict[str, str]], page: Page, tmp_path: Path
+) -> None:
+    text = page.open(found["dull"]["searches"], "bright", "dull", "0.8")
+    keep(page, "searches", tmp_path)
+    assert sorted(names(page)) == ["bright", "dull"]
+    shown = set(text.split())
+    assert {"0.2", "0.7", "0.1", "0.8"} <= shown  # both models, the floor, McCann
+    assert len(set(columns(page))) == len(columns(page))
+
+
+def test_the_page_of_a_search_says_the_verdict(found: dict[str, dict[str, str]], page: Page, tmp_path: Path) -> None:
+    text = page.open(found["bright"]["url"], "verdict", "data_hash")
+    keep(page, "search", tmp_path)
+    assert "By energy_distance the model has 0.2000" in text
+
+
+def test_trials_of_different_spaces_are_compared_by_all_that_they_ran_with(
+    found: dict[str, dict[str, str]], page: Page, tmp_path: Path
+) -> None:
+    base = found["bright"]["best_url"].split("/#/")[0]
+    ids = ",".join(f'"{found[name]["best_run_id"]}"' for name in found)
+    experiment = MlflowClient(base).get_run(found["dull"]["run_id"]).info.experiment_id
+    page.open(f'{base}/#/compare-runs?runs=[{ids}]&experiments=["{experiment}"]', "Parallel Coordinates Plot")
+    text = page.wait("training.learning_rate", "test/energy_distance/model", "dynamics.depth")
+    keep(page, "compared", tmp_path)
+    assert "Comparing 2 Runs" in text

@@ -1,0 +1,36 @@
+"""What MLflow is told of a search before its first trial: the parts of its data, and all that was asked for."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from weightflow.data import Dataset, Snapshots, Split, at_times
+from weightflow.search.plan import Plan
+from weightflow.search.space import Space
+from weightflow.tracking import FIT, HELD_OUT, TEST, DataPart
+
+
+def data_parts(dataset: Dataset, split: Split) -> tuple[DataPart, ...]:
+    """Return what is fitted in the end, what a search holds out, and what is tested."""
+    parts = {FIT: [split.seen], HELD_OUT: [split.interior, split.last] if split.folds else [], TEST: [split.test]}
+    return tuple(_part(context, dataset, one) for context, some in parts.items() for one in some)
+
+
+def _part(context: str, dataset: Dataset, snapshots: Snapshots) -> DataPart:
+    return DataPart(
+        context=context,
+        name=dataset.name,
+        digest=snapshots.digest(),
+        species={name: kind.value for name, kind in zip(snapshots.species, snapshots.kinds, strict=True)},
+        times=at_times(snapshots.times, snapshots.unit),
+        samples=sum(len(cloud) for cloud in snapshots.samples),
+        source=dataset.source,
+    )
+
+
+def options(plan: Plan, space: Space, members: int) -> Mapping[str, str]:
+    """Return all options of a search by name, and its space by parameter."""
+    told = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    told |= {"criteria": ",".join(plan.criteria), "warm_start": len(plan.warm_start), "members": members}
+    searched = {f"space.{name}": parameter.describe() for name, parameter in space.parameters.items()}
+    fixed = {f"fixed.{name}": value for name, value in space.fixed.items()}
+    return {name: str(value) for name, value in {**told, **searched, **fixed}.items()}
