@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,12 +19,22 @@ ROOT = Path(__file__).resolve().parents[1]
 PATHS = (str(ROOT), str(ROOT / "benchmarks"))
 sys.path[:0] = PATHS
 
+import typer
 from rich.console import Console
 
 from weightflow.progress import Shown
 
 RESULTS = ROOT / "benchmarks" / "results"
 Row = dict[str, str | float]
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+# made before the work, which may take hours and must not be lost for want of a folder
+Out = Annotated[Path, typer.Option(help="Folder of the results.", callback=_made)]
 
 
 def run_tasks(function: Callable[..., list[Row]], tasks: Iterable[Mapping[str, Any]], path: Path, cpus: int) -> None:

@@ -6,7 +6,6 @@ to each time.
 python benchmarks/few.py --seeds 3
 """
 
-from pathlib import Path
 from typing import Annotated
 
 import common
@@ -44,7 +43,7 @@ def main(
     sizes: Annotated[str, typer.Option(help="Samples of each time, comma-separated.")] = "5,20,100",
     seeds: Annotated[int, typer.Option(help="Data sets of each size.")] = 3,
     cpus: Annotated[int, typer.Option(help="Tasks at a time.")] = 2,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = common.RESULTS,
+    out: common.Out = common.RESULTS,
 ) -> None:
     """Fit data sets of few samples, and write a table."""
     chosen = [int(size) for size in sizes.split(",")]

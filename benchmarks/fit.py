@@ -71,7 +71,7 @@ def main(
     step: Annotated[float | None, typer.Option(help="Time step of .npy trajectories.")] = None,
     against: Annotated[str | None, typer.Option(help="A commit whose default fit runs beside today's.")] = None,
     seeds: Annotated[int, typer.Option(help="With --against: how many, from 0 on.")] = 3,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = common.RESULTS,
+    out: common.Out = common.RESULTS,
 ) -> None:
     """Time fits one after the other, and score them."""
     if against is not None:

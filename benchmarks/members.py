@@ -80,7 +80,7 @@ def main(
     n: Annotated[int, typer.Option(help="Samples at each of the six times.")] = 100,
     kind: Annotated[str, typer.Option(help="Of the dynamics: ode, cde or direct.")] = "ode",
     cpus: Annotated[int, typer.Option(help="Tasks at a time.")] = 2,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = common.RESULTS,
+    out: common.Out = common.RESULTS,
 ) -> None:
     """Fit the data sets, and write a table."""
     systems = ("ou", "births")

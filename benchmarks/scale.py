@@ -76,7 +76,7 @@ PARTS = ("bridge", "fit", "sample", "log_prob", "marginals")
 def main(
     share: Annotated[float, typer.Option(help="Share of the default's steps that a fit takes.")] = 1.0,
     counts: Annotated[Path | None, typer.Option(help="CSV of real counts with a column `time`.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = common.RESULTS,
+    out: common.Out = common.RESULTS,
     only: Annotated[str | None, typer.Option(hidden=True, help="The case that this process measures.")] = None,
 ) -> None:
     """Measure what is missing, then write the table."""

@@ -165,7 +165,6 @@ def trivial_space() -> Space:
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-Out = Annotated[Path, typer.Option(help="Folder of the results.")]
 
 METHODS: dict[str, tuple[type[Plan], SamplerName, SchedulerName]] = {
     "ours: presets, TPE, ASHA": (Plan, SamplerName.TPE, SchedulerName.ASHA),
@@ -180,7 +179,7 @@ def efficiency(
     systems: Annotated[str, typer.Option(help="Comma-separated names.")] = "epidemic,toggle_switch",
     seeds: Annotated[int, typer.Option(min=1, help="Searches of each kind on each system.")] = 5,
     trials: Annotated[int, typer.Option(min=1, help="Of plain random search; the others have its compute.")] = 16,
-    out: Out = common.RESULTS,
+    out: common.Out = common.RESULTS,
 ) -> None:
     """Compare the best held-out score against epochs and seconds."""
     rows: list[common.Row] = []
@@ -281,7 +280,7 @@ def worth(
     protocols: Annotated[str, typer.Option(help="Comma-separated names.")] = "interpolation,forecast",
     trials: Annotated[int, typer.Option(min=1, help="Of each search.")] = 12,
     seed: Annotated[int, typer.Option(help="Of data and search.")] = 0,
-    out: Out = common.RESULTS,
+    out: common.Out = common.RESULTS,
 ) -> None:
     """Compare the searched model with the untuned default on fresh trajectories.
 
@@ -374,7 +373,7 @@ def _worth_text(rows: list[dict[str, str]], trials: int) -> str:
 @app.command()
 def overhead(
     trials: Annotated[int, typer.Option(min=2, help="Long ones, in each search.")] = 6,
-    out: Out = common.RESULTS,
+    out: common.Out = common.RESULTS,
 ) -> None:
     """Measure the wall time that is not the trials' own, and what a second worker brings."""
     long = {**SMALL, "training.collocation_steps": 290, "training.rollout_steps": 12}
@@ -428,7 +427,7 @@ def overhead(
 @app.command()
 def thousand(
     trials: Annotated[int, typer.Option(min=200, help="How many.")] = 1000,
-    out: Out = common.RESULTS,
+    out: common.Out = common.RESULTS,
 ) -> None:
     """Run very many very small trials, and watch time and memory."""
     memory: list[float] = []

@@ -226,7 +226,7 @@ def main(
     epidemic_file: Annotated[str | None, typer.Option(help="The paper's own epidemic, an .npy of step 0.5.")] = None,
     quick: Annotated[bool, typer.Option(help="Two systems, one seed, short training: under five minutes.")] = False,
     cpus: Annotated[int, typer.Option(help="Tasks at a time.")] = 2,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = common.RESULTS,
+    out: common.Out = common.RESULTS,
     name: Annotated[str, typer.Option(help="Name of the files.")] = "table1",
 ) -> None:
     """Run the protocols over systems, variants and seeds, and write a CSV file and a Markdown table."""

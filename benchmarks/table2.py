@@ -116,7 +116,7 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="How many, from 0 on.")] = 3,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, three times at most, short training.")] = False,
     cpus: Annotated[int, typer.Option(help="Tasks at a time.")] = 2,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = common.RESULTS,
+    out: common.Out = common.RESULTS,
 ) -> None:
     """Leave each interior time out in turn, and write a CSV file and a Markdown table."""
     given = {"dusp1": dusp1, "embryoid": embryoid, "embryoid100": embryoid100, "dex": dex}

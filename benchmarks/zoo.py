@@ -131,7 +131,7 @@ def score(
     seeds: Seeds = 3,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, short training: to see that it runs.")] = False,
     cpus: Cpus = 2,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = common.RESULTS,
+    out: common.Out = common.RESULTS,
 ) -> None:
     """Fit and score, and write a CSV file, a Markdown table and a picture."""
     named = chosen_variants(variants)
@@ -163,7 +163,7 @@ def score(
 
 @app.command()
 def tables(
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = common.RESULTS,
+    out: common.Out = common.RESULTS,
     name: Annotated[str, typer.Option(help="Name of the files.")] = "zoo",
 ) -> None:
     """Write table and picture anew, from the rows that there are."""

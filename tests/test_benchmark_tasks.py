@@ -3,6 +3,8 @@
 import os
 
 import common
+import typer
+from typer.testing import CliRunner
 
 
 def square(key: str, of: int) -> list[common.Row]:
@@ -22,3 +24,14 @@ def test_a_task_that_fails_or_is_killed_ends_no_other_and_is_run_again_alone(tmp
     assert "failed: 3" in said
     common.run_tasks(square, [*tasks, {"key": "5", "of": 5}], rows, cpus=2)
     assert sorted(row["key"] for row in common.read_rows(rows)) == ["1", "4", "5"]
+
+
+def test_the_folder_of_results_is_there_before_the_work_begins(tmp_path):
+    app, out = typer.Typer(), tmp_path / "not" / "there"
+
+    @app.command()
+    def work(out: common.Out = common.RESULTS) -> None:
+        (out / "results.md").write_text("hours of work")
+
+    assert CliRunner().invoke(app, ["--out", str(out)]).exit_code == 0
+    assert (out / "results.md").read_text() == "hours of work"
