@@ -1,4 +1,4 @@
-"""Each system of the zoo follows the law that its text promises: exact laws, the published equations, what is kept."""
+"""Each system of the zoo follows the law that its text promises: exact laws, differential equations, what is kept."""
 
 import re
 from collections.abc import Callable
@@ -214,7 +214,7 @@ def test_seasonal_insects_have_the_means_and_covariances_of_their_equations():
         assert (np.abs(products.mean(0) - covariance) < 4.5 * error).all()
 
 
-# Published equations, in the limit of many molecules
+# Differential equations, in the limit of many molecules: published ones, or (circadian) of that form with our rates
 
 
 def repressilator_equations(_: float, x: np.ndarray) -> np.ndarray:
@@ -268,7 +268,7 @@ def mapk_equations(_: float, x: np.ndarray) -> np.ndarray:
     return np.array([v2 - v1, v1 - v2, v6 - v3, v3 + v5 - v4 - v6, v4 - v5, v10 - v7, v7 + v9 - v8 - v10, v8 - v9])
 
 
-# name: equations in published units, how many of a model's units one of those is for each species
+# name: equations in their own units, how many of a model's units one of those is for each species
 LIMITS = {
     "repressilator": (repressilator_equations, np.array([1, 1, 1, 0.1, 0.1, 0.1])),
     "circadian_clock": (circadian_equations, np.full(5, 50.0)),
@@ -278,7 +278,7 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_many_molecules_follow_the_published_equations(name):
+def test_many_molecules_follow_the_differential_equations(name):
     equations, units = LIMITS[name]
     times = find_system(name).times[:31:3]  # a late phase depends on chance, however many the molecules are
     start = simulate(name, 1, seed=0, times=[0.0])[0][0, 0] / units
