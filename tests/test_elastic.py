@@ -63,6 +63,7 @@ def head(environment: dict[str, str], folder: Path, kinds: dict[str, dict[str, f
         yield address
 
 
+@pytest.mark.slow
 def test_more_than_is_there_is_asked_for_begun_without_and_used_as_it_comes(
     ray_environment: dict[str, str], ray_home: Path, tmp_path: Path
 ) -> None:

@@ -149,7 +149,7 @@ def test_what_was_judged_is_a_run_in_mlflow_if_that_is_asked_for(judged: str, wo
     (run,) = mlflow.MlflowClient(f"sqlite:///{workplace / 'runs.db'}").search_runs(["1"])
     assert run.info.run_name == "judged"
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["test_species_w1"] == pytest.approx(scores.mean("model", "species_w1"))
+    assert run.data.metrics["test/species_w1/model"] == pytest.approx(scores.mean("model", "species_w1"))
     assert "MLflow has it as run judged" in judged
 
 
@@ -160,6 +160,7 @@ def left_out_fits() -> tuple[Split, ExperimentConfig, list[Fitted]]:
     return parts, config, fit_each([fold.fit for fold in parts.tests], config, 0)
 
 
+@pytest.mark.slow
 def test_fits_and_scores_made_side_by_side_are_those_made_one_by_one_to_the_last_digit() -> None:
     parts, config, fitted = left_out_fits()
     beside = in_processes(2)

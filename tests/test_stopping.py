@@ -119,7 +119,9 @@ def test_where_requests_are_noted_the_first_one_is_heard_and_the_second_one_ends
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.parametrize("streams", ["stdout", "stderr", "both"])
+@pytest.mark.parametrize(
+    "streams", ["both", *(pytest.param(name, marks=pytest.mark.slow) for name in ("stdout", "stderr"))]
+)
 def test_a_fit_whose_reader_leaves_ends_as_if_it_were_still_there(root: Path, tmp_path: Path, streams: str) -> None:
     process = start(fitting(tmp_path), tmp_path, root)
     for name in ("stdout", "stderr"):
@@ -133,7 +135,14 @@ def test_a_fit_whose_reader_leaves_ends_as_if_it_were_still_there(root: Path, tm
 
 
 @pytest.mark.parametrize(
-    "name", ["my cells (1).npy", "-x.npy", ".hidden.npy", "zellen-ÄÖü-细胞.npy", "n" * 200 + ".npy"]
+    "name",
+    [
+        "-x.npy",
+        "zellen-ÄÖü-细胞 (1).npy",
+        pytest.param("my cells (1).npy", marks=pytest.mark.slow),
+        pytest.param(".hidden.npy", marks=pytest.mark.slow),
+        pytest.param("n" * 200 + ".npy", marks=pytest.mark.slow),
+    ],
 )
 def test_data_may_be_named_as_it_likes(root: Path, tmp_path: Path, name: str) -> None:
     process = start(fitting(tmp_path, data=name), tmp_path, root)

@@ -433,6 +433,7 @@ class TestCluster:
         assert fetched.returncode == 0, fetched.stderr
         assert contents(tmp_path / "runs" / "older") == contents(other)
 
+    @pytest.mark.slow
     def test_how_far_a_search_is_can_be_asked_by_name_where_the_head_knows_no_job(
         self, address: str, ray_home: Path, tmp_path: Path, submit_here: Callable[..., Said]
     ):

@@ -1039,6 +1039,7 @@ class TestServer:
         assert text.count("warning: MLflow at http://127.0.0.1") == text.count("\n") == 1, text
         assert "`python -m weightflow sync night`" in text
 
+    @pytest.mark.slow
     def test_what_a_server_that_stays_dead_has_missed_is_sent_later(
         self, server: Server, tmp_path: Path, model_dir: Path, capsys: pytest.CaptureFixture[str]
     ):
