@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A tracking server for a team: runs in PostgreSQL, files in a folder, and MLflow's own users and passwords.
 #
-#   pip install psycopg2-binary 'Flask-WTF<2'         # beside the environment of requirements.lock
+#   pip install 'psycopg[binary]' 'Flask-WTF<2'       # beside the environment of requirements.lock
 #   createuser --pwprompt mlflow && createdb --owner mlflow mlflow
 #   launch/mlflow_server.sh                           # options of `mlflow server` may follow
 #
@@ -39,8 +39,8 @@ while IFS= read -r line || [ -n "$line" ]; do
 done <"$settings"
 
 python="${WEIGHTFLOW_PYTHON:-python}"
-"$python" -c 'import flask_wtf, mlflow, psycopg2' 2>/dev/null ||
-    refuse "the server needs more than WeightFlow: pip install psycopg2-binary 'Flask-WTF<2'"
+"$python" -c 'import flask_wtf, mlflow, psycopg' 2>/dev/null ||
+    refuse "the server needs more than WeightFlow: pip install 'psycopg[binary]' 'Flask-WTF<2'"
 [ -n "${PGPASSWORD-}" ] || [ -n "${PGPASSFILE-}" ] || [ -f ~/.pgpass ] ||
     refuse "no password for the database: set PGPASSWORD in $settings, or in the environment."
 

@@ -89,8 +89,7 @@ on_node() {
     shift
     # shellcheck disable=SC2016 # each node expands it for itself
     srun --nodes=1 --ntasks=1 --nodelist="$node" --job-name=ray bash -c '
-        folder="${SLURM_TMPDIR:-/tmp}/wf-$SLURM_JOB_ID-$SLURM_NODEID"
-        mkdir -m 700 "$folder" || exit 1
+        folder="$(mktemp -d /tmp/wf-XXXXXX)" # a short path, for the sockets in it
         trap "rm -rf \"\$folder\"" EXIT
         trap "kill \$!; rm -rf \"\$folder\"" TERM # at once: Slurm kills what is still there half a minute later
         "$@" --temp-dir="$folder/r" --num-cpus="$SRUN_CPUS_PER_TASK" --num-gpus="${SLURM_GPUS_ON_NODE:-0}" \
@@ -103,8 +102,12 @@ ip="$("$python" -c 'import ray; print(ray.util.get_node_ip_address())')"
 port=$((20000 + SLURM_JOB_ID % 10000)) # another job may have a head on this node
 on_node "${nodes[0]}" "$ray" start --head --port="$port" --ray-client-server-port=$((port + 10000)) \
     --include-dashboard=false
+head=$!
 until (exec 3<>"/dev/tcp/$ip/$port") 2>/dev/null; do
-    ((SECONDS < HEAD_SECONDS)) || { echo "Ray's head did not start within $HEAD_SECONDS s" >&2 && exit 1; }
+    if ! kill -0 "$head" 2>/dev/null || ((SECONDS > HEAD_SECONDS)); then
+        echo "Ray's head did not start on ${nodes[0]}; what it said stands above" >&2
+        exit 1
+    fi
     sleep 1
 done
 for node in "${nodes[@]:1}"; do
