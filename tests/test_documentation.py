@@ -20,7 +20,6 @@ import pytest
 import typer
 import yaml
 from mlflow.models.cli import serve
-from ray.scripts.scripts import cli as cluster_commands
 
 import weightflow
 from weightflow.cli import app
@@ -109,7 +108,9 @@ def parse(words: list[str]) -> None:
             check_script(rest[script], [])
             parser("launch/tune.py").make_context("tune", rest[script + 1 :])
         case ["ray", "up" | "down" | "dashboard" as verb, *rest]:
-            known: Any = cluster_commands.commands[verb]
+            from ray.scripts.scripts import cli  # which takes seconds
+
+            known: Any = cli.commands[verb]
             assert known.make_context(verb, [*rest]).params["cluster_config_file"] == "launch/cluster.yaml"
         case ["kubectl", "apply" | "delete", "-f", file]:
             assert (ROOT / file).is_file()
@@ -162,7 +163,9 @@ def check_image(words: list[str]) -> None:
 
 def check_install(words: list[str]) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = [name for word in words for group in re.findall(r"\[(.+)\]", word) for name in group.split(",")]
+    named = [
+        name for word in words for group in re.findall(r"^(?:\.|weightflow)\[(.+)\]", word) for name in group.split(",")
+    ]
     assert set(named) <= set(extras)
     if "-c" in words:
         assert (ROOT / words[words.index("-c") + 1]).is_file()
