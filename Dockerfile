@@ -10,9 +10,9 @@ FROM python:3.11.13-slim-bookworm
 # cpu, or cuda: the same torch, which then brings its own CUDA; the machine needs NVIDIA's driver and container toolkit.
 ARG DEVICE=cpu
 
-# `ray up` copies files with rsync, and its head reaches workers by ssh.
+# `ray up` copies files with rsync, and its head reaches workers by ssh; KubeRay asks with wget whether a pod is well.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends openssh-client rsync \
+    && apt-get install --yes --no-install-recommends openssh-client rsync wget \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src
@@ -35,14 +35,19 @@ COPY weightflow weightflow
 RUN if grep -E '^[^#]*://[^#]*:[^#]*@' mlflow.yml; then echo "mlflow.yml holds a password" >&2; exit 2; fi \
     && PIP_CONSTRAINT=requirements.lock pip install --no-cache-dir '.[all]'
 
-# 1000 owns the shared folder of launch/cluster.yaml and launch/rayjob.yaml.
-RUN useradd --uid 1000 --create-home --shell /bin/bash weightflow && install -d -o 1000 -g 1000 /work
+# 1000 owns the shared folder of launch/cluster.yaml and launch/rayjob.yaml. A token is mounted into .ray, which would
+# belong to root if it came with the mount.
+RUN useradd --uid 1000 --create-home --shell /bin/bash weightflow \
+    && install -d -o 1000 -g 1000 /work \
+    && install -d -o 1000 -g 1000 -m 700 /home/weightflow/.ray
 WORKDIR /work
 USER 1000:1000
 
-# Authentication on every side of a cluster, and nothing calls home. NVIDIA's two let the container see the GPU.
+# Authentication on every side of a cluster, and nothing calls home. `ray up` mounts files below HOME, and takes /root
+# where an image does not name it. NVIDIA's two let the container see the GPU.
 ARG COMMIT=unknown
-ENV WEIGHTFLOW_GIT_COMMIT=$COMMIT \
+ENV HOME=/home/weightflow \
+    WEIGHTFLOW_GIT_COMMIT=$COMMIT \
     RAY_AUTH_MODE=token \
     RAY_USAGE_STATS_ENABLED=0 \
     MLFLOW_DISABLE_TELEMETRY=true \

@@ -75,6 +75,19 @@ def test_the_package_is_installed_whole_and_runs_as_nobody_special():
     assert not of_kind("ENTRYPOINT"), "`ray up` and KubeRay start a shell"
 
 
+def test_the_image_has_what_those_who_start_it_need():
+    """Ray's launcher mounts files below the HOME that the image names, and takes /root where it names none."""
+    (env,) = of_kind("ENV")
+    settings = dict(setting.split("=", 1) for setting in env.split())
+    home = settings["HOME"]
+    (user,) = [run for run in of_kind("RUN") if "useradd" in run]
+    assert home == "/home/" + user.partition("&&")[0].split()[-1]
+    assert f"install -d -o 1000 -g 1000 -m 700 {home}/.ray" in user
+    assert (settings["RAY_AUTH_MODE"], settings["RAY_USAGE_STATS_ENABLED"]) == ("token", "0")
+    (packages,) = [run for run in of_kind("RUN") if "apt-get install" in run]
+    assert {"openssh-client", "rsync", "wget"} <= set(packages.split())
+
+
 @pytest.mark.parametrize(
     ("line", "refused"),
     [
