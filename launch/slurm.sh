@@ -64,11 +64,11 @@ fi
 # --- Ray on all nodes -----------------------------------------------------------------------------------------------
 
 # The password of this job's Ray, in a file that nobody else reads; the environment holds its place alone.
-umask 077
 mkdir -p "$out"
+out="$(cd "$out" && pwd)"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$out/.ray-token-$SLURM_JOB_ID"
 rm -f "$RAY_AUTH_TOKEN_PATH"
-od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$RAY_AUTH_TOKEN_PATH"
+(umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$RAY_AUTH_TOKEN_PATH")
 export RAY_USAGE_STATS_ENABLED=0 MLFLOW_DISABLE_TELEMETRY=true
 export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}" # srun does not take it over from sbatch
 unset RAY_ADDRESS
