@@ -29,8 +29,6 @@ refuse() {
     exit 2
 }
 
-# --- what was asked for ---------------------------------------------------------------------------------------------
-
 name="" out="" settings=mlflow.yml rest=()
 while (($#)); do
     case "$1" in
@@ -61,8 +59,6 @@ if [ -z "${MLFLOW_TRACKING_URI-}" ] && grep -q '^tracking_uri: *sqlite:' "$setti
     esac
 fi
 
-# --- Ray on all nodes -----------------------------------------------------------------------------------------------
-
 # The password of this job's Ray, in a file that nobody else reads; the environment holds its place alone.
 mkdir -p "$out"
 out="$(cd "$out" && pwd)"
@@ -71,7 +67,7 @@ rm -f "$RAY_AUTH_TOKEN_PATH"
 (umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$RAY_AUTH_TOKEN_PATH")
 export RAY_USAGE_STATS_ENABLED=0 MLFLOW_DISABLE_TELEMETRY=true
 export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}" # srun does not take it over from sbatch
-unset RAY_ADDRESS
+unset RAY_ADDRESS RAY_AUTH_TOKEN # which Ray would prefer
 
 end() {
     trap '' TERM USR1
@@ -113,8 +109,6 @@ done
 for node in "${nodes[@]:1}"; do
     on_node "$node" "$ray" start --address="$ip:$port"
 done
-
-# --- the search -----------------------------------------------------------------------------------------------------
 
 verb=--name
 [ -f "$out/$name/study.log" ] && verb=--resume

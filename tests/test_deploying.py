@@ -33,9 +33,6 @@ def test_a_script_is_bash_and_can_be_started(script: Path):
     assert script.stat().st_mode & stat.S_IXUSR
 
 
-# --- the image ------------------------------------------------------------------------------------------------------
-
-
 def instructions() -> list[tuple[str, str]]:
     """The instructions of the Dockerfile, and what follows each."""
     lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
@@ -118,8 +115,6 @@ def parse_tune(arguments: list[str]) -> dict[str, Any]:
     return dict(command.commands["tune"].make_context("tune", list(arguments)).params)
 
 
-# --- Kubernetes -----------------------------------------------------------------------------------------------------
-
 # the fields of RayJobSpec and RayClusterSpec that are used, by KubeRay's reference of ray.io/v1
 JOB_FIELDS = {
     "entrypoint": str,
@@ -193,9 +188,6 @@ def test_pods_run_as_nobody_special_share_the_volume_and_only_the_head_knows_the
         assert "env" not in container
     secrets = ["envFrom" in group["template"]["spec"]["containers"][0] for group in groups]
     assert secrets == [True, False]
-
-
-# --- the tracking server --------------------------------------------------------------------------------------------
 
 
 def script_in(folder: Path, name: str, text: str) -> Path:
@@ -288,8 +280,6 @@ def test_the_tracking_server_does_not_start_with_open_or_without_passwords(
     assert (said.returncode, says in said.stderr) == (2, True)
     assert not (tmp_path / "arguments").exists()
 
-
-# --- Slurm ----------------------------------------------------------------------------------------------------------
 
 JOB = 4711
 
