@@ -3,10 +3,12 @@
 import ast
 import inspect
 import itertools
+import os
 import re
 import runpy
 import shlex
 import tomllib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
@@ -99,6 +101,21 @@ def parse(words: list[str]) -> None:
             parser(script).make_context(script, [*rest])
             if "--" in rest:
                 parser("launch/tune.py").make_context("tune", rest[rest.index("--") + 1 :])
+        case [script, *rest] if script.startswith("launch/"):
+            check_script(script, rest)
+        case ["sbatch", *rest]:
+            script = next(i for i, word in enumerate(rest) if word.startswith("launch/"))
+            check_script(rest[script], [])
+            parser("launch/tune.py").make_context("tune", rest[script + 1 :])
+        case ["ray", "up" | "down" | "dashboard" as verb, *rest]:
+            from ray.scripts.scripts import cli  # which takes seconds
+
+            known: Any = cli.commands[verb]
+            assert known.make_context(verb, [*rest]).params["cluster_config_file"] == "launch/cluster.yaml"
+        case ["kubectl", "apply" | "delete", "-f", file]:
+            assert (ROOT / file).is_file()
+        case ["docker", "build", *rest]:
+            check_image(rest)
         case ["make", *rest]:
             check_make(rest)
         case ["pip", "install", *rest]:
@@ -126,9 +143,29 @@ def check_make(words: list[str]) -> None:
         parse(["python", "launch/tune.py", *shlex.split(given.get("ARGS", ""))])
 
 
+def check_script(script: str, words: list[str]) -> None:
+    """A script of ours exists and can be started; options of the tracking server are those of MLflow's own."""
+    assert os.access(ROOT / script, os.X_OK)
+    if script == "launch/mlflow_server.sh":
+        with warnings.catch_warnings():  # of MLflow about its own types
+            warnings.simplefilter("ignore")
+            from mlflow.cli import server
+        server.make_context("server", list(words))
+
+
+def check_image(words: list[str]) -> None:
+    assert words[0] == "--tag"
+    assert words[1] in (ROOT / "launch" / "cluster.yaml").read_text()
+    given = [word.split("=")[0] for word in words if "=" in word]
+    assert set(given) <= set(re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    assert words[-1] == "."
+
+
 def check_install(words: list[str]) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = [name for word in words for group in re.findall(r"\[(.+)\]", word) for name in group.split(",")]
+    named = [
+        name for word in words for group in re.findall(r"^(?:\.|weightflow)\[(.+)\]", word) for name in group.split(",")
+    ]
     assert set(named) <= set(extras)
     if "-c" in words:
         assert (ROOT / words[words.index("-c") + 1]).is_file()
@@ -147,6 +184,9 @@ def test_a_command_in_a_block_is_known_to_its_parser(line: Found):
         ("python -m weightflow fitt", "there is no command `fitt`"),
         ("python launch/submit.py --address x -- --trials many", "integer"),
         ("make ui-test", "ui-test"),
+        ("sbatch launch/slurm.sh --no-such 3", "--no-such"),
+        ("ray up --no-such launch/cluster.yaml", "--no-such"),
+        ("launch/mlflow_server.sh --no-such 3", "--no-such"),
         ("rm x", "nobody knows how to check 'rm x'"),
     ],
 )
