@@ -10,7 +10,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 import typer
 import yaml
 from deploying import ROOT, parsed, told
+from searches import wait_for
 
 from weightflow.cli import app
 
@@ -281,10 +281,10 @@ def test_the_tracking_server_does_not_start_with_open_or_without_passwords(
     assert not (tmp_path / "arguments").exists()
 
 
-JOB = 4711
+JOB = 1000 + os.getpid() % 8000  # which gives the port: two runs of these tests do not meet
 
 SRUN = """#!/usr/bin/env bash
-# a node: the head listens, workers wait; what they see of the token is written down
+# a node: the head listens until it is told to end, a minute at most, workers wait; what they see of the token is told
 echo $* >>"$TOLD/steps"
 stat -c %a "$RAY_AUTH_TOKEN_PATH" >>"$TOLD/modes"
 trap 'kill $!; exit' TERM
@@ -347,11 +347,8 @@ def slurm(tmp_path: Path) -> Iterator[Any]:
         process.communicate()
 
 
-def wait_for(file: Path) -> None:
-    deadline = time.monotonic() + 30
-    while not file.exists() or not file.read_text():
-        assert time.monotonic() < deadline, f"{file} was not written"
-        time.sleep(0.05)
+def wait_for_text(file: Path) -> None:
+    wait_for(lambda: file.exists() and file.read_text(), 60)
 
 
 def test_a_job_of_slurm_starts_each_node_is_queued_again_in_time_and_goes_on(slurm: Any, tmp_path: Path):
@@ -363,7 +360,7 @@ def test_a_job_of_slurm_starts_each_node_is_queued_again_in_time_and_goes_on(slu
     out = tmp_path / "runs"
     arguments = ("--data", "epidemic", "--trials", "500", "--name", "night", f"--out={out}")
     job = slurm(*arguments)
-    wait_for(tmp_path / "search")
+    wait_for_text(tmp_path / "search")
     token = out / f".ray-token-{JOB}"
     secret = token.read_text()
     asked = parsed("launch/tune.py", (tmp_path / "search").read_text().splitlines()[1:])
@@ -371,7 +368,7 @@ def test_a_job_of_slurm_starts_each_node_is_queued_again_in_time_and_goes_on(slu
     assert (asked["gpus"], asked["cpus"], asked["elastic"]) == (4, 16, True)
     assert asked["address"] == f"127.0.0.1:{20000 + JOB}"
     job.send_signal(signal.SIGUSR1)
-    said = job.communicate(timeout=30)[0]
+    said = job.communicate(timeout=90)[0]
     assert job.returncode == 130, said
     assert (tmp_path / "requeued").read_text().splitlines() == [f"requeue {JOB}"]
     steps = (tmp_path / "steps").read_text()
@@ -387,7 +384,7 @@ def test_a_job_of_slurm_starts_each_node_is_queued_again_in_time_and_goes_on(slu
 
     (tmp_path / "search").unlink()
     again = slurm(*arguments, lasts=0)
-    said = again.communicate(timeout=30)[0]
+    said = again.communicate(timeout=90)[0]
     assert again.returncode == 0, said
     asked = parsed("launch/tune.py", (tmp_path / "search").read_text().splitlines()[1:])
     assert (asked["name"], asked["resume"]) == (None, "night")
@@ -396,9 +393,9 @@ def test_a_job_of_slurm_starts_each_node_is_queued_again_in_time_and_goes_on(slu
 
 def test_a_job_of_slurm_that_is_cancelled_stops_its_search_and_stays_stopped(slurm: Any, tmp_path: Path):
     job = slurm("--name", "night", "--out", str(tmp_path / "runs"))
-    wait_for(tmp_path / "search")
+    wait_for_text(tmp_path / "search")
     job.terminate()
-    said = job.communicate(timeout=30)[0]
+    said = job.communicate(timeout=90)[0]
     assert job.returncode == 130, said
     assert not (tmp_path / "requeued").exists()
     assert not (tmp_path / "runs" / f".ray-token-{JOB}").exists()
@@ -415,14 +412,14 @@ def test_a_job_of_slurm_that_is_cancelled_stops_its_search_and_stays_stopped(slu
 )
 def test_a_job_of_slurm_says_what_it_lacks(slurm: Any, arguments: list[str], more: dict[str, str], says: str):
     job = slurm(*arguments, **more)
-    said = job.communicate(timeout=30)[0]
+    said = job.communicate(timeout=90)[0]
     assert (job.returncode, says in said) == (2, True), said
 
 
 def test_a_job_of_slurm_keeps_no_sqlite_on_a_network_file_system(slurm: Any, tmp_path: Path):
     script_in(tmp_path / "bin", "stat", "#!/bin/sh\necho nfs\n")
     job = slurm("--name", "night", "--out", str(tmp_path / "runs"), MLFLOW_TRACKING_URI="")
-    said = job.communicate(timeout=30)[0]
+    said = job.communicate(timeout=90)[0]
     assert (job.returncode, "is on a network file system" in said) == (2, True), said
 
 

@@ -1,11 +1,11 @@
 """What a search tells where no terminal is, as in the log of a job."""
 
 import io
-import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from searches import wait_for
 from test_book import EPOCHS, open_book, run
 
 from weightflow.search.ending import Ending
@@ -24,7 +24,7 @@ def test_now_and_then_a_line_says_what_runs_what_ended_the_best_and_the_time_lef
     assert book.next_trial() is not None
     told = io.StringIO()
     with LiveTable(Console(file=told), 50, EPOCHS, Ending(book, plan, 1.0, 0.0), book.all()):
-        time.sleep(0.5)
+        wait_for(told.getvalue)
     book.close()
     lines = told.getvalue().splitlines()
     assert 1 <= len(lines) <= 5

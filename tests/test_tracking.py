@@ -430,15 +430,18 @@ class TestSearch:
         self, config: TrackingConfig, monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.setattr(machine, "_SECONDS", 0.0)
-        steps: list[list[int]] = []
+        steps: list[list[int]] = [[]]
+
+        def followed() -> list[int]:
+            return [step for step, _ in history(config, parent_run(config), "system/cpu_utilization_percentage")]
+
         for _ in range(2):
             run = SearchRun.open(config, ID, FACTS)
-            wait_for(lambda: "system/cpu_utilization_percentage" in parent_run(config).data.metrics)
-            time.sleep(0.2)
+            wait_for(lambda: len(followed()) > len(steps[-1]))
             stop(run)
-            steps.append([step for step, _ in history(config, parent_run(config), "system/cpu_utilization_percentage")])
-        assert steps[1] == list(range(1, len(steps[1]) + 1))
-        assert len(steps[1]) > len(steps[0]) > 0
+            steps.append(followed())
+        assert steps[2] == list(range(1, len(steps[2]) + 1))
+        assert len(steps[2]) > len(steps[1]) > 0
         assert 0 < parent_run(config).data.metrics["system/system_memory_usage_percentage"] < 100
 
     def test_the_views_of_an_experiment_are_written_once_and_then_belong_to_people(self, config: TrackingConfig):

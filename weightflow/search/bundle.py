@@ -12,6 +12,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from weightflow.errors import InputError
@@ -100,13 +101,13 @@ def _tail(text: str) -> str:
     return "\n".join(text.strip().splitlines()[-5:])
 
 
-def main(arguments: list[str]) -> int:
-    """Print the results in the one folder given; returns the exit code."""
+def tell(module: str, of: Callable[[Path], str], arguments: list[str]) -> int:
+    """Print what is known of the one folder given, as modules do that run on the head; returns the exit code."""
     if len(arguments) != 1:
-        print("give one folder: python -m weightflow.search.bundle DIR", file=sys.stderr)
+        print(f"give one folder: python -m {module} DIR", file=sys.stderr)
         return 2
     try:
-        print(pack(Path(arguments[0])), end="")
+        print(of(Path(arguments[0])), end="")
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
@@ -114,4 +115,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(tell("weightflow.search.bundle", pack, sys.argv[1:]))

@@ -38,7 +38,7 @@ _POLL_SECONDS = 0.5
 _END_SECONDS = 30.0
 _STOP_SECONDS = 120
 _CANCEL_SECONDS = 2.0
-_RETRY_SECONDS = 2.0
+_RETRY_SECONDS = 2.0  # a head that is away cannot say when it is back
 _GONE_SECONDS = 300.0  # a head that is restarted, and what brings it up, take minutes
 
 _JOB_ENVIRONMENT = {

@@ -22,7 +22,7 @@ from weightflow.stopping import stop_if_asked
 
 STATUS = b"__autoscaling_status"  # where Ray's autoscaler leaves every few seconds what it sees
 FIRST_REPORT = 15.0  # seconds after its start within which it does so first
-LOOK = 1.0
+LOOK = 1.0  # seconds between two looks: neither nodes that join nor the autoscaler's report wake anybody
 PATIENCE = 60.0  # seconds between lines on what is waited for
 LONGEST = 1800.0  # seconds that a first node may take; clouds take minutes, and none that is to come takes longer
 PROBE_SECONDS = 60.0

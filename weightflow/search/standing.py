@@ -6,7 +6,7 @@ from pathlib import Path
 
 from weightflow.errors import InputError
 from weightflow.search.book import claim, read_book
-from weightflow.search.bundle import CONCLUSION
+from weightflow.search.bundle import CONCLUSION, tell
 from weightflow.trials import TrialState
 
 
@@ -38,18 +38,5 @@ def _is_worked_on(folder: Path) -> bool:
     return False
 
 
-def main(arguments: list[str]) -> int:
-    """Print how the search in the one folder given stands; returns the exit code."""
-    if len(arguments) != 1:
-        print("give one folder: python -m weightflow.search.standing DIR", file=sys.stderr)
-        return 2
-    try:
-        print(standing(Path(arguments[0])))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(tell("weightflow.search.standing", lambda folder: f"{standing(folder)}\n", sys.argv[1:]))

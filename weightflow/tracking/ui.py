@@ -7,7 +7,7 @@ import sys
 import time
 import webbrowser
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 
 import requests
 
@@ -17,6 +17,7 @@ from weightflow.tracking.config import TrackingConfig
 from weightflow.tracking.store import open_store
 
 _STARTS_WITHIN = 120.0
+_LOOK = 0.3
 
 
 def pages(config: TrackingConfig, base: str) -> dict[str, str]:
@@ -97,9 +98,8 @@ def _answers(base: str, server: subprocess.Popen[bytes]) -> bool:
     """Wait until the server answers; False if it has ended or never does."""
     deadline = time.monotonic() + _STARTS_WITHIN
     while server.poll() is None and time.monotonic() < deadline:
-        try:
+        with suppress(requests.RequestException):
             if requests.get(f"{base}/health", timeout=5).ok:
                 return True
-        except requests.RequestException:
-            time.sleep(0.3)
+        time.sleep(_LOOK)  # it cannot tell us when it listens; one that answers with an error is asked no faster
     return False
