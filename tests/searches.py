@@ -7,8 +7,8 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -82,6 +82,16 @@ def run_here(monkeypatch: pytest.MonkeyPatch, folder: Path, words: Sequence[str]
     return ended.value.code
 
 
+@contextmanager
+def elsewhere(folder: Path, environment: dict[str, str]) -> Generator[pytest.MonkeyPatch, None, None]:
+    """Let this process work in a folder, with another environment, and heed no warnings of third parties."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(action="ignore"):
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.chdir(folder)
+        yield patch
+
+
 def tune_here(
     folder: Path, environment: dict[str, str], *arguments: str, **files: str
 ) -> subprocess.CompletedProcess[str]:
@@ -91,13 +101,10 @@ def tune_here(
     """
     words = command(*arguments, **files)
     with (
-        pytest.MonkeyPatch.context() as patch,
-        warnings.catch_warnings(action="ignore"),
+        elsewhere(folder, environment) as patch,
         redirect_stdout(StringIO()) as out,
         redirect_stderr(StringIO()) as err,
     ):
-        for name, value in environment.items():
-            patch.setenv(name, value)
         code = run_here(patch, folder, words)
     return subprocess.CompletedProcess(words, code or 0, out.getvalue(), err.getvalue())
 

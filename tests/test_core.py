@@ -178,8 +178,8 @@ def timeless(snapshots: Snapshots) -> float:
     ("overrides", "share"),  # measured: 0.02 to 0.03, 0.31 and 0.06
     [
         ({"dynamics": {"kind": "cde", "z_dim": 1, "projection": "autoencoder"}}, 0.1),
-        ({"dynamics": {"time": True, "solver": "dopri5"}}, 0.1),
-        ({"dynamics": {"solver": "euler", "dropout": 0.1}}, 0.1),
+        pytest.param({"dynamics": {"time": True, "solver": "dopri5"}}, 0.1, marks=pytest.mark.slow),
+        pytest.param({"dynamics": {"solver": "euler", "dropout": 0.1}}, 0.1, marks=pytest.mark.slow),
         ({"training": {"objective": "anchor"}}, 0.5),
         ({"training": {"objective": "anchor"}, "dynamics": {"kind": "cde", "z_dim": 2, "solver": "midpoint"}}, 0.2),
     ],
@@ -288,7 +288,14 @@ def test_continuous_species_are_learned_in_their_own_units() -> None:
         np.testing.assert_allclose(drawn.mean(0), law(t)[0], atol=0.15 * np.sqrt(np.diag(law(t)[1])).max())
 
 
-@pytest.mark.parametrize(("start", "span", "unit"), [(1.6e9, 4.0, 0.01), (2020.0, 0.1, 1e-30), (-1e-30, 4e-30, 1e30)])
+@pytest.mark.parametrize(
+    ("start", "span", "unit"),
+    [
+        (1.6e9, 4.0, 0.01),
+        pytest.param(2020.0, 0.1, 1e-30, marks=pytest.mark.slow),
+        pytest.param(-1e-30, 4e-30, 1e30, marks=pytest.mark.slow),
+    ],
+)
 def test_a_model_does_not_depend_on_units_and_offsets(start: float, span: float, unit: float, tmp_path: Path) -> None:
     """A Gaussian that moves and widens far from zero, a count near a million, and a constant, at any times."""
     rng = np.random.default_rng(0)
@@ -433,6 +440,7 @@ def test_what_is_cached_may_be_read_by_whom_the_umask_lets(tmp_path: Path, umask
     assert stat.S_IMODE(file.stat().st_mode) == mode
 
 
+@pytest.mark.slow
 def test_a_shorter_path_does_not_cost_likelihood(snapshots: Snapshots) -> None:
     def teacher(length: float) -> tuple[float, float]:
         made = prepare(snapshots, config(anchors={"steps": 5}, teacher={"length": length}), seed=0)

@@ -225,6 +225,7 @@ def test_a_drift_at_no_place_or_no_time_is_refused() -> None:
         moved_model().drift(np.zeros((1, 2)), 15.0)
 
 
+@pytest.mark.slow
 def test_the_picture_shows_the_drift_of_the_two_species_that_move_most_where_samples_are(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     still = [rng.normal(5.0, 9.0, (200, 1)) for _ in range(7)]

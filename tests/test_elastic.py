@@ -79,6 +79,7 @@ def test_more_than_is_there_is_asked_for_begun_without_and_used_as_it_comes(
         wait_for(lambda: len(set(ray.get([where.remote() for _ in range(6)]))) > 1, 60)
 
 
+@pytest.mark.slow
 def test_the_first_gpu_is_waited_for_and_one_that_torch_cannot_see_is_refused_by_node_driver_and_build(
     ray_environment: dict[str, str], ray_home: Path, tmp_path: Path
 ) -> None:
@@ -94,6 +95,7 @@ def test_the_first_gpu_is_waited_for_and_one_that_torch_cannot_see_is_refused_by
     assert re.search(r"torch \S+, which is built (without CUDA|for CUDA \S+); (no|the) driver", str(error.value))
 
 
+@pytest.mark.slow
 def test_on_a_cluster_of_fixed_size_more_than_there_is_stays_an_error_unless_nodes_will_join(
     ray_environment: dict[str, str], ray_home: Path, tmp_path: Path
 ) -> None:

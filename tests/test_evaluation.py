@@ -307,6 +307,7 @@ class EvenCounts:
         return np.searchsorted(self.steps, np.stack(even)).astype(float)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_intervals_of_evenly_spread_draws_hold_the_true_mean_as_often_as_they_say():
     """The true mean is that over everything random: data, and randomisations of the draws."""

@@ -195,7 +195,9 @@ def test_a_solution_behind_its_teacher_is_begun_anew_with_more_and_the_better_on
     assert gain.mean() > 0.5
 
 
-@pytest.mark.parametrize("done", [3, 4])  # cut off in the rounds of the last epoch, and after them
+@pytest.mark.parametrize(
+    "done", [3, pytest.param(4, marks=pytest.mark.slow)]
+)  # cut off in the rounds of the last epoch, and after them
 def test_a_trial_that_is_cut_off_in_its_further_rounds_goes_on_to_the_same_model(
     behind: tuple[ExperimentConfig, Prepared, Trial, list[EpochReport]], tmp_path: Path, done: int
 ) -> None:

@@ -294,6 +294,7 @@ def test_a_single_member_is_refused_before_anything_is_fitted(members: int) -> N
         weightflow.fit(trajectories(), ExperimentConfig.parse(TINY), members=members)
 
 
+@pytest.mark.slow
 def test_the_commands_fit_members_and_write_bands(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(
         "\n".join(f"{g}.{k}: {v}" for g, values in TINY.items() for k, v in values.items())

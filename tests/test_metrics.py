@@ -256,7 +256,12 @@ def test_metrics_for_counts_are_left_out_for_continuous_data():
 
 @pytest.mark.parametrize(
     ("method", "w", "jsd"),
-    [("nearest", 0.077, 0.025), ("mixture", 0.060, 0.016), ("mccann", 0.036, 0.0056), ("bridge", 0.033, 0.0043)],
+    [
+        pytest.param("nearest", 0.077, 0.025, marks=pytest.mark.slow),
+        pytest.param("mixture", 0.060, 0.016, marks=pytest.mark.slow),
+        ("mccann", 0.036, 0.0056),
+        pytest.param("bridge", 0.033, 0.0043, marks=pytest.mark.slow),
+    ],
 )
 def test_baselines_score_what_was_measured_on_the_papers_epidemic(shared_data: Path, method, w, jsd):
     data = np.load(shared_data / "epidemic" / "trajectories.npy")

@@ -7,7 +7,6 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import ray
 from searches import PATIENCE, furnish, wait_for
@@ -39,30 +38,6 @@ def search(name: str | None, **options: Any) -> SearchResult:
 @pytest.fixture(scope="module")
 def result(folder: Path) -> SearchResult:
     return search("first", trials=2)
-
-
-def test_a_result_holds_what_a_notebook_asks_for(result: SearchResult, folder: Path):
-    assert result.finished
-    assert result.folder == folder / "out" / "first"
-    assert sorted(result.trials.index.tolist()) == [0, 1]
-    scores: dict[int, float] = result.trials["score"].dropna().to_dict()
-    assert list(scores.values()) == sorted(scores.values())
-    assert result.best is not None
-    assert scores[result.best.number] == result.best.score == min(scores.values())
-    assert list(result.trials["dynamics.kind"].sort_index()) == ["ode", "cde"]
-    assert {trial.number: trial.value for trial in result.study.get_trials()} == scores
-    assert result.model.sample([3.0, 4.0], 5).shape == (2, 5, 2)
-    assert next(iter(result.scores.methods)) == "model"
-    assert np.isfinite(result.scores.mean("model", "energy_distance"))
-    assert result.report.read_text().startswith("<!doctype html>")
-
-
-def test_a_result_shows_itself(result: SearchResult):
-    html = result._repr_html_()
-    assert "<table" in html
-    assert result.report.as_uri() in html
-    assert "energy_distance" in html
-    assert repr(result).startswith("SearchResult(first: 2 trials. ")
 
 
 @pytest.mark.slow

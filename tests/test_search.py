@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import ray
 from searches import (
@@ -17,6 +18,7 @@ from searches import (
     check_runs,
     check_trials,
     command,
+    elsewhere,
     furnish,
     lines,
     run_here,
@@ -26,7 +28,9 @@ from searches import (
     write_long_space,
 )
 
+import weightflow
 from weightflow import load
+from weightflow.search.result import SearchResult
 from weightflow.trials import TrialState
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
@@ -41,14 +45,39 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def said(workplace: Path, ray_environment: dict[str, str]) -> str:
-    """What a search prints some of whose trials diverge; another one, that shares nothing with it, runs beside it."""
+def both(workplace: Path, ray_environment: dict[str, str]) -> tuple[str, SearchResult]:
+    """What a search prints some of whose trials diverge, and what it returns to who calls it.
+
+    The command and the call, which share nothing, run side by side.
+    """
     process = Process(workplace, ray_environment, command(*FIRST, space="half.yaml"))
-    twin = tune_here(furnish(workplace / "elsewhere"), ray_environment, *FIRST, space="half.yaml")
-    assert twin.returncode == 0, twin.stderr
+    with elsewhere(furnish(workplace / "elsewhere"), ray_environment):
+        result = weightflow.tune(
+            weightflow.read("counts.npy", every=3),
+            space="half.yaml",
+            trials=4,
+            seed=5,
+            retries=1,
+            name="first",
+            cpus=1,
+            repeats=1,
+            stop_at_floor=False,
+            out="out",
+            progress=False,
+        )
     code, out, err = process.end()
     assert (code, err) == (0, ""), out + err
-    return out
+    return out, result
+
+
+@pytest.fixture(scope="module")
+def said(both: tuple[str, SearchResult]) -> str:
+    return both[0]
+
+
+@pytest.fixture(scope="module")
+def result(both: tuple[str, SearchResult]) -> SearchResult:
+    return both[1]
 
 
 def test_a_search_survives_a_diverging_trial_and_says_what_it_does(said: str, workplace: Path) -> None:
@@ -124,6 +153,31 @@ def test_the_same_seed_on_one_cpu_finds_the_same_model(said: str, workplace: Pat
     assert one["score"] == other["score"]
     samples = [load(folder).sample([3.0, 9.0], 40, seed=1) for folder in both]
     assert (samples[0] == samples[1]).all()
+
+
+def test_a_result_holds_what_a_notebook_asks_for(result: SearchResult, workplace: Path) -> None:
+    assert result.finished
+    assert result.folder == workplace / "elsewhere" / "out" / "first"
+    assert sorted(result.trials.index.tolist()) == [0, 1, 2, 3]
+    scores: dict[int, float] = result.trials["score"].dropna().to_dict()
+    assert list(scores.values()) == sorted(scores.values())
+    assert result.best is not None
+    assert scores[result.best.number] == result.best.score == min(scores.values())
+    assert list(result.trials["dynamics.kind"].sort_index()) == ["ode", "cde", "ode", "cde"]
+    finished = result.study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    assert {trial.number: trial.value for trial in finished} == scores
+    assert result.model.sample([3.0, 4.0], 5).shape == (2, 5, 2)
+    assert next(iter(result.scores.methods)) == "model"
+    assert np.isfinite(result.scores.mean("model", "energy_distance"))
+    assert result.report.read_text().startswith("<!doctype html>")
+
+
+def test_a_result_shows_itself(result: SearchResult) -> None:
+    html = result._repr_html_()
+    assert "<table" in html
+    assert result.report.as_uri() in html
+    assert "energy_distance" in html
+    assert repr(result).startswith("SearchResult(first: 4 trials. ")
 
 
 @pytest.mark.slow

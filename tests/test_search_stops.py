@@ -81,7 +81,7 @@ def test_ctrl_c_stops_cleanly_and_a_resumed_search_keeps_what_is_finished(
 @pytest.mark.parametrize(
     ("sign", "space", "kept"),
     [
-        ("preparing will take about", "long.yaml", 0),
+        pytest.param("preparing will take about", "long.yaml", 0, marks=pytest.mark.slow),
         pytest.param("fitting it again", "space.yaml", 1, marks=pytest.mark.slow),
     ],
 )

@@ -52,9 +52,9 @@ def start(words: list[str], folder: Path, root: Path) -> subprocess.Popen[str]:
 @pytest.mark.parametrize(
     ("phase", "steps", "number"),
     [
-        ("base", "anchors.base_steps", signal.SIGINT),
+        pytest.param("base", "anchors.base_steps", signal.SIGINT, marks=pytest.mark.slow),
         ("teacher", "teacher.steps", signal.SIGTERM),
-        ("fit", "training.collocation_steps", signal.SIGHUP),
+        pytest.param("fit", "training.collocation_steps", signal.SIGHUP, marks=pytest.mark.slow),
     ],
 )
 def test_a_fit_tells_its_phase_and_stops_in_it_at_once(
@@ -137,7 +137,7 @@ def test_a_fit_whose_reader_leaves_ends_as_if_it_were_still_there(root: Path, tm
 @pytest.mark.parametrize(
     "name",
     [
-        "-x.npy",
+        pytest.param("-x.npy", marks=pytest.mark.slow),
         "zellen-ÄÖü-细胞 (1).npy",
         pytest.param("my cells (1).npy", marks=pytest.mark.slow),
         pytest.param(".hidden.npy", marks=pytest.mark.slow),

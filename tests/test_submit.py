@@ -381,6 +381,7 @@ class TestCluster:
         assert exit_code(details) == 7, log
         assert "2 nodes: arrived arrived" in log
 
+    @pytest.mark.slow
     def test_ctrl_c_stops_following_but_not_the_job_and_stopping_acts_like_ctrl_c(
         self, address: str, ray_home: Path, root: Path, tmp_path: Path, tree: Path
     ):
@@ -476,6 +477,7 @@ class TestCluster:
         assert any(file.name == FILE for file in kept), "the sealed file lies on the node"
         assert [file for file in kept if secret.encode() in file.read_bytes()] == []
 
+    @pytest.mark.slow
     def test_a_facts_variable_says_which_commit_a_job_runs(self, address: str, ray_home: Path, root: Path):
         code = "from weightflow.tracking.facts import environment_facts; print('is', environment_facts()['git_commit'])"
         known = git_commit(root / "weightflow")

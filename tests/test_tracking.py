@@ -559,6 +559,7 @@ class TestResuming:
         assert runs["01"].data.tags["reason"] == "", "why it was cut off is over"
         assert (runs["02"].info.status, runs["02"].data.tags["state"]) == ("KILLED", "stopped")
 
+    @pytest.mark.slow
     def test_a_search_that_is_killed_again_and_again_leaves_each_run_once(
         self, config: TrackingConfig, tmp_path: Path, root: Path
     ):
@@ -676,6 +677,7 @@ class TestSync:
         assert "pictures/weights.png" in files(config, runs["00"])
         assert MlflowClient(config.tracking_uri).get_run(summary["run_id"]).info.status == "FINISHED"
 
+    @pytest.mark.slow
     def test_a_hundred_trials_are_sent_within_seconds_and_keep_their_times(self, config: TrackingConfig):
         began = 1_700_000_000.0
         records = [
@@ -1008,6 +1010,7 @@ class TestServer:
         assert client.get_model_version("weightflow-cells", "1").run_id == best.info.run_id
         assert not list(tmp_path.glob("ml*/")), "nothing is left on this machine"
 
+    @pytest.mark.slow
     def test_a_server_that_dies_and_comes_back_misses_nothing(
         self, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ):

@@ -277,7 +277,9 @@ LIMITS = {
 }
 
 
-@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize(
+    "name", [name if name == "repressilator" else pytest.param(name, marks=pytest.mark.slow) for name in LIMITS]
+)
 def test_many_molecules_follow_the_differential_equations(name):
     equations, units = LIMITS[name]
     times = find_system(name).times[:31:3]  # a late phase depends on chance, however many the molecules are

@@ -107,6 +107,8 @@ def _start(resources: Resources, until_then: ExitStack, say: Say) -> None:
         "num_cpus": resources.cpus,
         "num_gpus": resources.gpus,
         "include_dashboard": False,
+        # By default Ray ranks its workers below every other process, and one that computes beside a search starves it.
+        "_system_config": {"worker_niceness": 0},  # which is added to that of this process
         "_temp_dir": until_then.enter_context(_private_folder(_usual_place())),
     }
     first = _failure(how)

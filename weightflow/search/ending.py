@@ -79,7 +79,7 @@ class Ending(NotPickled, tune.Stopper):
         if plan.gpu_hours is not None and used * self.gpus >= plan.gpu_hours:
             return f"the budget of {plan.gpu_hours:g} GPU-hours is used up"
         if plan.stop_at_floor and not plan.several and self.at_floor():
-            return "the best trial cannot be told from a perfect model"
+            return "draws of the best trial cannot be told from the held-out snapshots"
         return ""
 
     def at_floor(self) -> bool:
@@ -105,7 +105,10 @@ def floor_decision(best: TrialRecord) -> str:
         return f"{said}; what this test could have seen was not measured."
     power, seen = measured["floor_power"], f"a shift of {SHIFT:g} standard deviations of one species"
     if power >= FLOOR_POWER:
-        return f"{said}; the test would have seen {seen} with power {power:.2f}: no search could do much better here."
+        return (
+            f"{said}; the test would have seen {seen} with power {power:.2f}: at these times more trials could not "
+            "gain much more than that. The test times were not looked at for this; there the scores speak."
+        )
     return (
         f"{said}, but that says little: with these data, {measured['floor_samples']:.0f} samples at the smallest "
         f"held-out snapshot, the test would see {seen} with power {power:.2f} only, and {FLOOR_POWER:g} is asked for. "

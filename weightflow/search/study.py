@@ -1,5 +1,6 @@
 """The whole search: preparation, trials, repeats of the best, and what is made of them."""
 
+import tempfile
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -105,9 +106,10 @@ class Search:
             raise InputError(
                 f"`{self.folder}` exists already; choose another `--name`, or go on with `--resume {self.name}`."
             )
-        if self.folder.is_dir():
-            with self._writing():
+        with self._writing():
+            if self.folder.is_dir():
                 claim(self.folder).release()
+            _try_to_write(self.folder)
         if self.resume:
             check_same(self.folder, self.identity)
 
@@ -194,6 +196,17 @@ class Search:
             raise InputError(
                 f"`{self.folder}` cannot be written ({error.strerror}); choose a place that can with `--out`."
             ) from None
+
+
+def _try_to_write(folder: Path) -> None:
+    """Write into a folder, or into the nearest one above it that exists, and leave nothing.
+
+    Raises:
+        OSError: it cannot be written, or its disk is full.
+    """
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    with tempfile.TemporaryDirectory(prefix=".weightflow-", dir=place) as scratch:
+        Path(scratch, "try").write_bytes(bytes(4096))
 
 
 @dataclass(frozen=True)
