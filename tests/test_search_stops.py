@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -103,6 +104,32 @@ def test_ctrl_c_outside_of_trials_is_answered_as_cleanly(
     folder = tmp_path / "out" / "early"
     assert not (folder / "conclusion.json").exists()
     assert tracked(tmp_path, "early")[0].info.status == "KILLED"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("begun", ["best/config.json", "scores.json"])  # just before it scores, and reports
+def test_ctrl_c_at_the_very_end_is_answered_at_once_and_what_is_lacking_is_made_by_resuming(
+    tmp_path: Path, ray_environment: dict[str, str], begun: str
+) -> None:
+    furnish(tmp_path)
+    words = ("--trials", "1", "--name", "late")
+    process = Process(tmp_path, ray_environment, command(*words))
+    folder = tmp_path / "out" / "late"
+    process.until((folder / begun).is_file)
+    asked = time.monotonic()
+    process.popen.send_signal(signal.SIGINT)
+    code, out, err = process.end()
+    assert time.monotonic() - asked < 20  # on a busy machine; a second or two on an idle one
+    assert code == 130, out + err
+    assert err.startswith("stopping\n")
+    assert "Stopped. 1 finished trial(s) are kept" in out
+    assert "Traceback" not in out + err
+    assert not (folder / "conclusion.json").exists()
+    assert tracked(tmp_path, "late")[0].info.status == "KILLED"
+    resumed = tune_here(tmp_path, ray_environment, "--trials", "1", "--resume", "late")
+    assert resumed.returncode == 0, resumed.stderr
+    check_results(folder)
+    assert tracked(tmp_path, "late")[0].info.status == "FINISHED"
 
 
 @pytest.mark.slow
