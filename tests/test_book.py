@@ -16,7 +16,7 @@ from weightflow.search.ending import Ending, floor_decision
 from weightflow.search.front import pareto_front
 from weightflow.search.plan import Plan
 from weightflow.search.space import Space
-from weightflow.trials import Criterion, SamplerName, SchedulerName, TrialRecord, TrialState
+from weightflow.trials import Criterion, SamplerName, SchedulerName, TrialRecord, TrialState, against_default
 
 KEYS = ("dynamics.kind", "dynamics.hidden", "training.learning_rate", "training.epochs")
 SPACE = Space.build(
@@ -275,6 +275,21 @@ def test_a_search_stops_at_the_floor_only_where_the_test_would_have_seen_an_erro
     assert Ending(book, plan, 1.0, 0.0).at_floor() is stops
     assert bool(Ending(book, plan, 1.0, 0.0).reason()) is stops
     assert says in floor_decision(best)
+
+
+def test_what_a_search_has_gained_on_the_default_is_told_by_place() -> None:
+    def ended(number: int, interior: float, last: float, state: TrialState = TrialState.FINISHED) -> TrialRecord:
+        measured = {"score": (interior + last) / 2, "score_interior": interior, "score_last": last}
+        return TrialRecord(number, state, {}, measured["score"], 1, history=(measured,))
+
+    default, forecaster = ended(0, 8.0234, 7.9186), ended(4, 8.0424, 7.8022)
+    assert against_default(forecaster, [default, forecaster]) == (
+        "Its score (nats per sample) is 0.0487 lower than that of the default, trial 0: "
+        "0.0190 higher between the fitted times and 0.1164 lower after them."
+    )
+    assert against_default(default, [default, forecaster]) == "The default configuration itself is best."
+    pruned = ended(0, 9.0, 9.0, TrialState.PRUNED)
+    assert against_default(forecaster, [pruned, forecaster]) == ""
 
 
 def test_a_grid_is_tried_once_and_ends(tmp_path: Path) -> None:

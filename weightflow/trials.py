@@ -165,6 +165,29 @@ class Front:
     rule: str
 
 
+def against_default(best: TrialRecord, trials: Sequence[TrialRecord]) -> str:
+    """Say by how much the score of the best trial and that of the first one differ, and at which held-out snapshots.
+
+    The first trial has the default configuration, or what of the space is nearest to it. A search that looks at
+    forecasts and at what lies between the snapshots may gain at one of them alone. Empty where there is no comparison:
+    the first trial did not finish.
+    """
+    default = next((record for record in trials if record.number == 0), None)
+    if best.number == 0:
+        return "The default configuration itself is best."
+    if default is None or default.state is not TrialState.FINISHED:
+        return ""
+    halves = {"score_interior": "between the fitted times", "score_last": "after them"}
+    gains = {where: default.history[-1][key] - best.history[-1][key] for key, where in halves.items()}
+    parts = " and ".join(f"{_difference(gain)} {where}" for where, gain in gains.items())
+    whole = default.value(Criterion.SCORE) - best.value(Criterion.SCORE)
+    return f"Its score (nats per sample) is {_difference(whole)} than that of the default, trial 0: {parts}."
+
+
+def _difference(gain: float) -> str:
+    return f"{abs(gain):.4f} {'higher' if gain < 0 else 'lower'}"
+
+
 def why_none_finished(trials: Sequence[TrialRecord]) -> str:
     """Say why a search has come to nothing."""
     failed = Counter(record.reason for record in trials if record.state is TrialState.FAILED)

@@ -34,7 +34,7 @@ from weightflow.search.pool import Crew
 from weightflow.search.say import Say
 from weightflow.search.shipped import CHECKOUT
 from weightflow.tracking import environment_facts
-from weightflow.trials import Front, Repeated, TrialRecord
+from weightflow.trials import Front, Repeated, TrialRecord, against_default
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +80,11 @@ class Conclusion:
         """How the best configuration did with fresh seeds, if it was trained with some."""
         return next((one for one in self.repeats if one.number == self.best.number), None)
 
+    @property
+    def against_default(self) -> str:
+        """What the search has gained, in words; empty where that is not known."""
+        return against_default(self.best, self.trials)
+
 
 @dataclass(frozen=True)
 class Left:
@@ -104,6 +109,8 @@ def conclude(ended: Conclusion, crew: Crew, say: Say, progress: Progress) -> Lef
     how = "is recommended" if ended.front else "is best"
     also = "" if len(parts.tests) == 1 else f", and without each of {at_times(parts.test.times, parts.seen.unit)}"
     say(f"trial {best.number} {how}: score {_scored(ended)}; fitting it again on all {len(parts.seen)} snapshots{also}")
+    if ended.against_default:
+        say(ended.against_default)
     final, tested = _fits(ended, crew)
     if ended.members:
         final = _with_members(final, ended, crew, say, progress)
@@ -222,6 +229,7 @@ def _facts(ended: Conclusion, fit: str, forecasts: str, members: str) -> Mapping
         "Time": ended.used,
         "Score": f"{_scored(ended)}; nats per sample, held-out: half interior "
         f"({at_times(parts.interior.times, unit)}), half last snapshots ({at_times(parts.last.times, unit)})",
+        **({"Gain": ended.against_default} if ended.against_default else {}),
         "Fit": f"{fit[0].upper()}{fit[1:]}",
         "Forecasts": f"{forecasts[0].upper()}{forecasts[1:]}",
         **({"Bands": f"from {members}"} if members else {}),
