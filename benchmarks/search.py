@@ -4,14 +4,16 @@ python benchmarks/search.py efficiency   # best score against compute: ours, ran
 python benchmarks/search.py worth        # the searched model beside the untuned default, five systems, two protocols
 python benchmarks/search.py overhead     # wall time that is not the trials' own; two workers against one
 python benchmarks/search.py thousand     # 1,000 trials that do next to nothing
+python benchmarks/search.py driver       # what a report and a new trial cost the driver after 100 to 10,000 trials
 """
 
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import inf
+from math import inf, log10
 from pathlib import Path
 from statistics import mean, median
 from typing import Annotated, Any
@@ -451,6 +453,108 @@ def thousand(
     )
     text += f"\nAll {len(times)} ended; {times[-1] / 60:.1f} minutes in all.\n"
     (out / "search-thousand.md").write_text(text)
+    typer.echo(text)
+
+
+WANTED = {"reports": 100, "new trials": 10}  # a second, of a driver that serves hundreds of GPUs
+MEASURED = ("score_error", "score_interior", "score_last", "loss/likelihood", "learning_rate", "epoch_seconds")
+
+
+class Crowd:
+    """Trials that run at the same time and report what a formula says, to a book on the disk."""
+
+    def __init__(self, folder: Path, sampler: SamplerName, trials: int, epochs: int = 12) -> None:
+        space = small_space()
+        folder.mkdir(exist_ok=True)
+        plan = Plan(trials=trials, time_budget=FOREVER, sampler=sampler, stop_at_floor=False)
+        self.book = Book(folder, space, plan, epochs, 3, 0, {"space": space.content()}, {})
+        self.ending = Ending(self.book, plan, 1.0, 0.0)
+        self.epochs = epochs
+        self.running: deque[tuple[TrialRecord, int]] = deque()
+        self.spent = {"reports": 0.0, "new trials": 0.0}
+        self.made = {"reports": 0, "new trials": 0}
+
+    def ask(self) -> bool:
+        """Have a new trial, as `Asking` does."""
+        began = time.perf_counter()
+        record = None if self.ending.reason() else self.book.next_trial()
+        self._spent("new trials", began)
+        if record is not None:
+            self.running.append((record, 1))
+        return record is not None
+
+    def report(self) -> None:
+        """Let the next trial report and perhaps end, as `Reporting` does."""
+        record, epoch = self.running.popleft()
+        rate, number = float(record.params["training.learning_rate"]), record.number
+        score = abs(log10(rate) + 2.5) + (2.0 + number % 97 / 97) / epoch
+        began = time.perf_counter()
+        ends = self.book.report(number, epoch, {"score": score, **dict.fromkeys(MEASURED, score)}, float(epoch))
+        self.ending.overdue()
+        self.ending.stop_all()
+        if ends or epoch == self.epochs:
+            self.book.end(number, TrialState.PRUNED if ends else TrialState.FINISHED)
+        else:
+            self.running.append((record, epoch + 1))
+        self._spent("reports", began)
+
+    def _spent(self, what: str, began: float) -> None:
+        self.spent[what] += time.perf_counter() - began
+        self.made[what] += 1
+
+    def milliseconds(self, what: str) -> float:
+        return 1000 * self.spent[what] / self.made[what]
+
+
+@app.command()
+def driver(
+    sizes: Annotated[str, typer.Option(help="Trials before those that are measured.")] = "100,1000,5000,10000",
+    running: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = 200,
+    asks: Annotated[int, typer.Option(min=1, help="New trials that are measured, and ten reports for each.")] = 100,
+    out: common.Out = common.RESULTS,
+) -> None:
+    """Measure what a report and a new trial cost the driver: they limit how many GPUs one search can keep busy."""
+    lines: list[list[str]] = []
+    for size in map(int, sizes.split(",")):
+        with tempfile.TemporaryDirectory() as name:
+            filling = Crowd(Path(name, "book"), SamplerName.RANDOM, size)
+            while filling.ask() or filling.running:
+                while len(filling.running) >= running or (filling.running and len(filling.book.records) == size):
+                    filling.report()
+            filling.book.close()
+            began = time.perf_counter()
+            crowd = Crowd(Path(name, "book"), SamplerName.TPE, 10 * size)
+            opened = time.perf_counter() - began
+            for _ in range(running):
+                crowd.ask()
+            crowd.spent, crowd.made = dict.fromkeys(WANTED, 0.0), dict.fromkeys(WANTED, 0)
+            for _ in range(asks):
+                crowd.ask()
+                for _ in range(10):
+                    crowd.report()
+            crowd.book.close()
+            memory = psutil.Process().memory_info().rss / 2**20
+            told = {what: crowd.milliseconds(what) for what in WANTED}
+            lines.append(
+                [str(size), *(text for ms in told.values() for text in (f"{ms:.2f}", f"{1000 / ms:.0f}")),
+                 f"{opened:.1f}", f"{memory:.0f}"]
+            )  # fmt: skip
+            typer.echo(lines[-1])
+    first, last = lines[0], lines[-1]
+    text = common.head("What a report and a new trial cost the driver")
+    text += (
+        f"\nA book on the disk with so many trials of up to 12 epochs, as a search keeps it; then {asks} new trials "
+        f"(TPE) and ten reports for each (ASHA, budgets), {running} trials at a time. No Ray and no MLflow.\n\n"
+    )
+    text += common.table(
+        ["trials", "report, ms", "a second", "new trial, ms", "a second", "open again, s", "memory, MiB"], lines
+    )
+    text += (
+        f"\nFrom {first[0]} to {last[0]} trials: a report costs {float(last[1]) / float(first[1]):.2f} x, a new trial "
+        f"{float(last[3]) / float(first[3]):.2f} x. Wanted are {WANTED['reports']} reports and {WANTED['new trials']} "
+        "new trials a second.\n"
+    )
+    (out / "search-driver.md").write_text(text)
     typer.echo(text)
 
 

@@ -46,8 +46,7 @@ def run(book: Book, score: float, epochs: int = EPOCHS, **metrics: float) -> Tri
 
 def report(book: Book, number: int, score: float, first: int, last: int, **metrics: float) -> TrialRecord:
     for epoch in range(first, last + 1):
-        pruned = book.prunes(number, epoch, score)
-        book.add_epoch(number, epoch, {"score": score, **metrics}, seconds=float(epoch))
+        pruned = book.report(number, epoch, {"score": score, **metrics}, seconds=float(epoch))
         if pruned or epoch == EPOCHS:
             book.end(number, TrialState.PRUNED if pruned else TrialState.FINISHED)
             break
@@ -99,8 +98,11 @@ def test_what_was_reported_is_there_after_the_process_is_killed(tmp_path: Path) 
 def test_a_report_of_which_only_a_part_was_written_is_taken_again(tmp_path: Path) -> None:
     first = open_book(tmp_path)
     record = run(first, 0.3, epochs=1)
-    first.prunes(record.number, 2, 0.2)  # writes the score; the process ends before the rest is written
+    before = written(tmp_path)
+    first.report(record.number, 2, {"score": 0.2}, 2.0)
     first.close()
+    # the score for Optuna is there, and the process ended before the rest was
+    (tmp_path / FILE).write_bytes(b"".join(written(tmp_path)[: len(before) + 1]))
     second = open_book(tmp_path)
     again = second.next_trial()
     assert again is not None
@@ -178,7 +180,7 @@ def test_trials_that_are_stopped_or_fail_are_told_truly(tmp_path: Path) -> None:
     run(book, 0.5)
     record = book.next_trial()
     assert record is not None
-    book.add_epoch(record.number, 1, {"score": 0.4}, 1.0)
+    book.report(record.number, 1, {"score": 0.4}, 1.0)
     for i in range(1, 3):
         assert book.retry(record.number, "a worker died")
         again = book.next_trial()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torchdiffeq import odeint
 
 from weightflow.backbones import Layer, TokenLayout
 from weightflow.dynamics import (
@@ -28,6 +29,7 @@ from weightflow.dynamics import (
     solve,
 )
 from weightflow.dynamics.attention import clock_features
+from weightflow.dynamics.runge_kutta import TABLEAUS, march
 from weightflow.errors import InputError, TrainingError
 from weightflow.path import ControlPath
 from weightflow.torch_rng import seeded
@@ -423,3 +425,15 @@ class TestAttention:
 def test_a_table_interpolates_linearly_and_goes_on_beyond_its_end() -> None:
     table = Table(torch.tensor([0.0, 1.0]), torch.stack([torch.zeros(TOKENS), torch.ones(TOKENS)]))
     torch.testing.assert_close(table.weights(torch.tensor([0.25, 1.0, 2.0]))[:, 0, 0], torch.tensor([0.25, 1.0, 2.0]))
+
+
+@pytest.mark.parametrize("solver", TABLEAUS)
+def test_our_methods_of_fixed_step_take_the_steps_of_torchdiffeqs(solver: Solver) -> None:
+    def field(t: Tensor, x: Tensor) -> Tensor:
+        return torch.sin(3 * t) * x.cos() - 0.5 * x
+
+    start = torch.linspace(-2, 2, 5, dtype=torch.float64)
+    marks = torch.linspace(0, 1, 8, dtype=torch.float64)
+    theirs = odeint(field, start, marks, method=solver.value)
+    ours = march(lambda t, x: field(torch.tensor(t, dtype=torch.float64), x), start, 7, solver)
+    torch.testing.assert_close(torch.stack(list(ours)), theirs, rtol=1e-12, atol=1e-12)

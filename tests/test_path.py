@@ -48,12 +48,13 @@ def test_the_control_path_is_the_natural_cubic_spline() -> None:
     np.testing.assert_allclose(path.derivative(torch.tensor(t)).numpy(), expected, atol=1e-10)
 
 
-def test_outside_its_interval_the_control_path_refuses_until_it_is_extended_in_a_straight_line() -> None:
+def test_outside_its_interval_the_control_path_goes_on_in_a_straight_line_as_if_it_were_extended() -> None:
     path = ControlPath(torch.tensor([0.0, 0.4, 1.0]), torch.tensor([[0.0], [2.0], [1.0]]))
-    with pytest.raises(InputError, match="extend it first"):
-        path.derivative(torch.tensor([1.2]))
     extended = path.extended(1.5)
     slope = path.derivative(torch.tensor([1.0]))
+    torch.testing.assert_close(path.derivative(torch.tensor([1.2, 9.0])), slope.expand(2, 1))
+    first = path.derivative(torch.tensor([0.0]))
+    torch.testing.assert_close(path.derivative(torch.tensor([-0.3])), first)
     torch.testing.assert_close(
         extended.derivative(torch.tensor([1.0, 1.2, 1.5])), slope.expand(3, 1), atol=1e-4, rtol=0
     )

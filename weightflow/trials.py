@@ -194,4 +194,8 @@ def why_none_finished(trials: Sequence[TrialRecord]) -> str:
     if failed:
         reason, count = failed.most_common(1)[0]
         return f"no trial finished: {sum(failed.values())} of {len(trials)} failed, {count} of them because {reason}"
+    limited = Counter(record.reason for record in trials if record.state is TrialState.PRUNED and record.reason)
+    if limited:
+        reason, count = limited.most_common(1)[0]
+        return f"no trial of {len(trials)} finished, {count} of them ended early ({reason})"
     return f"no trial of {len(trials)} finished within the budget; give more with `--time-budget`."

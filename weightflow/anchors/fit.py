@@ -139,16 +139,19 @@ def _fit(
 ) -> Float[np.ndarray, "stack token width"]:
     """Fit a stack of weights as one batch, each to its own cloud."""
     data = [torch.as_tensor(cloud, dtype=torch.float64, device=device) for cloud in clouds]
-    generators = [torch_generator(seed, "batch", len(cloud), float(cloud.sum()).hex()) for cloud in clouds]
+    names = [(len(cloud), float(cloud.sum()).hex()) for cloud in clouds]
+    generators = [torch_generator(seed, "batch", *name, device=device) for name in names]
     tokens = start.detach().clone().to(device).requires_grad_()
     optimiser = torch.optim.Adam([tokens], options.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, steps)
     for step in range(steps):
-        picks = [torch.randint(len(d), (batch,), generator=g) for d, g in zip(data, generators, strict=True)]
-        samples = torch.stack([d[pick.to(device)] for d, pick in zip(data, picks, strict=True)])
+        picks = [
+            torch.randint(len(d), (batch,), generator=g, device=device) for d, g in zip(data, generators, strict=True)
+        ]
+        samples = torch.stack([d[pick] for d, pick in zip(data, picks, strict=True)])
         # summed over the stack, so that each set of weights has the gradient that it would have alone
         loss = -backbone.log_prob(tokens, samples).mean(1).sum()
-        if not torch.isfinite(loss):
+        if not torch.isfinite(loss):  # the only look at the device in a step
             raise TrainingError(
                 f"the anchors' likelihood is not finite at step {step} of {steps}; lower `anchors.learning_rate` "
                 f"(now {options.learning_rate:g})."

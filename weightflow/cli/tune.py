@@ -1,5 +1,6 @@
 """`weightflow tune`, which `launch/tune.py` is too."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from weightflow.data import Protocol, ReadOptions
 from weightflow.stopping import STOPPED
 from weightflow.systems import load_dataset
 from weightflow.trials import Parameter, SamplerName, SchedulerName
+
+BEGAN = time.monotonic()  # the process has hardly begun: torch, Ray and MLflow are imported later
 
 
 @reads_data
@@ -37,9 +40,19 @@ def tune(
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials at most, repeats not counted.")] = 32,
     time_budget: Annotated[
-        str,
-        typer.Option(help="Time for anchors and trials, such as 90s, 30m or 2h; repeats and final fit come after it."),
-    ] = "6m",
+        str | None,
+        typer.Option(
+            help="Time for anchors and trials, such as 90s, 30m or 2h; repeats and final fit come after it "
+            "[default: 6m, or what --deadline leaves]."
+        ),
+    ] = None,
+    deadline: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Time for everything from the start of this command on, final fit included."),
+    ] = None,
+    trial_time: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Time after which a trial is ended; no limit by default.")
+    ] = None,
     cpu_hours: Annotated[float | None, typer.Option(min=0, help="CPU-hours for trials; no limit by default.")] = None,
     gpu_hours: Annotated[float | None, typer.Option(min=0, help="GPU-hours for trials; no limit by default.")] = None,
     drain: Annotated[
@@ -102,6 +115,8 @@ def tune(
         space=space,
         trials=trials,
         time_budget=time_budget,
+        deadline=deadline,
+        trial_time=trial_time,
         cpus=cpus,
         gpus=gpus,
         cpus_per_trial=cpus_per_trial,
@@ -129,6 +144,7 @@ def tune(
         mlflow=mlflow,
         fixed=fixed_by(head, horizon),
         console=console,
+        began=BEGAN,
     )
     print_outcome(console, result.outcome, mlflow)
     if not result.finished:

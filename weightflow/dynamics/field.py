@@ -65,10 +65,6 @@ class ODEField(nn.Module):
         units = self.units
         return self.attention(t, (tokens - units.centre) / units.size)[..., 0] * units.speed
 
-    def until(self, end: float) -> "ODEField":
-        """Return the field for clock times up to `end`: itself, it is defined everywhere."""
-        return self
-
 
 class CDEField(nn.Module):
     """g(theta, t) dz/dt: with the control held still, the weights stand still.
@@ -90,10 +86,6 @@ class CDEField(nn.Module):
         units = self.units
         g = self.attention(t, (tokens - units.centre) / units.size) * units.speed
         return torch.einsum("btwz,bz->btw", g, self.control.derivative(t))
-
-    def until(self, end: float) -> "CDEField":
-        """Return the same field, its control continued in a straight line up to clock time `end`."""
-        return CDEField(self.attention, self.units, self.control.extended(end))
 
 
 def build_field(

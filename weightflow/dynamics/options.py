@@ -38,7 +38,7 @@ class Memory(StrEnum):
 
 
 class Solver(StrEnum):
-    """Methods of torchdiffeq, by their names there.
+    """Methods by torchdiffeq's names; those of fixed step but the multistep one are our own, see `runge_kutta`.
 
     Two are left out. `implicit_adams` iterates a fixed point, which converges only where explicit methods work as well,
     costs as much as rk4, and goes on with a mere warning where it does not converge. `scipy_solver` has no gradient.
@@ -89,7 +89,7 @@ ADAPTIVE = {Solver.ADAPTIVE_HEUN, Solver.FEHLBERG2, Solver.BOSH3, Solver.DOPRI5,
 class SolverOptions(Options):
     """How a vector field is integrated between two marks of the solution."""
 
-    solver: Solver = Field(default=Solver.RK4, description="method of torchdiffeq")
+    solver: Solver = Field(default=Solver.RK4, description="method, by its name in torchdiffeq")
     substeps: int = Field(default=1, ge=1, description="steps of a fixed-step solver between two marks")
     rtol: float = Field(default=1e-3, gt=0, description="relative tolerance of an adaptive solver")
     atol: float = Field(default=1e-4, gt=0, description="absolute tolerance of an adaptive solver, in units of weights")

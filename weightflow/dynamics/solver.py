@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torchdiffeq import odeint, odeint_adjoint
 
 from weightflow.dynamics.field import VectorField
 from weightflow.dynamics.options import Memory, Solver, SolverOptions
+from weightflow.dynamics.runge_kutta import TABLEAUS, march
 from weightflow.errors import TrainingError
 
 ADAMS_TERMS = 5  # a multistep method of order 4; torchdiffeq counts the slope it is about to evaluate
@@ -78,7 +80,10 @@ def solve(
     system = _OnUnitInterval(field if memory is Memory.ADJOINT else evaluate, begin, end, chosen)
     settings: dict[str, Any] = {"method": chosen.solver.value, "rtol": chosen.rtol, "atol": chosen.atol}
     settings["options"] = _method_options(chosen, marks)
-    if memory is Memory.ADJOINT:
+    if memory is not Memory.ADJOINT and chosen.solver in TABLEAUS:
+        states = march(system, start, steps * chosen.substeps, chosen.solver)
+        solution = islice(states, 0, None, chosen.substeps)
+    elif memory is Memory.ADJOINT:
         parameters = tuple(field.parameters()) if isinstance(field, nn.Module) else ()
         # no state depends on the parameters' gradient: its error need not hold back the steps (Kidger et al. 2021)
         backwards = {**settings["options"], "norm": "seminorm"} if chosen.solver.adaptive else settings["options"]
@@ -106,9 +111,9 @@ class _OnUnitInterval:
         self.options = options
         self.taken = 0
 
-    def __call__(self, s: Float[Tensor, ""], tokens: Float[Tensor, "window token width"]) -> Tensor:
+    def __call__(self, s: Float[Tensor, ""] | float, tokens: Float[Tensor, "window token width"]) -> Tensor:
         # a trial step may reach over the last mark, where a control path has ended
-        t = self.begin + s.clamp(0.0, 1.0) * self.spans
+        t = self.begin + (s.clamp(0.0, 1.0) if isinstance(s, Tensor) else s) * self.spans
         return self.spans[:, None, None] * self.field(t, tokens)
 
     def callback_step(self, s: Tensor, state: Tensor | tuple[Tensor, ...], step: Tensor) -> None:

@@ -37,9 +37,8 @@ class Rollout(nn.Module):
     def solution(self, end: float = 1.0) -> Solution:
         """Solve from 0 to `end`, with the same step length whatever the end."""
         options = self.options
-        field = self.field.until(end)
         zero = self.start.new_zeros(1)
-        return solve(field, self.start[None], zero, zero + end, round(end * options.steps), options)
+        return solve(self.field, self.start[None], zero, zero + end, round(end * options.steps), options)
 
     def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
         """Return the weights at clock times; the answer at one time does not depend on the others."""

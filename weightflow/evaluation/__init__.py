@@ -16,7 +16,7 @@ from weightflow.evaluation.held_out import HeldOut, held_out_score
 from weightflow.evaluation.indistinct import FLOOR_LEVEL, FLOOR_POWER, SHIFT, floor_p_value, floor_power
 from weightflow.evaluation.left_out import LeftOut, LeftOutModel, left_out, left_out_model
 from weightflow.evaluation.sampler import Sampler
-from weightflow.evaluation.score import evaluate
+from weightflow.evaluation.score import evaluate, seconds_to_evaluate
 from weightflow.evaluation.scores import Interval, Scores
 from weightflow.evaluation.verdict import BAR, beats, clears_bar, figure, replaces, summary, verdict
 from weightflow.model import forecasts_in_words, in_words
@@ -59,6 +59,7 @@ __all__ = [
     "left_out",
     "left_out_model",
     "replaces",
+    "seconds_to_evaluate",
     "summary",
     "verdict",
 ]

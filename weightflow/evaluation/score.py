@@ -1,5 +1,6 @@
 """Score samplers against the test part of a split."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -81,6 +82,17 @@ def evaluate(
         split.selected,
         split.test.digest(),
     )
+
+
+def seconds_to_evaluate(methods: int, split: Split, draws: int, seed: int) -> float:
+    """Return how long scoring so many methods would take here on one CPU, told from the floor alone."""
+    chosen, _ = _chosen(split, None)
+    data = scored_samples(split, draws, seed)
+    work = Measuring({}, split.test, data, Floor.of(split, data, draws, seed), chosen, draws, seed)
+    began = time.perf_counter()
+    work(Piece(FLOOR, 0))
+    each = time.perf_counter() - began
+    return each * methods * count_repetitions(len(split.test), count_groups(data, draws))
 
 
 Estimates = dict[str, list[Estimate]]  # by metric, one for each time

@@ -18,6 +18,7 @@ from weightflow.evaluation import (
     evaluate,
     left_out,
     left_out_model,
+    seconds_to_evaluate,
 )
 from weightflow.experiment.config import ExperimentConfig
 from weightflow.experiment.preparation import Prepared, direct_model, line_model, prepare
@@ -29,6 +30,7 @@ from weightflow.training import Objective
 
 DRAWS = 1000
 CHOSEN = "chosen_bridge"
+METHODS = 10  # that are judged at most, the floor among them
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +97,11 @@ def judge(
     """Score fits, one for each test of the split, on what these hold out; `mapper` and scores as for `evaluate`."""
     methods = _methods(tested, split)
     return evaluate(methods, split, DRAWS, seed, progress=within(progress, "scoring"), mapper=mapper)
+
+
+def seconds_to_judge(split: Split, seed: int) -> float:
+    """Return how long `judge` will take on one CPU of this machine, told from a part of it."""
+    return seconds_to_evaluate(METHODS, split, DRAWS, seed)
 
 
 def shown(final: WeightFlow, tested: Sequence[Fitted], split: Split) -> WeightFlow | LeftOutModel:

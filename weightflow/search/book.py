@@ -9,24 +9,26 @@ import json
 import math
 import time
 import uuid
-import warnings
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial
 
 from weightflow.errors import InputError, first_line
+from weightflow.search.journal import Storage, mend, open_storage
 from weightflow.search.plan import Plan
-from weightflow.search.samplers import make_pruner, make_sampler
+from weightflow.search.rungs import Scheduler
+from weightflow.search.samplers import LOOK_AT_MANY, make_sampler
 from weightflow.search.space import Space
+from weightflow.search.totals import Totals
+from weightflow.search.window import Window
 from weightflow.trials import Criterion, Parameter, Repeated, SamplerName, TrialRecord, TrialState
 
 FILE = "study.log"
@@ -34,7 +36,7 @@ FORMAT = 3  # raised whenever trials are scored otherwise: a search that goes on
 BEFORE_BOOKS = "search.json"  # in which the first versions kept a search
 NAME = "weightflow"
 ELAPSED = "elapsed"
-BEGINS = {0: "study_id", 4: "trial_id"}  # operations of Optuna's journal that begin what others then speak of by number
+PREPARATION = "preparation"
 EPOCH = "epoch "  # an epoch's metrics are an attribute of the trial, `epoch 3`
 ENDED = {
     optuna.trial.TrialState.COMPLETE: TrialState.FINISHED,
@@ -97,9 +99,9 @@ class Book:
         self.epochs = epochs
         self.watchers: list[Watcher] = []
         self._lock = claim(folder)
-        _mend(folder / FILE)
+        mend(folder / FILE)
         try:
-            self._storage = storage = _storage(folder)
+            self._storage = storage = open_storage(folder / FILE)
             earlier = _about(storage)
             if earlier is not None:
                 _check_same(folder, earlier, identity)
@@ -119,7 +121,7 @@ class Book:
         self.study = optuna.create_study(
             storage=storage,
             sampler=make_sampler(plan.sampler, seed, runs),
-            pruner=make_pruner(plan.scheduler, grace, epochs),
+            pruner=optuna.pruners.NopPruner(),  # `Scheduler` does its work
             study_name=NAME,
             directions=[optuna.study.StudyDirection.MINIMIZE for _ in plan.criteria],
             load_if_exists=True,
@@ -127,14 +129,22 @@ class Book:
         if earlier is None:
             self.study.set_user_attr("about", self.about)
         self.study.set_user_attr("runs", runs + 1)
+        storage.journal.claim()
         self._used = float(self.study.user_attrs.get("seconds", 0.0))
+        self._study_id = storage.get_study_id_from_name(NAME)
         self._began = time.monotonic()  # whoever sets the clock, and summer time, neither end nor extend a search
         self._trials: dict[int, optuna.trial.Trial] = {}
-        self.records = {record.number: record for record in _records(self.study, space.fixed)}
+        self.records: dict[int, TrialRecord] = {}
+        self._totals = Totals()
+        self._scheduler = Scheduler(plan.scheduler, grace, epochs, NAME)
+        self._window = Window() if plan.sampler in LOOK_AT_MANY else None
+        for record in _records(self.study, space.fixed):
+            self._take_up(record)
         tried = [trial.params for trial in self.study.get_trials(deepcopy=False)]
         self._first_points = [(origin, point) for origin, point in plan.first_points(space) if point not in tried]
         self._repeated: tuple[int, ...] = ()
         self._seeds = 0
+        self._stopped: list[int] = []  # they may go on another time
         self._cut_off = [record.number for record in self.records.values() if record.state is TrialState.STOPPED]
 
     @property
@@ -150,7 +160,27 @@ class Book:
     @property
     def trial_hours(self) -> float:
         """Hours that trials have run, one after the other."""
-        return sum(record.seconds for record in self.records.values()) / 3600
+        return self._totals.seconds / 3600
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The finished trial with the lowest score, repeats left out."""
+        return self._totals.best
+
+    @property
+    def failed(self) -> bool:
+        """Whether a trial has failed for good."""
+        return self._totals.failed > 0
+
+    @property
+    def preparation(self) -> float:
+        """Seconds that what trials share took to make, in whichever process it was."""
+        return float(self.study.user_attrs.get(PREPARATION, 0.0))
+
+    def note_preparation(self, seconds: float) -> None:
+        """Take note of how long it took; where it came from the cache, how long it had taken before is what counts."""
+        if seconds > self.preparation:
+            self.study.set_user_attr(PREPARATION, seconds)
 
     @property
     def running(self) -> bool:
@@ -167,12 +197,12 @@ class Book:
         """Start the trial that is to run now: one that was cut off, a first trial, or one of the sampler's choice."""
         if (number := self._next_cut_off(repeats=False)) is not None:
             return self._go_on(number)
-        if sum(record.repeat_of is None for record in self.records.values()) >= self.limit:
+        if self._totals.own >= self.limit:
             return None
         if self._first_points:
             origin, point = self._first_points.pop(0)
-            return self._start(self._given(point, {"origin": origin}))
-        return self._start(self.study.ask())
+            return self._start(lambda: self._given(point, {"origin": origin}))
+        return self._start(self.study.ask)
 
     def next_repeat(self) -> TrialRecord | None:
         """Start a repeat that `repeat` has asked for."""
@@ -182,8 +212,8 @@ class Book:
             attempts = self._attempts(number)
             lost = sum(record.state is TrialState.FAILED for record in attempts)
             if len(attempts) - lost < self._seeds and lost <= self._seeds:
-                attributes = {"repeat_of": number, "seed": len(attempts) + 1}
-                return self._start(self._given(self._frozen(number).params, attributes))
+                params, attributes = self._frozen(number).params, {"repeat_of": number, "seed": len(attempts) + 1}
+                return self._start(partial(self._given, params, attributes))
         return None
 
     def repeat(self, numbers: Iterable[int], seeds: int) -> None:
@@ -193,28 +223,28 @@ class Book:
         """
         self._repeated, self._seeds = tuple(numbers), seeds - 1
 
-    def prunes(self, number: int, epoch: int, score: float) -> bool:
-        """Whether the trial is to end here, because others were better after as many epochs."""
-        trial, record = self._trials[number], self.records[number]
-        if self.plan.several or record.repeat_of is not None or epoch <= record.epochs:
-            return False  # Optuna prunes by one criterion only, and a repeat is run for its last score
-        if epoch not in self._frozen(number).intermediate_values:  # it is, if a process ended just after this line
-            trial.report(score, epoch)
-        return epoch < self.epochs and trial.should_prune()
+    def report(self, number: int, epoch: int, metrics: dict[str, float], seconds: float) -> bool:
+        """Take an epoch's report, and return whether the trial is to end here: others were better after as many epochs.
 
-    def add_epoch(self, number: int, epoch: int, metrics: dict[str, float], seconds: float) -> None:
-        """Take an epoch's report; a trial that goes on from its checkpoint repeats the last one, which is known."""
+        A trial that goes on from its checkpoint repeats the last report, which is known. A repeat is run for its last
+        score, and by several criteria nothing is ended early.
+        """
         before = self.records[number]
-        if epoch <= before.epochs:
-            return
-        entry = {"epoch": float(epoch), **metrics}
-        self._trials[number].set_user_attr(f"{EPOCH}{epoch}", {**entry, ELAPSED: seconds})
-        self._note_time()
+        if before.state is not TrialState.RUNNING or epoch <= before.epochs:
+            return False
+        entry, trial = {"epoch": float(epoch), **metrics}, self._trials[number]
+        judged = not self.plan.several and before.repeat_of is None
+        with self._storage.journal.together():
+            if judged and epoch not in self._frozen(number).intermediate_values:
+                trial.report(metrics["score"], epoch)  # it is, if a process ended between these two lines
+            trial.set_user_attr(f"{EPOCH}{epoch}", {**entry, ELAPSED: seconds})
+            self._note_time()
         score = metrics["score"] if math.isfinite(metrics["score"]) else None
         record = replace(before, score=score, epochs=epoch, seconds=seconds, history=(*before.history, entry))
-        self.records[number] = record
+        self._note(record)
         for watcher in self.watchers:
             watcher.log_epoch(record, epoch, metrics)
+        return judged and self._scheduler.ends(number, epoch, metrics["score"]) and epoch < self.epochs
 
     def retry(self, number: int, reason: str) -> bool:
         """Take note that a trial failed, and hand it out again from its checkpoint; False if that was too often."""
@@ -222,9 +252,10 @@ class Book:
         if before.retries >= self.plan.retries:
             return False
         trial = self._trials.pop(number)
-        trial.set_user_attr("retries", before.retries + 1)
-        trial.set_user_attr("reason", reason)
-        self.records[number] = replace(before, state=TrialState.STOPPED, retries=before.retries + 1, reason=reason)
+        with self._storage.journal.together():
+            trial.set_user_attr("retries", before.retries + 1)
+            trial.set_user_attr("reason", reason)
+        self._note(replace(before, state=TrialState.STOPPED, retries=before.retries + 1, reason=reason))
         self._cut_off.append(number)
         return True
 
@@ -235,10 +266,15 @@ class Book:
             return
         record = replace(record, state=state, reason=reason, ended=time.time())
         trial = self._trials.pop(number)
-        if reason:
-            trial.set_user_attr("reason", reason)
-        self._note_time()
-        self._tell_optuna(trial, record)
+        with self._storage.journal.together():
+            if reason:
+                trial.set_user_attr("reason", reason)
+            self._note_time()
+            self._tell_optuna(trial, record)
+        if state is TrialState.STOPPED:
+            self._stopped.append(number)
+        elif self._window is not None:
+            self._window.add(self._frozen(number))
         self._tell("end_trial", record)
 
     def stop_running(self) -> None:
@@ -259,8 +295,7 @@ class Book:
 
     def repeated(self) -> tuple[Repeated, ...]:
         """Return the trials that were repeated, the best first, by the mean score over fresh seeds alone."""
-        numbers = {record.repeat_of for record in self.records.values()}
-        made = [self._outcome(record) for record in self.finished() if record.number in numbers]
+        made = [self._outcome(record) for record in self.finished() if self._totals.repeats[record.number]]
         return tuple(sorted(made, key=lambda repeated: repeated.rank))
 
     def _outcome(self, record: TrialRecord) -> Repeated:
@@ -270,7 +305,7 @@ class Book:
         return Repeated(record.number, record.value(Criterion.SCORE), tuple(scores), failed)
 
     def _attempts(self, number: int) -> list[TrialRecord]:
-        return [record for record in self.all() if record.repeat_of == number]
+        return [self.records[repeat] for repeat in self._totals.repeats[number]]
 
     def seed_of(self, number: int) -> int:
         """Return 0 for a trial of its own, i for the i-th repeat of another one."""
@@ -290,8 +325,10 @@ class Book:
                 )
         return compared
 
-    def _start(self, trial: optuna.trial.Trial) -> TrialRecord:
-        self.space(trial)
+    def _start(self, ask: Callable[[], optuna.trial.Trial]) -> TrialRecord:
+        with self._storage.journal.together(), self._storage.showing(self._looked_at if self._window else None):
+            trial = ask()
+            self.space(trial)
         self._trials[trial.number] = trial
         record = _record(self._frozen(trial.number), self.space.fixed, TrialState.RUNNING)
         self._tell("start_trial", record)
@@ -300,31 +337,49 @@ class Book:
     def _go_on(self, number: int) -> TrialRecord:
         """Start a trial again; what the killed process had not yet chosen for it is chosen now."""
         self._cut_off.remove(number)
-        return self._start(self._opened(number))
+        return self._start(lambda: self._opened(number))
+
+    def _looked_at(self) -> list[FrozenTrial]:
+        """Return the trials that the sampler looks at, with those that for Optuna run."""
+        running = [self._frozen(number) for number in (*self._trials, *self._cut_off, *self._stopped)]
+        return [] if self._window is None else self._window.trials(running)
 
     def _given(self, point: Mapping[str, Parameter], attributes: Mapping[str, Any]) -> optuna.trial.Trial:
         """Return a new trial whose parameters are given."""
         asked = optuna.trial.FixedTrial(dict(point))
         self.space(asked)
-        self.study.add_trial(
-            optuna.trial.create_trial(
-                state=optuna.trial.TrialState.RUNNING,
-                params=asked.params,
-                distributions=asked.distributions,
-                user_attrs=dict(attributes),
-            )
+        given = optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            params=asked.params,
+            distributions=asked.distributions,
+            user_attrs=dict(attributes),
         )
-        return self._opened(len(self.study.get_trials(deepcopy=False)) - 1)
+        return optuna.trial.Trial(self.study, self._storage.create_new_trial(self._study_id, given))
 
     def _next_cut_off(self, *, repeats: bool) -> int | None:
         return next((n for n in self._cut_off if (self.records[n].repeat_of is not None) == repeats), None)
 
     def _frozen(self, number: int) -> FrozenTrial:
-        return self.study.get_trials(deepcopy=False)[number]
+        return self._storage.get_trial(self._id_of(number))
 
     def _opened(self, number: int) -> optuna.trial.Trial:
-        study = self._storage.get_study_id_from_name(NAME)
-        return optuna.trial.Trial(self.study, self._storage.get_trial_id_from_study_id_trial_number(study, number))
+        return optuna.trial.Trial(self.study, self._id_of(number))
+
+    def _id_of(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def _take_up(self, record: TrialRecord) -> None:
+        """Take note of a trial that an earlier process has run."""
+        self._note(record)
+        if record.repeat_of is None and not self.plan.several:
+            for entry in record.history:
+                self._scheduler.ends(record.number, int(entry["epoch"]), entry["score"])
+        if self._window is not None:
+            self._window.add(self._frozen(record.number))
+
+    def _note(self, record: TrialRecord) -> None:
+        self._totals.change(self.records.get(record.number), record)
+        self.records[record.number] = record
 
     def _tell_optuna(self, trial: optuna.trial.Trial, record: TrialRecord) -> None:
         """Say how a trial ended; for Optuna, one that is only stopped still runs."""
@@ -343,7 +398,7 @@ class Book:
         self.study.set_user_attr("seconds", self.seconds)
 
     def _tell(self, event: str, record: TrialRecord) -> None:
-        self.records[record.number] = record
+        self._note(record)
         for watcher in self.watchers:
             getattr(watcher, event)(record)
 
@@ -357,7 +412,7 @@ def read_book(folder: Path) -> tuple[dict[str, Any], tuple[TrialRecord, ...]]:
     refuse_before_books(folder)
     if not (folder / FILE).is_file():
         raise InputError(f"`{folder}` holds no search (there is no `{FILE}` in it); start one with `--name`.")
-    storage = _storage(folder)
+    storage = open_storage(folder / FILE)
     about = _about(storage)
     if about is None:
         raise InputError(f"`{folder / FILE}` holds no search yet; remove the folder and start anew.")
@@ -371,7 +426,7 @@ def open_study(folder: Path) -> optuna.study.Study:
         InputError: there is no search in the folder.
     """
     read_book(folder)
-    return optuna.load_study(study_name=NAME, storage=_storage(folder))
+    return optuna.load_study(study_name=NAME, storage=open_storage(folder / FILE))
 
 
 def check_same(folder: Path, identity: Mapping[str, Any]) -> None:
@@ -380,7 +435,7 @@ def check_same(folder: Path, identity: Mapping[str, Any]) -> None:
     Raises:
         InputError: it is another one, and the message says in what.
     """
-    about = _about(_storage(folder))
+    about = _about(open_storage(folder / FILE))
     if about is not None:  # none where it was killed as it began
         _check_same(folder, about, identity)
 
@@ -412,7 +467,7 @@ def _check_same(folder: Path, about: Mapping[str, Any], identity: Mapping[str, A
         )
 
 
-def _check_whole(folder: Path, storage: JournalStorage, space: Space) -> None:
+def _check_whole(folder: Path, storage: Storage, space: Space) -> None:
     """Find out whether trials that ended lack a parameter: its default would be taken for what they had tried."""
     for trial in optuna.load_study(study_name=NAME, storage=storage).get_trials(deepcopy=False):
         try:
@@ -484,81 +539,7 @@ def claim(folder: Path) -> FileLock:
     return lock
 
 
-class _NoLock(JournalFileOpenLock):
-    """The process has the whole folder for itself; a lock in a file would outlive a killed process."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
-class _Journal(JournalFileBackend):
-    """Knows which line is being read, and reads none of what no line before it has begun.
-
-    Optuna passes over lines on what it does not know: without the line that began a trial, those of the next one would
-    be taken for its own.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path), _NoLock(str(path)))
-        self.line = 0
-        self._begun = dict.fromkeys(BEGINS.values(), 0)
-
-    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        logs = super().read_logs(log_number_from)
-        self.line = log_number_from
-        while True:
-            self.line += 1
-            log = next(logs, None)
-            if log is None:
-                return
-            if not isinstance(log, dict):
-                raise ValueError("it is no JSON object")
-            for what, begun in self._begun.items():
-                if log.get(what, -1) >= begun:
-                    raise ValueError(f"it speaks of {what[:5]} {log[what]}, and the line that began it is missing")
-            if (begins := BEGINS.get(log["op_code"])) is not None:
-                self._begun[begins] += 1
-            yield log
-
-
-def _storage(folder: Path) -> JournalStorage:
-    """Read the file.
-
-    Raises:
-        InputError: a line is damaged, as a disk or an editor may have left it; the message says how to go on.
-    """
-    path = folder / FILE
-    journal = _Journal(path)
-    try:
-        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-            storage = JournalStorage(journal)
-        if journal.line <= path.read_bytes().count(b"\n"):
-            raise ValueError("it is no JSON")  # of the last line, which Optuna takes for one that is being written
-    except OSError:
-        raise
-    except Exception as error:  # whatever Optuna makes of a line that it cannot have written
-        before = journal.line - 1
-        raise InputError(
-            f"line {journal.line} of `{path}` is damaged ({first_line(error)}). Copy the file, so that nothing is "
-            f"lost; then mend or delete that line, or keep those before it (`head -n {before}`), and go on with "
-            f"`--resume {folder.name}`."
-        ) from None
-    return storage
-
-
-def _mend(path: Path) -> None:
-    """Cut off a last line that a full disk or a killed process has left unfinished."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
-
-
-def _about(storage: JournalStorage) -> dict[str, Any] | None:
+def _about(storage: Storage) -> dict[str, Any] | None:
     names = [study.study_name for study in storage.get_all_studies()]
     if NAME not in names:
         return None

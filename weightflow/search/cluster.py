@@ -16,6 +16,9 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 # the trials are shown by our own table
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# what Tune writes of each trial (CSV, JSON, TensorBoard), and now and then of all of them, nobody reads: see the book
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
 # Ctrl-C is ours: see weightflow.stopping
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 

@@ -1,38 +1,63 @@
-"""When a search ends before its trials are used up: a budget, the sampling floor, or Ctrl-C."""
+"""When a search ends before its trials are used up: a budget, the deadline, the sampling floor, or Ctrl-C."""
 
+import math
+import time
 from typing import Any
 
 from ray import tune
 
 from weightflow.evaluation import FLOOR_LEVEL, FLOOR_POWER, SHIFT
+from weightflow.progress import duration
 from weightflow.search.book import Book
+from weightflow.search.deadline import MARGIN, NEVER, SHARE_OF_REPEATS, STOPPING, UNKNOWN, Aftermath, Deadline
 from weightflow.search.not_pickled import NotPickled
 from weightflow.search.plan import Plan
 from weightflow.stopping import stop_if_asked
-from weightflow.trials import TrialRecord, TrialState
+from weightflow.trials import TrialRecord
 
 
 class Ending(NotPickled, tune.Stopper):
     """Ends all trials once the search is over; where it may drain, only no new ones begin.
+
+    A budget counts what trials take, and waits for the first one that finishes. A deadline waits for nobody: trials end
+    early enough for all that follows them, as far as that can be told from what was measured.
 
     Args:
         book: of the search.
         plan: with its budgets.
         cpus: that Ray reserves for a trial.
         gpus: the same.
-        repeating: whether it is the turn of repeats, which come after the budgets: only Ctrl-C ends them.
+        deadline: of the whole search.
+        aftermath: what follows the trials before that.
+        repeating: whether it is the turn of repeats, which come after the budgets: only the deadline and Ctrl-C end
+            them.
     """
 
-    def __init__(self, book: Book, plan: Plan, cpus: float, gpus: float, repeating: bool = False) -> None:
+    def __init__(
+        self,
+        book: Book,
+        plan: Plan,
+        cpus: float,
+        gpus: float,
+        deadline: Deadline = NEVER,
+        aftermath: Aftermath = UNKNOWN,
+        repeating: bool = False,
+    ) -> None:
         self.book = book
         self.plan = plan
         self.cpus = cpus
         self.gpus = gpus
+        self.deadline = deadline
+        self.aftermath = aftermath
         self.repeating = repeating
+
+    def by(self, deadline: Deadline, aftermath: Aftermath) -> "Ending":
+        """Return the same with a deadline."""
+        return Ending(self.book, self.plan, self.cpus, self.gpus, deadline, aftermath, self.repeating)
 
     def of_repeats(self) -> "Ending":
         """Return the same for repeats."""
-        return Ending(self.book, self.plan, self.cpus, self.gpus, repeating=True)
+        return Ending(self.book, self.plan, self.cpus, self.gpus, self.deadline, self.aftermath, repeating=True)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No single trial is ended by this rule."""
@@ -45,13 +70,22 @@ class Ending(NotPickled, tune.Stopper):
             KeyboardInterrupt: somebody asked for it. Ray would let each trial finish its epoch first.
         """
         stop_if_asked()
-        goes_on = self.plan.drain or (self._owes_a_trial() and self.book.running)
+        if self._late():
+            return True
+        goes_on = self.repeating or self.plan.drain or (self._owes_a_trial() and self.book.running)
         return not goes_on and bool(self.reason())
 
     @property
     def left(self) -> float:
-        """Seconds of the time budget that are left; none where it is overdrawn."""
-        return max(0.0, self.plan.time_budget - self.book.seconds)
+        """Seconds that are left to trials; none where a budget is overdrawn."""
+        budget = self.plan.time_budget - self.book.seconds
+        return max(0.0, min(budget, self._latest - time.monotonic()))
+
+    def in_words(self) -> str:
+        """Say how much time is left to trials."""
+        if self.left:
+            return f"{duration(self.left)} left"
+        return "all time for trials is used up"
 
     def reason(self) -> str:
         """Why no further trial begins; empty as long as there may be one.
@@ -59,21 +93,56 @@ class Ending(NotPickled, tune.Stopper):
         Whatever the budgets say, one trial is finished: without any, all that was spent would be for nothing. Where one
         has failed for good, the next one need not be better, and no other begins.
         """
-        reason = "" if self.repeating else self._used_up()
-        failed = any(record.state is TrialState.FAILED for record in self.book.records.values())
-        return "" if reason and self._owes_a_trial() and not self.book.running and not failed else reason
+        best = self.book.best
+        lasts = MARGIN * best.seconds if best is not None and (self.repeating or self.plan.drain) else 0.0
+        if self._late(lasts):
+            return self._too_late(lasts)
+        if self.repeating:
+            return ""
+        reason = self._used_up()
+        return "" if reason and self._owes_a_trial() and not self.book.running and not self.book.failed else reason
 
     def overdue(self) -> str:
         """Why the search would have ended, if a trial had finished; empty as long as that is no question."""
         return self._used_up() if not self.repeating and self._owes_a_trial() else ""
 
+    def conclusion(self) -> float:
+        """Return the seconds that final fits, scores and report will take, as far as that can be told by now.
+
+        Where no trial has finished there is nothing that could be fitted again.
+        """
+        best = self.book.best
+        return 0.0 if best is None else self.aftermath.conclusion(self.book.preparation, best.seconds)
+
+    @property
+    def _latest(self) -> float:
+        """The moment at which trials end for the sake of what follows, by `time.monotonic`."""
+        best = self.book.best
+        if math.isinf(self.deadline.at) or best is None:
+            return self.deadline.at
+        repeats = 0.0 if self.repeating else MARGIN * self.aftermath.repeats * best.seconds
+        repeats = min(repeats, SHARE_OF_REPEATS * self.deadline.seconds)
+        return self.deadline.at - self.conclusion() - repeats - STOPPING
+
+    def _late(self, needs: float = 0.0) -> bool:
+        return time.monotonic() + needs >= self._latest
+
+    def _too_late(self, lasts: float) -> str:
+        given = f"the deadline of {duration(self.deadline.seconds)}"
+        if self.book.best is None:
+            return f"{given} has come"
+        needs = f"the final fit and its scores need about {duration(self.conclusion())}"
+        return f"{given} leaves {duration(self.deadline.left)}, of which {needs}" + (
+            f" and another trial about {duration(lasts)}" if lasts else ""
+        )
+
     def _owes_a_trial(self) -> bool:
-        return not self.repeating and not self.book.finished()
+        return not self.repeating and self.book.best is None
 
     def _used_up(self) -> str:
         plan, used = self.plan, self.book.trial_hours
         if self.book.seconds >= plan.time_budget:
-            return f"the time budget of {plan.time_budget / 60:.3g} minutes is used up"
+            return f"the time budget of {duration(plan.time_budget)} is used up"
         if plan.cpu_hours is not None and used * self.cpus >= plan.cpu_hours:
             return f"the budget of {plan.cpu_hours:g} CPU-hours is used up"
         if plan.gpu_hours is not None and used * self.gpus >= plan.gpu_hours:
@@ -84,7 +153,7 @@ class Ending(NotPickled, tune.Stopper):
 
     def at_floor(self) -> bool:
         """Whether the held-out data cannot be told from draws of the best trial, by a test that would see an error."""
-        best = next(iter(self.book.finished()), None)
+        best = self.book.best
         return best is not None and _passes(best) and best.history[-1].get("floor_power", 0.0) >= FLOOR_POWER
 
 

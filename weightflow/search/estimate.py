@@ -56,12 +56,14 @@ class Estimate:
         work: as `rows_evaluated` says.
         left: seconds of the time budget that are left.
         say: told what a user should know.
+        waits: whether that is of a budget, which waits for a trial; a deadline does not.
     """
 
-    def __init__(self, work: dict[str, Rows], left: float, say: Say) -> None:
+    def __init__(self, work: dict[str, Rows], left: float, say: Say, waits: bool = True) -> None:
         self.work = work
         self.until = time.monotonic() + left
         self.say = say
+        self.waits = waits
         self._first: dict[str, tuple[float, int]] = {}
         self._said = False
 
@@ -95,5 +97,7 @@ class Estimate:
             said += (
                 f"; the time budget has only {duration(max(left, 0.0))} left: one trial is trained all the same, and a "
                 "longer `--time-budget` gives more"
+                if self.waits
+                else f"; `--deadline` leaves only {duration(max(left, 0.0))}: there may be no model by then"
             )
         self.say(said)

@@ -16,7 +16,9 @@ class Plan:
 
     Attributes:
         trials: at most, repeats not counted.
-        time_budget: seconds of wall time for preparation and trials, over all processes.
+        time_budget: seconds of wall time for preparation and trials, over all processes; infinity: no limit.
+        deadline: seconds for all that this process does, repeats, final fit and report included; None: no limit.
+        trial_time: seconds after which a trial is ended; None: no limit.
         cpu_hours: hours of reserved CPUs that trials may use; None: as many as they like.
         gpu_hours: the same for GPUs.
         drain: whether trials that run when a budget is used up may finish.
@@ -31,6 +33,8 @@ class Plan:
 
     trials: int = 32
     time_budget: float = 360.0
+    deadline: float | None = None
+    trial_time: float | None = None
     cpu_hours: float | None = None
     gpu_hours: float | None = None
     drain: bool = False

@@ -1,5 +1,6 @@
 """One call for a whole search: what `weightflow tune`, `launch/tune.py` and a notebook ask for."""
 
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -36,7 +37,9 @@ def tune(
     *,
     space: str | Path | None = None,
     trials: int = 32,
-    time_budget: str | float = "6m",
+    time_budget: str | float | None = None,
+    deadline: str | float | None = None,
+    trial_time: str | float | None = None,
     cpus: int | None = None,
     gpus: int | None = None,
     cpus_per_trial: int | float | None = None,
@@ -65,6 +68,7 @@ def tune(
     fixed: Mapping[str, Parameter] | None = None,
     progress: bool = True,
     console: Console | None = None,
+    began: float | None = None,
 ) -> SearchResult:
     """Search for the best model of snapshots, fit it, score it beside baselines, and report.
 
@@ -76,7 +80,12 @@ def tune(
             options to be read.
         space: a YAML file; the default space where it is None.
         trials: at most, repeats not counted.
-        time_budget: wall time for preparation and trials: seconds, or text such as 90s, 30m or 2h.
+        time_budget: wall time for preparation and trials: seconds, or text such as 90s, 30m or 2h30m; six minutes by
+            default, or with a deadline as much as that leaves.
+        deadline: wall time for all that this call does, repeats, final fit and report included, in the same form.
+            Trials end early enough for what follows them, as far as can be told from what was measured; repeats for
+            which no time is left are left out.
+        trial_time: wall time of one trial, after which it is ended.
         cpus: to use at most; all that this process may use by default. A cluster that can grow is asked for them.
         gpus: to use at most; all that there are by default. The same holds.
         cpus_per_trial: CPUs that each trial takes.
@@ -108,11 +117,13 @@ def tune(
         fixed: configuration values by dotted key that hold for every trial, in the place of the space's own.
         progress: whether to say what is going on.
         console: where; the terminal, or the notebook's cell, by default.
+        began: when the deadline's time began, by `time.monotonic`; with this call by default.
 
     Raises:
         InputError: what was asked for does not go together or cannot be had; nothing was started.
         SearchError: no trial finished, or the disk is full.
     """
+    began = time.monotonic() if began is None else began
     if name and resume:
         raise InputError(
             f"`--name {name}` starts a search and `--resume {resume}` goes on with one; give one of the two."
@@ -135,6 +146,8 @@ def tune(
         plan=make_plan(
             trials=trials,
             time_budget=time_budget,
+            deadline=deadline,
+            trial_time=trial_time,
             cpu_hours=cpu_hours,
             gpu_hours=gpu_hours,
             drain=drain,
@@ -149,6 +162,7 @@ def tune(
         resume=resume is not None,
         members=members,
         register=register,
+        began=began,
     )
     search.check()
     wanted = Wanted(cpus, gpus, cpus_per_trial, gpus_per_trial, read_memory(memory_per_trial), elastic)
@@ -180,7 +194,9 @@ def _dataset(data: Dataset | Snapshots | str | Path, seed: int) -> Dataset:
 def make_plan(
     *,
     trials: int,
-    time_budget: str | float,
+    time_budget: str | float | None = None,
+    deadline: str | float | None = None,
+    trial_time: str | float | None = None,
     cpu_hours: float | None,
     gpu_hours: float | None,
     drain: bool,
@@ -199,7 +215,9 @@ def make_plan(
     """
     return Plan(
         trials=trials,
-        time_budget=_seconds(time_budget),
+        time_budget=_time_budget(time_budget, deadline),
+        deadline=None if deadline is None else _seconds("deadline", deadline),
+        trial_time=None if trial_time is None else _seconds("trial-time", trial_time),
         cpu_hours=cpu_hours,
         gpu_hours=gpu_hours,
         drain=drain,
@@ -266,9 +284,19 @@ def _made_name(stem: str, say: Callable[[str], None]) -> str:
     return made
 
 
-def _seconds(given: str | float) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(given).strip())
-    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+def _time_budget(given: str | float | None, deadline: str | float | None) -> float:
+    """Return what was given; six minutes where nothing says how long a search may take."""
+    if given is None:
+        return Plan.time_budget if deadline is None else math.inf
+    return _seconds("time-budget", given)
+
+
+def _seconds(option: str, given: str | float) -> float:
+    """Read a time: a number of seconds, or hours, minutes and seconds one after the other."""
+    number = r"(\d+(?:\.\d+)?)"
+    found = re.fullmatch(rf"{number}|(?:{number}h)?(?:{number}m)?(?:{number}s)?", str(given).strip())
+    parts = found.groups(default="0") if found else ()
+    seconds = sum(float(part) * unit for part, unit in zip(parts, (1, 3600, 60, 1), strict=False))
     if seconds <= 0:
-        raise InputError(f"`--time-budget {given}` cannot be read; write a time above 0 such as 90s, 30m or 2h.")
+        raise InputError(f"`--{option} {given}` cannot be read; write a time above 0 such as 90s, 30m or 2h30m.")
     return seconds

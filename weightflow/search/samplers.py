@@ -1,20 +1,19 @@
-"""Optuna's samplers and pruners by name."""
+"""Optuna's samplers by name."""
 
 import warnings
 
 import optuna
-from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler
 
 from weightflow.errors import InputError
 from weightflow.rng import derive_seed
 from weightflow.search.plan import Plan
 from weightflow.search.space import Space
-from weightflow.trials import SamplerName, SchedulerName
+from weightflow.trials import SamplerName
 
 STARTUP_TRIALS = 8  # random ones, before a sampler's model has something to go by
-REDUCTION = 2  # of the trials at a rung, one in so many goes on
 ONE_CRITERION = {SamplerName.CMAES}
+LOOK_AT_MANY = {SamplerName.TPE, SamplerName.GP}  # whose time grows with the trials that they look at
 
 
 def make_sampler(name: SamplerName, seed: int, runs: int) -> BaseSampler:
@@ -39,17 +38,6 @@ def make_sampler(name: SamplerName, seed: int, runs: int) -> BaseSampler:
                 return samplers.RandomSampler(seed=drawn)
             case SamplerName.GRID:
                 return samplers.BruteForceSampler(seed=drawn)
-
-
-def make_pruner(name: SchedulerName, grace: int, epochs: int) -> BasePruner:
-    """Return a pruner by epochs: asynchronous successive halving (Li et al. 2020), Hyperband (Li et al. 2018), none."""
-    match name:
-        case SchedulerName.ASHA:
-            return SuccessiveHalvingPruner(min_resource=grace, reduction_factor=REDUCTION)
-        case SchedulerName.HYPERBAND:
-            return HyperbandPruner(min_resource=grace, max_resource=epochs, reduction_factor=REDUCTION)
-        case SchedulerName.NONE:
-            return NopPruner()
 
 
 def check_sampler(plan: Plan, space: Space) -> None:

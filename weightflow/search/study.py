@@ -15,10 +15,11 @@ from weightflow.anchors import ArrayCache
 from weightflow.data import Dataset, Protocol, Split, advice, split
 from weightflow.errors import InputError, SearchError, first_line
 from weightflow.evaluation import Scores, check_scorable
-from weightflow.experiment import ExperimentConfig, Prepared, check_members, nest
-from weightflow.progress import Shown
+from weightflow.experiment import ExperimentConfig, Prepared, check_members, nest, seconds_to_judge
+from weightflow.progress import Shown, duration
 from weightflow.search.book import FILE, Book, check_same, claim, refuse_before_books
 from weightflow.search.bundle import MODEL
+from weightflow.search.deadline import Aftermath, Deadline
 from weightflow.search.disk import disk_problem
 from weightflow.search.ending import Ending, floor_decision
 from weightflow.search.estimate import Estimate, rows_evaluated
@@ -57,6 +58,12 @@ class Search:
     resume: bool = False
     members: int = 0
     register: bool = False
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def deadline(self) -> Deadline:
+        """When all is to be over."""
+        return Deadline.after(self.plan.deadline, self.began)
 
     @property
     def folder(self) -> Path:
@@ -243,10 +250,9 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
         InputError: the folder cannot be made, another process works in it, or MLflow cannot be reached.
         SearchError: no trial finished, or the disk is full.
     """
-    began = time.monotonic()
     book = search.open_book()
     try:
-        return _run(search, book, resources, console, began)
+        return _run(search, book, resources, console)
     except Exception as error:
         if (problem := disk_problem(error)) is not None:
             raise SearchError(
@@ -258,15 +264,14 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
         book.close()
 
 
-def _run(search: Search, book: Book, resources: Resources, console: Console, began: float) -> Outcome:
+def _run(search: Search, book: Book, resources: Resources, console: Console) -> Outcome:
     say = saying(console)
     say(f"{search.name}: {search.describe()}; {resources}; {search.folder}")
     for line in (search.protocol.in_words(search.dataset), *search.parts.in_words()):
         say(line)
     for warning in advice(search.parts.seen):
         say(f"warning: {warning}")
-    reserved = resources.per_trial
-    ending = Ending(book, search.plan, reserved["cpu"], reserved.get("gpu", 0.0))
+    ending = _ending(search, book, resources)
     with noting():  # a run that was made but is not known here would never be closed
         run = SearchRun.open(search.tracking, book.search_id, search.facts)
     try:
@@ -277,7 +282,7 @@ def _run(search: Search, book: Book, resources: Resources, console: Console, beg
         with noting():  # while the book is written
             _run_trials(search, book, ending, resources, prepared, console, say)
         stop_if_asked()
-        return _finish(search, book, resources, run, console, say, began)
+        return _finish(search, book, ending, resources, run, console, say)
     except KeyboardInterrupt:
         run.finish(Results("KILLED", reason="it was asked to stop"))
         return Outcome(search.folder, next(iter(book.finished()), None), book.all())
@@ -286,19 +291,35 @@ def _run(search: Search, book: Book, resources: Resources, console: Console, beg
         raise
 
 
+def _ending(search: Search, book: Book, resources: Resources) -> Ending:
+    """Say when trials end; what comes after them matters, and is measured, only where there is a deadline."""
+    reserved, plan = resources.per_trial, search.plan
+    rules = Ending(book, plan, reserved["cpu"], reserved.get("gpu", 0.0))
+    if plan.deadline is None:
+        return rules
+    repeats = 0 if plan.several else REPEATED * (plan.repeats - 1)
+    judging = seconds_to_judge(search.parts, search.seed)
+    after = Aftermath.of(search.parts, search.shared_config, resources, search.members, repeats, judging)
+    return rules.by(search.deadline, after)
+
+
 def _prepare(search: Search, ending: Ending, resources: Resources, console: Console, say: Say) -> tuple[Prepared, ...]:
     """Have made what the trials share; how long that will take is said as soon as it can be told."""
     parts, config = [fold.fit for fold in search.parts.folds], search.shared_config
     work = rows_evaluated(config, max(map(len, parts)), resources.workers, len(parts))
-    estimate = Estimate(work, ending.left, say)
+    estimate = Estimate(work, ending.left, say, search.plan.time_budget <= ending.deadline.left)
+    began = time.monotonic()
     with Shown(console) as shown:
 
         def watch(phase: str, done: int, total: int) -> None:
+            ending.deadline.check("what all trials need was not yet prepared", search.name)
             shown(phase, done, total)
             estimate(phase, done, total)
 
         with Crew(resources, ArrayCache(search.cache), say, watch) as crew:
-            return crew.prepare(parts, config, search.seed)
+            prepared = crew.prepare(parts, config, search.seed)
+    ending.book.note_preparation(time.monotonic() - began)
+    return prepared
 
 
 def _run_trials(
@@ -327,10 +348,27 @@ def _run_trials(
         if reason := ending.reason():
             say(f"no further trial, because {reason}")
         if search.plan.repeats > 1 and not search.plan.several:
-            book.repeat(_best_configurations(book), search.plan.repeats)
-            again = notes.with_name(f"{notes.name}-repeats")
-            run_trials(book, ending.of_repeats(), resources, prepared, task, again, say)
+            _run_repeats(search, book, ending.of_repeats(), resources, prepared, task, notes, say)
         book.watchers.remove(table)
+
+
+def _run_repeats(
+    search: Search,
+    book: Book,
+    ending: Ending,
+    resources: Resources,
+    prepared: tuple[Prepared, ...],
+    task: Task,
+    notes: Path,
+    say: Say,
+) -> None:
+    numbers = _best_configurations(book)
+    book.repeat(numbers, search.plan.repeats)
+    run_trials(book, ending, resources, prepared, task, notes.with_name(f"{notes.name}-repeats"), say)
+    stop_if_asked()
+    wanted, made = len(numbers) * (search.plan.repeats - 1), sum(len(one.scores) for one in book.repeated())
+    if made < wanted and (reason := ending.reason()):
+        say(f"{made} of {wanted} repeats were made, because {reason}")
 
 
 def _best_configurations(book: Book) -> list[int]:
@@ -342,18 +380,22 @@ def _best_configurations(book: Book) -> list[int]:
 def _finish(
     search: Search,
     book: Book,
+    ending: Ending,
     resources: Resources,
     run: SearchRun,
     console: Console,
     say: Say,
-    began: float,
 ) -> Outcome:
     # with all that draws a report; a search begins, and may be stopped, without it
     from weightflow.search.conclusion import Conclusion, conclude
 
     finished = book.finished()
     if not finished:
+        search.deadline.check("no trial had finished", search.name)
         raise SearchError(why_none_finished(book.all()))
+    if search.deadline.left < (needs := ending.conclusion()):
+        left = duration(search.deadline.left)
+        say(f"warning: the deadline is in {left}, the final fit and its scores take about {duration(needs)}")
     front = pareto_front(finished, search.plan.criteria) if search.plan.several else None
     repeats = book.repeated()
     number = front.recommended if front else repeats[0].number if repeats else finished[0].number
@@ -371,7 +413,7 @@ def _finish(
         front=front,
         repeats=repeats,
         decision=floor_decision(best) if search.plan.stop_at_floor and not search.plan.several else "",
-        used=_used(book, resources, began),
+        used=_used(book, resources, search.began),
         members=search.members,
         register=search.register,
     )

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from weightflow.progress import SHARE, duration
+from weightflow.progress import SHARE
 from weightflow.search.ending import Ending
 from weightflow.trials import TrialRecord, TrialState
 
@@ -98,7 +98,7 @@ class LiveTable:
         records = list(self.records.values())
         scored = [(r.score, _name(r)) for r in records if r.state is TrialState.FINISHED and r.score is not None]
         best = "none finished yet" if not scored else "best so far {1}, score {0:.4f}".format(*min(scored))
-        return f"{self._counts()}, {best}, {duration(self.ending.left)} left"
+        return f"{self._counts()}, {best}, {self.ending.in_words()}"
 
     def _counts(self) -> str:
         states = [record.state for record in list(self.records.values()) if record.repeat_of is None]

@@ -1,14 +1,16 @@
 """Ray Tune runs the trials; which ones, and until when, the book says.
 
-Tune asks `Asking` for a configuration, `Pruning` whether a trial may go on after a report, and tells `Reporting` what
-happens. None of them knows anything that is not in the book, so that another process can go on with it.
+Tune asks `Asking` for a configuration, `Pruning` whether a trial may go on after a report, and tells `Reporting` how
+trials begin and end. None of them knows anything that is not in the book, so that another process can go on with it.
 """
 
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.air.execution._internal import actor_manager
 from ray.exceptions import OutOfMemoryError, RayActorError
@@ -17,6 +19,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from weightflow.experiment import Prepared
+from weightflow.progress import duration
 from weightflow.search.book import Book
 from weightflow.search.ending import Ending
 from weightflow.search.not_pickled import NotPickled
@@ -81,7 +84,7 @@ def run_trials(
         tune.with_resources(tune.with_parameters(train_trial, prepared=prepared, task=task), _reserved(resources)),
         tune_config=tune.TuneConfig(
             search_alg=Asking(book, ending),
-            scheduler=Pruning(book),
+            scheduler=Pruning(reporting),
             num_samples=-1,
             max_concurrent_trials=resources.concurrent_trials,
             reuse_actors=True,
@@ -143,18 +146,15 @@ class Asking(NotPickled, Searcher):
 
 
 class Pruning(NotPickled, FIFOScheduler):
-    """Ends a trial when the book says so."""
+    """Hands each report on, and ends a trial when the answer is so."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, reporting: "Reporting") -> None:
         super().__init__()
-        self.book = book
+        self.reporting = reporting
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Ask the book."""
-        if "failure" in result:
-            return TrialScheduler.STOP
-        prunes = self.book.prunes(result["number"], result["epoch"], result["score"])
-        return TrialScheduler.STOP if prunes else TrialScheduler.CONTINUE
+        return TrialScheduler.STOP if self.reporting.ends(result) else TrialScheduler.CONTINUE
 
 
 class Reporting(NotPickled, tune.Callback):
@@ -166,24 +166,29 @@ class Reporting(NotPickled, tune.Callback):
         self.checkpoints = checkpoints
         self.warn = warn
         self.failed: list[Any] = []
+        self.began: dict[Any, float] = {}  # by trials that run, when they would have begun without interruption
         self.warned = False
         self.overdue = False
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **info: Any
-    ) -> None:
-        """Add an epoch."""
+    def ends(self, result: Mapping[str, Any]) -> bool:
+        """Add an epoch, and return whether the trial ends with it."""
         if "failure" in result:
-            return
+            return True
         metrics = {key: float(result[key]) for key in METRICS if key in result}
         metrics |= {key: float(result[key]) for key in result if key.startswith(LOSS)}
-        self.book.add_epoch(result["number"], int(result["epoch"]), metrics, float(result["seconds"]))
+        number, epoch = result["number"], int(result["epoch"])
         if result.get("problem") and not self.warned:
             self.warned = True
             self.warn(f"warning: {result['problem']}; the search goes on, but what is cut off would start again")
+        return self.book.report(number, epoch, metrics, float(result["seconds"]))
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Remember when it began to run, which may be long after it was asked for."""
+        self.began[trial] = time.monotonic() - self.book.records[trial.config["number"]].seconds
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Close a record: finished with all epochs, pruned with fewer; but a reported failure is one like any other."""
+        self.began.pop(trial, None)
         if "failure" in trial.last_result:
             self.failed.append(trial)
             return
@@ -193,6 +198,7 @@ class Reporting(NotPickled, tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Remember a failure: Ray may write down its reason only after this call."""
+        self.began.pop(trial, None)
         self.failed.append(trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -203,11 +209,26 @@ class Reporting(NotPickled, tune.Callback):
         if not self.overdue and (reason := self.ending.overdue()):
             self.overdue = True
             self.warn(f"{reason}, but no trial has finished: the search ends with the first one that does")
+        self._end_overlong()
         while self.failed:
             trial = self.failed.pop()
             number, reason = trial.config["number"], trial.last_result.get("failure") or _reason(trial.error_file)
+            if self.book.records[number].state is not TrialState.RUNNING:
+                continue  # it was ended here
             if not self.book.retry(number, reason):
                 self._end(number, TrialState.FAILED, reason)
+
+    def _end_overlong(self) -> None:
+        """End trials that have taken longer than they may, with their processes: an epoch may take for ever."""
+        limit = self.book.plan.trial_time
+        if limit is None:
+            return
+        for trial in [trial for trial, began in self.began.items() if time.monotonic() - began > limit]:
+            del self.began[trial]
+            said = f"over the limit of {duration(limit)} that `--trial-time` sets"
+            self._end(trial.config["number"], TrialState.PRUNED, said)
+            if (actor := trial.temporary_state.ray_actor) is not None:
+                ray.kill(actor)
 
     def _end(self, number: int, state: TrialState, reason: str = "") -> None:
         self.book.end(number, state, reason)

@@ -4,6 +4,8 @@ The field is asked, at weights near the path, for the path's own derivative less
 path is then attracting: a rollout that strays is led back, so that small errors of the field do not add up.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -34,15 +36,15 @@ class Collocation:
         return ((field(self.marks[index], tokens + deviation) - target) / self.units.speed).pow(2).mean()
 
     def _draw(self, n: int, generator: torch.Generator) -> Tensor:
-        return torch.randint(len(self.marks), (n,), generator=generator).to(self.marks.device)
+        return torch.randint(len(self.marks), (n,), generator=generator, device=self.marks.device)
 
     def _deviation(self, index: Tensor, generator: torch.Generator) -> Float[Tensor, "batch token width"]:
         """Random directions, and directions along the path, where rollouts that lag or lead end up."""
-        tokens = self.tokens[index]
-        n = len(index)
-        noise, share = (torch.rand(n, 1, 1, generator=generator).to(tokens) for _ in range(2))
-        random = torch.randn(tokens.shape, generator=generator).to(tokens) * noise * NOISE * self.units.size
+        tokens, n = self.tokens[index], len(index)
+        how: dict[str, Any] = {"generator": generator, "device": tokens.device}  # nothing is copied to it in a step
+        noise, share = (torch.rand(n, 1, 1, **how).to(tokens) for _ in range(2))
+        random = torch.randn(tokens.shape, **how).to(tokens) * noise * NOISE * self.units.size
         reach = int(NEIGHBOURS * len(self.marks))
-        shift = torch.randint(-reach, reach + 1, (n,), generator=generator).to(index)
+        shift = torch.randint(-reach, reach + 1, (n,), **how)
         neighbour = self.tokens[(index + shift).clamp(0, len(self.marks) - 1)]
         return (random + 0.5 * share * (neighbour - tokens)) * self.mask

@@ -1,5 +1,6 @@
 """The training of phi as a stream of epoch reports that can be cut off after any of them."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ class Training:
         return EpochReport(epoch, phase, float(np.mean(losses)), self._stepper.learning_rate, seconds)
 
     def _collocation_loss(self, epoch: int) -> Callable[[], Tensor]:
-        noise = torch_generator(self.seed, "collocation", epoch)
+        noise = torch_generator(self.seed, "collocation", epoch, device=self.collocation.marks.device)
         return lambda: self.collocation.loss(self.rollout.field, self.options, noise)
 
     def _rollout_loss(self, epoch: int) -> Callable[[], Tensor]:
@@ -153,9 +154,10 @@ class _Stepper:
 
     def step(self, loss: Callable[[], Tensor], phase: str, epoch: int) -> float:
         value = loss()
-        if not torch.isfinite(value):
+        found = value.item()  # the only look at the device in a step
+        if not math.isfinite(found):
             raise TrainingError(
-                f"the loss is {value.item():g} in epoch {epoch} ({phase}) at learning rate {self.learning_rate:.2g}; "
+                f"the loss is {found:g} in epoch {epoch} ({phase}) at learning rate {self.learning_rate:.2g}; "
                 "lower `training.learning_rate` or take more `dynamics.steps`."
             )
         self.optimiser.zero_grad()
@@ -163,7 +165,7 @@ class _Stepper:
         torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
         self.optimiser.step()
         self.schedule.step()
-        return value.item()
+        return found
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         optimiser = self.optimiser.state_dict()
