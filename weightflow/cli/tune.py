@@ -105,13 +105,14 @@ def tune(
     python launch/tune.py --time-budget 30m
     python launch/tune.py --data counts.csv --protocol forecast --gpus 4 --name my-cells
     """
-    # Not above: --help need not wait for torch, Ray and MLflow.
+    dataset = load_dataset(data, seed, reading)
+    # Not above: neither --help, nor what is wrong with the data, need wait for torch, Ray and MLflow.
     from weightflow.search.request import tune as search
     from weightflow.search.summary import print_outcome
 
     console = Console(emoji=False, markup=False)  # times such as 0:100:1 are no emoji
     result = search(
-        load_dataset(data, seed, reading),
+        dataset,
         space=space,
         trials=trials,
         time_budget=time_budget,
