@@ -8,8 +8,9 @@
 # What stands after the script are options of launch/tune.py, with --name and --out among them; all else has defaults
 # below, which options of sbatch before the script replace. Five minutes before the end of its time the job stops the
 # search as Ctrl-C would and is queued again under the same number; there it resumes. So it does after a node was lost
-# or taken. `scancel --batch --signal=TERM JOB` stops it for good, and keeps what is finished (plain `scancel` takes Ray
-# away under it); `sbatch` with the same options goes on.
+# or taken. `--deadline 3h30m` among its options, a little less than the job's time without those five minutes, makes the
+# search end in one job instead, with fewer trials, model and report. `scancel --batch --signal=TERM JOB` stops it for
+# good, and keeps what is finished (plain `scancel` takes Ray away under it); `sbatch` with the same options goes on.
 #SBATCH --job-name=weightflow
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1

@@ -16,6 +16,7 @@ from weightflow.errors import InputError, SearchError
 from weightflow.experiment import ExperimentConfig
 from weightflow.search.deadline import MARGIN, REPORTING, SHARE_OF_REPEATS, STOPPING, Aftermath, Deadline
 from weightflow.search.ending import Ending
+from weightflow.search.nodes import Joining
 from weightflow.search.plan import Plan
 from weightflow.search.request import make_plan
 from weightflow.search.resources import Resources
@@ -150,7 +151,9 @@ def test_a_trial_that_takes_longer_than_it_may_is_ended_and_not_tried_again(
 ) -> None:
     plan = replace(PLAN, trial_time=100.0)
     book = open_book(tmp_path, plan)
-    reporting = Reporting(book, Ending(book, plan, 1.0, 0.0), tmp_path, print)
+    reporting = Reporting(
+        book, Ending(book, plan, 1.0, 0.0), Resources(2, 0), Joining(Resources(2, 0), print), tmp_path, print
+    )
     asked = [book.next_trial() for _ in range(2)]
     slow, fast = (OfRay(record.number) for record in asked if record is not None)
     now = time.monotonic()

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray.cluster_utils import Cluster
 from searches import wait_for
 from test_submit import free_port, ray_node, wait_for_port
 
 from weightflow.errors import InputError
 from weightflow.search.cluster import connected
-from weightflow.search.nodes import nodes
-from weightflow.search.resources import Wanted
+from weightflow.search.nodes import Joining, nodes
+from weightflow.search.resources import Resources, Wanted
+from weightflow.search.tuning import _reserved
 
 COMMANDS = (
     "initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands",
@@ -109,3 +111,30 @@ def test_on_a_cluster_of_fixed_size_more_than_there_is_stays_an_error_unless_nod
     assert said == [
         "begins with 1 CPU(s) and 0 GPU(s) on 1 node(s); waits for 2 more CPU(s), and uses them as they come"
     ]
+
+
+@pytest.mark.slow
+def test_a_node_that_joins_later_is_left_out_if_torch_cannot_see_its_gpu(ray_home: Path) -> None:
+    said: list[str] = []
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        ray.init(address=cluster.address, log_to_driver=False)
+        here = nodes()
+        joining = Joining(Resources(2, 1, tuple(here)), said.append)
+        joining.look(60.0)
+        assert joining.refused == []
+        cluster.add_node(num_cpus=1)
+        blind = cluster.add_node(num_cpus=1, num_gpus=1).node_id
+        wait_for(lambda: len(nodes()) == 3, 60)
+        joining.look(60.0)
+        assert joining.refused == [blind]
+        assert len(said) == 1
+        assert re.match(r"left out: the GPU of node \S+ cannot be seen by torch \S+, which is built", said[0])
+        placed = _reserved(Resources(2, 0), {"refused": tuple(joining.refused)})
+        assert placed.bundles == [{"CPU": 1.0}]
+        assert placed.bundle_label_selector == [{"ray.io/node-id": f"!in({blind})"}]
+        joining.look(60.0)
+        assert len(said) == 1
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

@@ -28,7 +28,7 @@ from weightflow.search.rungs import Scheduler
 from weightflow.search.samplers import LOOK_AT_MANY, make_sampler
 from weightflow.search.space import Space
 from weightflow.search.totals import Totals
-from weightflow.search.window import Window
+from weightflow.search.window import LATEST, Window
 from weightflow.trials import Criterion, Parameter, Repeated, SamplerName, TrialRecord, TrialState
 
 FILE = "study.log"
@@ -246,14 +246,19 @@ class Book:
             watcher.log_epoch(record, epoch, metrics)
         return judged and self._scheduler.ends(number, epoch, metrics["score"]) and epoch < self.epochs
 
-    def retry(self, number: int, reason: str) -> bool:
-        """Take note that a trial failed, and hand it out again from its checkpoint; False if that was too often."""
+    def retry(self, number: int, reason: str, doublings: int = 0) -> bool:
+        """Take note that a trial failed, and hand it out again from its checkpoint; False if that was too often.
+
+        `doublings` is how often its share of a GPU is doubled from now on.
+        """
         before = self.records[number]
         if before.retries >= self.plan.retries:
             return False
         trial = self._trials.pop(number)
         with self._storage.journal.together():
             trial.set_user_attr("retries", before.retries + 1)
+            if doublings:
+                trial.set_user_attr("doublings", doublings)
             trial.set_user_attr("reason", reason)
         self._note(replace(before, state=TrialState.STOPPED, retries=before.retries + 1, reason=reason))
         self._cut_off.append(number)
@@ -311,6 +316,10 @@ class Book:
         """Return 0 for a trial of its own, i for the i-th repeat of another one."""
         return int(self._frozen(number).user_attrs.get("seed", 0))
 
+    def doublings(self, number: int) -> int:
+        """Return how often a trial's share of a GPU is doubled, since it ran out of memory."""
+        return int(self._frozen(number).user_attrs.get("doublings", 0))
+
     def comparable(self, epoch: int) -> optuna.study.Study:
         """Return all trials that came to `epoch` as complete ones with their scores there, pruned ones included.
 
@@ -340,9 +349,9 @@ class Book:
         return self._start(lambda: self._opened(number))
 
     def _looked_at(self) -> list[FrozenTrial]:
-        """Return the trials that the sampler looks at, with those that for Optuna run."""
-        running = [self._frozen(number) for number in (*self._trials, *self._cut_off, *self._stopped)]
-        return [] if self._window is None else self._window.trials(running)
+        """Return the trials that the sampler looks at, with the latest of those that for Optuna run."""
+        running = [*self._stopped, *self._cut_off, *self._trials][-LATEST:]
+        return [] if self._window is None else self._window.trials([self._frozen(number) for number in running])
 
     def _given(self, point: Mapping[str, Parameter], attributes: Mapping[str, Any]) -> optuna.trial.Trial:
         """Return a new trial whose parameters are given."""

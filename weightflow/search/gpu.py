@@ -7,6 +7,8 @@ import torch
 
 from weightflow.errors import SearchError
 
+UNSEEN = "cannot be seen by torch"
+
 
 def worker_device() -> torch.device:
     """Return the device that Ray gave to this worker.
@@ -26,7 +28,7 @@ def unseen_gpu() -> str:
     build = torch.version.cuda
     how = f"built for CUDA {build}" if build else "built without CUDA"
     return (
-        f"the GPU of node {ray.util.get_node_ip_address()} cannot be seen by torch {torch.__version__}, which is "
+        f"the GPU of node {ray.util.get_node_ip_address()} {UNSEEN} {torch.__version__}, which is "
         f"{how}; {_driver()}. Install a torch that fits the driver on that node, or take the node out"
     )
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -26,6 +26,7 @@ LOOK = 1.0  # seconds between two looks: neither nodes that join nor the autosca
 PATIENCE = 60.0  # seconds between lines on what is waited for
 LONGEST = 1800.0  # seconds that a first node may take; clouds take minutes, and none that is to come takes longer
 PROBE_SECONDS = 60.0
+AGAIN = 10.0  # seconds between looks for nodes that have joined
 
 
 def resources_of_cluster(wanted: Wanted, say: Say) -> Resources:
@@ -141,20 +142,57 @@ def _standing(there: Sequence[Node], chosen: Resources) -> str:
 
 def _blind(there: Sequence[Node]) -> dict[str, str]:
     """Return the nodes whose GPU torch cannot see, and how that is."""
-    probe: Any = ray.remote(num_cpus=0, max_retries=0)(look)
-    asked: dict[Any, str] = {
-        probe.options(
-            num_gpus=0.01, scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)
-        ).remote(): node.id
-        for node in there
-        if node.gpus >= 1
-    }
-    answered, late = ray.wait(list(asked), num_returns=len(asked), timeout=PROBE_SECONDS) if asked else ([], [])
+    asked = {_probe(node): node.id for node in there if node.gpus >= 1}
+    found, late = _answers(asked, PROBE_SECONDS)
     for one in late:  # its GPU is busy: what it is given later says so itself
         ray.cancel(one)
+    return found
+
+
+def _probe(node: Node) -> Any:
+    """Have torch on a node look for its GPU."""
+    probe: Any = ray.remote(num_cpus=0, max_retries=0)(look)
+    there = NodeAffinitySchedulingStrategy(node.id, soft=False)
+    return probe.options(num_gpus=0.01, scheduling_strategy=there).remote()
+
+
+def _answers(asked: Mapping[Any, str], seconds: float) -> tuple[dict[str, str], list[Any]]:
+    """Wait for what probes find; return the nodes where something is wrong, and the probes that are late."""
+    answered, late = ray.wait(list(asked), num_returns=len(asked), timeout=seconds) if asked else ([], [])
     found: dict[str, str] = {}
     for one in answered:
         with suppress(RayError):  # the node has left meanwhile
             if problem := ray.get(one):
                 found[asked[one]] = problem
-    return found
+    return found, late
+
+
+class Joining:
+    """Looks at nodes that join while trials run: those whose GPU torch cannot see are left out from then on.
+
+    Attributes:
+        refused: identifiers of nodes that are left out.
+    """
+
+    def __init__(self, resources: Resources, say: Say) -> None:
+        self.refused = list(resources.refused)
+        self.say = say
+        self._needs_gpus = resources.gpus > 0
+        self._known = {node.id for node in resources.nodes} | {*self.refused}
+        self._asked: dict[Any, str] = {}
+        self._next = 0.0
+
+    def look(self, patience: float = 0.0) -> None:
+        """Look now and then, or, with patience, at once and for so many seconds."""
+        now = time.monotonic()
+        if not self._needs_gpus or (now < self._next and not patience):
+            return
+        self._next = now + AGAIN
+        joined = [node for node in nodes() if node.id not in self._known]
+        self._known |= {node.id for node in joined}
+        self._asked |= {_probe(node): node.id for node in joined if node.gpus >= 1}
+        found, late = _answers(self._asked, patience)
+        self._asked = {one: self._asked[one] for one in late}
+        for node, problem in found.items():
+            self.refused.append(node)
+            self.say(f"left out: {problem}")

@@ -226,7 +226,7 @@ class Crew:
             news, _ = ray.wait(list(self._underway), timeout=LOOK)
             if news:
                 heard = time.monotonic()
-            elif waiting and time.monotonic() - heard > PATIENCE:
+            elif self._all_start() and time.monotonic() - heard > PATIENCE:
                 heard = time.monotonic()
                 self.say("waiting for the cluster to have a free CPU or GPU")
             self._look(parts)
@@ -250,6 +250,10 @@ class Crew:
                         parts[index] = (phase, max(total, 1), max(total, 1))
                         self._tell(parts)
                     yield index, result
+
+    def _all_start(self) -> bool:
+        """Whether no worker works yet."""
+        return all(index is None for _, index in self._underway.values())
 
     def _look(self, parts: dict[int, Stand]) -> None:
         """Ask those that work how far they are, and tell it; who does not answer at once is not waited for."""

@@ -161,10 +161,19 @@ class Resources:
             share["memory"] = self.wanted.memory_per_trial
         return share
 
+    def enlarged(self, doublings: int) -> dict[str, Amount]:
+        """Return what a trial takes whose share of a GPU was too small so many times: twice as much each time.
+
+        It takes no more than one whole GPU, if it took a part of one: it computes on one alone.
+        """
+        share = self.per_trial
+        gpu = share.get("gpu", 0.0)
+        return {**share, "gpu": min(gpu * 2**doublings, 1.0)} if 0 < gpu < 1 else share
+
     @property
     def labels(self) -> dict[str, str]:
         """What Ray asks of the nodes that it takes."""
-        return {"ray.io/node-id": f"!in({','.join(self.refused)})"} if self.refused else {}
+        return none_of(self.refused)
 
     @property
     def _all(self) -> tuple[Node, ...]:
@@ -193,6 +202,11 @@ class Resources:
     def __str__(self) -> str:
         most = "at most " if self.wanted.elastic else ""
         return f"{most}{self.cpus} CPU(s), {self.gpus} GPU(s), {self.concurrent_trials} trial(s) at a time"
+
+
+def none_of(nodes: Sequence[str]) -> dict[str, str]:
+    """Ask Ray for nodes other than some."""
+    return {"ray.io/node-id": f"!in({','.join(nodes)})"} if nodes else {}
 
 
 def read_memory(text: str | None) -> float | None:

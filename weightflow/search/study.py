@@ -19,7 +19,7 @@ from weightflow.experiment import ExperimentConfig, Prepared, check_members, nes
 from weightflow.progress import Shown, duration
 from weightflow.search.book import FILE, Book, check_same, claim, refuse_before_books
 from weightflow.search.bundle import MODEL
-from weightflow.search.deadline import Aftermath, Deadline
+from weightflow.search.deadline import MARGIN, Aftermath, Deadline
 from weightflow.search.disk import disk_problem
 from weightflow.search.ending import Ending, floor_decision
 from weightflow.search.estimate import Estimate, rows_evaluated
@@ -393,9 +393,11 @@ def _finish(
     if not finished:
         search.deadline.check("no trial had finished", search.name)
         raise SearchError(why_none_finished(book.all()))
-    if search.deadline.left < (needs := ending.conclusion()):
-        left = duration(search.deadline.left)
-        say(f"warning: the deadline is in {left}, the final fit and its scores take about {duration(needs)}")
+    if search.deadline.left < (needs := ending.conclusion() / MARGIN):
+        raise SearchError(
+            f"the deadline comes in {duration(search.deadline.left)}, and the final fit and its scores need about "
+            f"{duration(needs)}. All trials are kept: go on with `--resume {search.name}`, and more time."
+        )
     front = pareto_front(finished, search.plan.criteria) if search.plan.several else None
     repeats = book.repeated()
     number = front.recommended if front else repeats[0].number if repeats else finished[0].number

@@ -7,10 +7,12 @@ trials begin and end. None of them knows anything that is not in the book, so th
 import re
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 from ray.air.execution._internal import actor_manager
 from ray.exceptions import OutOfMemoryError, RayActorError
@@ -22,8 +24,10 @@ from weightflow.experiment import Prepared
 from weightflow.progress import duration
 from weightflow.search.book import Book
 from weightflow.search.ending import Ending
+from weightflow.search.gpu import UNSEEN
+from weightflow.search.nodes import PROBE_SECONDS, Joining
 from weightflow.search.not_pickled import NotPickled
-from weightflow.search.resources import Resources
+from weightflow.search.resources import Resources, none_of
 from weightflow.search.say import Say
 from weightflow.search.trainable import LOSS, Task, checkpoint_file, train_trial
 from weightflow.trials import TrialRecord, TrialState
@@ -53,6 +57,7 @@ DEATHS = {
 # raises: for it, a process that was killed for its memory is to be as dead as any other.
 for _module in (actor_manager, tune_controller):
     setattr(_module, RayActorError.__name__, (RayActorError, OutOfMemoryError))
+GPU_MEMORY = f"{torch.OutOfMemoryError.__name__}: "
 ERROR_NAME = re.compile(r"^(?:\w+\.)*_*(\w+): ")
 
 
@@ -79,11 +84,14 @@ def run_trials(
     Raises:
         KeyboardInterrupt: somebody asked the search to stop.
     """
-    reporting = Reporting(book, ending, task.checkpoints, warn)
+    joining = Joining(resources, warn)
+    reporting = Reporting(book, ending, resources, joining, task.checkpoints, warn)
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(train_trial, prepared=prepared, task=task), _reserved(resources)),
+        tune.with_resources(
+            tune.with_parameters(train_trial, prepared=prepared, task=task), partial(_reserved, resources)
+        ),
         tune_config=tune.TuneConfig(
-            search_alg=Asking(book, ending),
+            search_alg=Asking(book, ending, joining),
             scheduler=Pruning(reporting),
             num_samples=-1,
             max_concurrent_trials=resources.concurrent_trials,
@@ -104,28 +112,34 @@ def run_trials(
         book.stop_running()
 
 
-def _reserved(resources: Resources) -> Any:
-    """Say in Ray's words what a trial takes, and of which nodes."""
-    if not resources.labels:
-        return resources.per_trial
-    bundle = {name if name == "memory" else name.upper(): amount for name, amount in resources.per_trial.items()}
-    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[resources.labels])
+def _reserved(resources: Resources, asked: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """Say in Ray's words what a trial takes, and of which nodes; actors are reused by trials that take the same."""
+    share, labels = resources.enlarged(asked.get("doublings", 0)), none_of(asked.get("refused", ()))
+    bundle = {name if name == "memory" else name.upper(): amount for name, amount in share.items()}
+    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[labels] if labels else None)
 
 
 class Asking(NotPickled, Searcher):
     """Takes the next trial from the book."""
 
-    def __init__(self, book: Book, ending: Ending) -> None:
+    def __init__(self, book: Book, ending: Ending, joining: Joining) -> None:
         super().__init__()
         self.book = book
         self.ending = ending
+        self.joining = joining
 
     def suggest(self, trial_id: str) -> Any:
         """Return what a trial is asked to do, or that there is nothing more to do."""
         record = self._next()
         if record is None:  # one that still runs may fail, and is then handed out again
             return None if self.book.running else Searcher.FINISHED
-        return {"number": record.number, "params": dict(record.params), "seed": self.book.seed_of(record.number)}
+        return {
+            "number": record.number,
+            "params": dict(record.params),
+            "seed": self.book.seed_of(record.number),
+            "doublings": self.book.doublings(record.number),
+            "refused": tuple(self.joining.refused),
+        }
 
     def _next(self) -> TrialRecord | None:
         if self.ending.reason():
@@ -160,9 +174,13 @@ class Pruning(NotPickled, FIFOScheduler):
 class Reporting(NotPickled, tune.Callback):
     """Tells the book what Ray says."""
 
-    def __init__(self, book: Book, ending: Ending, checkpoints: Path, warn: Say) -> None:
+    def __init__(
+        self, book: Book, ending: Ending, resources: Resources, joining: Joining, checkpoints: Path, warn: Say
+    ) -> None:
         self.book = book
         self.ending = ending
+        self.resources = resources
+        self.joining = joining
         self.checkpoints = checkpoints
         self.warn = warn
         self.failed: list[Any] = []
@@ -210,13 +228,24 @@ class Reporting(NotPickled, tune.Callback):
             self.overdue = True
             self.warn(f"{reason}, but no trial has finished: the search ends with the first one that does")
         self._end_overlong()
+        self.joining.look()
         while self.failed:
             trial = self.failed.pop()
             number, reason = trial.config["number"], trial.last_result.get("failure") or _reason(trial.error_file)
             if self.book.records[number].state is not TrialState.RUNNING:
                 continue  # it was ended here
-            if not self.book.retry(number, reason):
+            if not self._retried(number, reason):
                 self._end(number, TrialState.FAILED, reason)
+
+    def _retried(self, number: int, reason: str) -> bool:
+        """Have a trial tried again; with a larger share of a GPU, where that was too small and there is one."""
+        if UNSEEN in reason:  # by the time that it is handed out again its node is left out
+            self.joining.look(PROBE_SECONDS)
+        doublings = self.book.doublings(number)
+        larger = self.resources.enlarged(doublings + 1)
+        if not reason.startswith(GPU_MEMORY) or larger == self.resources.enlarged(doublings):
+            return self.book.retry(number, reason)
+        return self.book.retry(number, f"{reason}; it gets {larger['gpu']:g} of a GPU from now on", doublings + 1)
 
     def _end_overlong(self) -> None:
         """End trials that have taken longer than they may, with their processes: an epoch may take for ever."""
