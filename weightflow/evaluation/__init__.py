@@ -18,7 +18,7 @@ from weightflow.evaluation.left_out import LeftOut, LeftOutModel, left_out, left
 from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate
 from weightflow.evaluation.scores import Interval, Scores
-from weightflow.evaluation.verdict import BAR, beats, clears_bar, figure, replaces, summary, verdict
+from weightflow.evaluation.verdict import BAR, answer, beats, clears_bar, figure, replaces, summary, verdict
 from weightflow.model import forecasts_in_words, in_words
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Persistence",
     "Sampler",
     "Scores",
+    "answer",
     "baselines",
     "beats",
     "check_scorable",
