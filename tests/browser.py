@@ -40,8 +40,8 @@ class Page:
         """Set the window's size, in CSS pixels."""
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
-    def prefer(self, scheme: str, media: str = "screen") -> None:
-        """Set the scheme that the reader prefers, light or dark, and the kind of media, screen or print."""
+    def prefer(self, scheme: str, media: str = "") -> None:
+        """Set the scheme that the reader prefers, light or dark, and the kind of media, its own or `print`."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self._call("Emulation.setEmulatedMedia", media=media, features=features)
 
@@ -62,7 +62,10 @@ class Page:
         """Open a page from nothing, wait until it shows all the texts, and return its whole text."""
         self._call("Page.navigate", url="about:blank")
         self._call("Page.navigate", url=address)
-        return self.wait(*shown)
+        text = self.wait(*shown)
+        while self.ask("document.readyState") != "complete":  # a long page shows its beginning before it has its end
+            text = self.wait(*shown)
+        return text
 
     def wait(self, *shown: str) -> str:
         """Wait until the page shows all the texts; returns its whole text."""

@@ -18,7 +18,17 @@ from weightflow.evaluation.left_out import LeftOut, LeftOutModel, left_out, left
 from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate
 from weightflow.evaluation.scores import Interval, Scores
-from weightflow.evaluation.verdict import BAR, answer, beats, clears_bar, figure, replaces, summary, verdict
+from weightflow.evaluation.verdict import (
+    BAR,
+    answer,
+    beats,
+    clears_bar,
+    figure,
+    replaces,
+    short_summary,
+    summary,
+    verdict,
+)
 from weightflow.model import forecasts_in_words, in_words
 
 __all__ = [
@@ -60,6 +70,7 @@ __all__ = [
     "left_out",
     "left_out_model",
     "replaces",
+    "short_summary",
     "summary",
     "verdict",
 ]

@@ -92,8 +92,23 @@ def summary(scores: Scores) -> str:
         if scores.alternatives
         else ("It was scored without any alternative beside it.",)
     )
-    caveats = (*([SELECTED] if scores.selected else []), *([KNOWN] if scores.protocol == FITTED else []))
-    return " ".join((_distance(scores, metric), *told, *caveats))
+    return " ".join((_distance(scores, metric), *told, *_caveats(scores)))
+
+
+def short_summary(scores: Scores) -> str:
+    """Say the answer, by how many of the metrics an alternative wins, and what must be known to read it rightly.
+
+    Raises:
+        InputError: there is no `model` among the methods.
+    """
+    having = [metric for metric in scores.metrics if scores.has(MODEL, metric) and best_alternative(scores, metric)]
+    lost = sum(standing(scores, metric) == "loses" for metric in having)
+    told = [f"An alternative wins by {lost} of {len(having)} metrics."] if having else []
+    return " ".join((answer(scores), *told, *_caveats(scores)))
+
+
+def _caveats(scores: Scores) -> tuple[str, ...]:
+    return (*([SELECTED] if scores.selected else []), *([KNOWN] if scores.protocol == FITTED else []))
 
 
 def answer(scores: Scores) -> str:
