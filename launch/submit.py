@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout that is not installed can submit itself
 os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is imported, and sends its token only then
 
+from weightflow.cli.helping import Command
 from weightflow.cli.sending import Sent, to_send
 from weightflow.errors import InputError
 from weightflow.search.auth import find_token
@@ -26,6 +27,7 @@ from weightflow.stopping import STOPPED, listen
 from weightflow.streams import outlive_readers
 
 LOCAL_RESULTS = Path("runs")
+CLUSTER, SENDING, JOBS = "The cluster", "What is sent", "A job that was sent before"  # groups of options
 JOB_PREFIX = "raysubmit_"
 
 logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # its uploads and web sockets are not the user's concern
@@ -33,11 +35,13 @@ logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # its uploads and 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(cls=Command)
 def main(
     address: Annotated[
         str,
-        typer.Option(help="Dashboard of the head: http://HEAD:8265.", envvar="RAY_API_SERVER_ADDRESS"),
+        typer.Option(
+            help="Dashboard of the head: http://HEAD:8265.", envvar="RAY_API_SERVER_ADDRESS", rich_help_panel=CLUSTER
+        ),
     ],
     arguments: Annotated[
         list[str] | None,
@@ -45,30 +49,53 @@ def main(
             metavar="-- [ARGUMENTS OF tune.py]", help="What to search, after two dashes.", show_default=False
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the search [default: cluster-DATE-TIME].")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the search [default: cluster-DATE-TIME].", rich_help_panel=SENDING)
+    ] = None,
     out: Annotated[
         str,
-        typer.Option(help="Folder on the cluster that outlives the job; all nodes must reach it. Quote a ~."),
+        typer.Option(
+            help="Folder on the cluster that outlives the job; all nodes must reach it. Quote a ~.",
+            rich_help_panel=SENDING,
+        ),
     ] = "~/weightflow-runs",
-    detach: Annotated[bool, typer.Option("--detach", help="Submit, print the job's identifier and return.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Submit, print the job's identifier and return.", rich_help_panel=SENDING)
+    ] = False,
     follow: Annotated[
-        str | None, typer.Option(metavar="JOB|NAME", help="Follow a job, then bring its results.")
+        str | None, typer.Option(metavar="JOB|NAME", help="Follow a job, then bring its results.", rich_help_panel=JOBS)
     ] = None,
     status: Annotated[
-        str | None, typer.Option(metavar="JOB|NAME", help="Say how a job, or the search NAME in --out, is doing.")
+        str | None,
+        typer.Option(
+            metavar="JOB|NAME", help="Say how a job, or the search NAME in --out, is doing.", rich_help_panel=JOBS
+        ),
     ] = None,
-    stop: Annotated[str | None, typer.Option(metavar="JOB|NAME", help="Stop a job as Ctrl-C would.")] = None,
+    stop: Annotated[
+        str | None, typer.Option(metavar="JOB|NAME", help="Stop a job as Ctrl-C would.", rich_help_panel=JOBS)
+    ] = None,
     fetch: Annotated[
-        str | None, typer.Option(metavar="JOB|NAME", help="Bring the results of a job, or of the search NAME in --out.")
+        str | None,
+        typer.Option(
+            metavar="JOB|NAME", help="Bring the results of a job, or of the search NAME in --out.", rich_help_panel=JOBS
+        ),
     ] = None,
     upload_data: Annotated[
-        bool, typer.Option("--upload-data", help="Send the file that --data names along, if it is small.")
+        bool,
+        typer.Option(
+            "--upload-data", help="Send the file that --data names along, if it is small.", rich_help_panel=SENDING
+        ),
     ] = False,
     open_head: Annotated[
-        bool, typer.Option("--open-head", help="Use a head without authentication, in a network that is closed.")
+        bool,
+        typer.Option(
+            "--open-head",
+            help="Use a head without authentication, in a network that is closed.",
+            rich_help_panel=CLUSTER,
+        ),
     ] = False,
 ) -> None:
-    r"""Run a search on a Ray cluster from this machine, and bring its results back.
+    """Run a search on a Ray cluster from this machine, and bring its results back.
 
     The package, launch/, search_spaces/ and settings go along, nothing else. The log is followed here, the exit code
     is the job's, and ./runs/NAME receives best/, scores.json and report.html. Ctrl-C only stops following: the job

@@ -13,12 +13,13 @@ if __name__ == "__main__":
 
 import typer
 
+from weightflow.cli.helping import Command
 from weightflow.cli.running import run
 from weightflow.cli.tune import tune
 from weightflow.search.sealed import take_up
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
-app.command()(tune)
+app.command(cls=Command)(tune)
 
 
 def main() -> None:

@@ -40,11 +40,32 @@ class Page:
         """Set the window's size, in CSS pixels."""
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
+    def prefer(self, scheme: str, media: str = "") -> None:
+        """Set the scheme that the reader prefers, light or dark, and the kind of media, its own or `print`."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._call("Emulation.setEmulatedMedia", media=media, features=features)
+
+    def press(self, key: str, text: str = "") -> None:
+        """Press a key and let it go."""
+        code = {"Tab": 9, "Enter": 13}[key]
+        common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self._call("Input.dispatchKeyEvent", type="keyDown", **common, **({"text": text} if text else {}))
+        self._call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def paper(self, number: int | None = None) -> bytes:
+        """Return the page as it is printed on A4, a PDF; or one page of it, counted from 1."""
+        some = {} if number is None else {"pageRanges": str(number)}
+        wanted = {"preferCSSPageSize": True, "printBackground": False, **some}
+        return base64.b64decode(self._call("Page.printToPDF", **wanted)["data"])
+
     def open(self, address: str, *shown: str) -> str:
         """Open a page from nothing, wait until it shows all the texts, and return its whole text."""
         self._call("Page.navigate", url="about:blank")
         self._call("Page.navigate", url=address)
-        return self.wait(*shown)
+        text = self.wait(*shown)
+        while self.ask("document.readyState") != "complete":  # a long page shows its beginning before it has its end
+            text = self.wait(*shown)
+        return text
 
     def wait(self, *shown: str) -> str:
         """Wait until the page shows all the texts; returns its whole text."""

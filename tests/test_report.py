@@ -1,38 +1,61 @@
 """The report is one file that says everything, whatever the search has left behind."""
 
+import csv
 import dataclasses
+import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import matplotlib as mpl
 import numpy as np
 import optuna
 import pytest
+from matplotlib.figure import Figure
 from optuna.distributions import BaseDistribution, FloatDistribution
+from scipy.stats import norm
 
 from weightflow.bridge import Bridge, BridgeOptions, Curve
 from weightflow.data import Fold, Protocol, Snapshots, Split
 from weightflow.errors import InputError
-from weightflow.evaluation import baselines, evaluate
+from weightflow.evaluation import Scores, answer, baselines, evaluate
 from weightflow.evaluation.scores import VARIANTS
 from weightflow.evaluation.verdict import NAMES, OWNERS, figure
 from weightflow.report import Model, Report, write_report
+from weightflow.report.page import Shown, _page, _pictures
 from weightflow.report.picture import Picture
+from weightflow.report.plots.calibration import LEVELS, Ranks, calibration, measure
+from weightflow.report.plots.curves import curves
+from weightflow.report.plots.distances import distances, floor_distances
 from weightflow.report.plots.errors import errors
+from weightflow.report.plots.fan import fan
 from weightflow.report.plots.front import front
+from weightflow.report.plots.history import history
 from weightflow.report.plots.importances import importances
+from weightflow.report.plots.joint import joint, shares, spread_times
 from weightflow.report.plots.marginals import MAX_BINS, marginals, value_edges
-from weightflow.report.plots.observed import Observed
+from weightflow.report.plots.observed import Observed, observe
+from weightflow.report.plots.overview import overview
+from weightflow.report.plots.parallel import parallel, parameter_axes
 from weightflow.report.plots.repeats import repeats
 from weightflow.report.plots.weights import weights
 from weightflow.report.tables import compared, margin, repeat_rows, score_rows, trial_rows
-from weightflow.report.theme import DARK, LIGHT, STYLES
+from weightflow.report.theme import DARK, LIGHT, NARROW, STYLES
 from weightflow.trials import Criterion, Front, Repeated, TrialRecord, TrialState
 
-SECTIONS = ("verdict", "facts", "scores", "distributions", "path", "search", "configuration", "next")
-PICTURES = ("errors", "marginals", "ranges", "weights", "history", "importances")
+SECTIONS = (
+    "answer", "scores", "verdict", "distributions", "search", "path", "configuration", "facts", "words", "next",
+)  # fmt: skip
+SMALL = ("overview", "distances")  # never wide
+PICTURES = (
+    *SMALL, "errors", "marginals", "joint", "ranges", "calibration", "fan", "weights", "history", "curves", "parallel",
+    "importances",
+)  # fmt: skip
+OF_TRIALS = ("history", "curves", "parallel", "importances")
+NARROW_LIGHT = dataclasses.replace(LIGHT, width=NARROW)
 OF_SEARCHES = ("front", "repeats")  # shown only where there are any
+SAMPLES = 150  # of each time
 PNG = b"\x89PNG\r\n\x1a\n"
 # A spiral of weights: the best-known curve that needs two components.
 TURN = np.random.default_rng(0).standard_normal((2, 5, 3))
@@ -58,12 +81,12 @@ def make_report(
 ) -> Report:
     model = Mover(dim, counts)
     times = np.linspace(0, 4, n_times)
-    data = Snapshots(times, tuple(model.sample(times, 60, 1)))
+    data = Snapshots(times, tuple(model.sample(times, SAMPLES, 1)))
     seen = data.subset(range(0, n_times, every))
     unseen = data.subset([i for i in range(n_times) if i % every])
     split = Split(protocol, seen, (), (Fold(seen, unseen),))
     return Report(
-        scores=evaluate({"model": model, **baselines(seen)}, split, 60, 0),
+        scores=evaluate({"model": model, **baselines(seen)}, split, SAMPLES, 0),
         observed=split.observed,
         known=split.known,
         drawn=model,
@@ -94,6 +117,9 @@ def make_study(n: int, constant: bool = False) -> optuna.Study:
 
 
 def make_trials() -> tuple[TrialRecord, ...]:
+    def learned(score: float) -> tuple[dict[str, float], ...]:
+        return tuple({"epoch": k + 1.0, "score": score + 2.0 - k} for k in range(3))
+
     states = [TrialState.FINISHED, TrialState.PRUNED, TrialState.FAILED, TrialState.FINISHED, TrialState.FINISHED]
     scores = [3.5, 4.0, None, 3.25, 900.0]
     return tuple(
@@ -101,6 +127,7 @@ def make_trials() -> tuple[TrialRecord, ...]:
             number=i,
             state=state,
             params={"width": 0.1 * i, "kind": "ode"},
+            history=() if score is None else learned(score),
             score=score,
             epochs=3,
             seconds=1.25,
@@ -120,7 +147,8 @@ def make_front(criteria: tuple[Criterion, ...], n: int = 30) -> tuple[Front, tup
     keys = [criterion.metric for criterion in Criterion]
     trials = tuple(
         TrialRecord(i, TrialState.FINISHED, {"width": int(40 * size[i]), "kind": "ode"}, float(values[i, 0]), 3, 1.0,
-                    history=(dict(zip(keys, map(float, values[i]), strict=True)),),
+                    history=({"epoch": 1.0, "score": 9.0},
+                             {"epoch": 2.0} | dict(zip(keys, map(float, values[i]), strict=True))),
                     repeat_of=4 if i == n - 1 else None)
         for i in range(n)
     )  # fmt: skip
@@ -154,11 +182,14 @@ def written(rich, tmp_path_factory) -> tuple[str, tuple[Path, ...]]:
     return path.read_text(encoding="utf-8"), drawn
 
 
+def in_words(report: Report) -> str:
+    """The page without its drawings, which take most of the time."""
+    return _page(report, [Shown(picture.name, picture.title, picture.caption, {}) for picture in _pictures(report)])
+
+
 @pytest.fixture(scope="module")
-def plain_page(report, tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("plain") / "report.html"
-    write_report(path, report)
-    return path.read_text(encoding="utf-8")
+def plain_page(report) -> str:
+    return in_words(report)
 
 
 @pytest.fixture
@@ -178,13 +209,22 @@ class Outline(HTMLParser):
         self.ids: list[str] = []
         self.links: list[str] = []
         self.images: list[dict[str, str | None]] = []
+        self.scripts = 0
 
     def handle_starttag(self, tag, attrs):
         values = dict(attrs)
         self.ids += [value for key, value in attrs if key == "id" and value]
-        self.links += [value for key, value in attrs if key in ("src", "srcset", "href", "action") and value]
-        self.images += [values] if tag == "img" else []
+        self.links += [
+            value for key, value in attrs if key in ("src", "srcset", "href", "xlink:href", "action") and value
+        ]
+        self.images += [values] if tag == "svg" else []
+        self.scripts += tag == "script"
         self.open += [] if tag in self.VOID else [tag]
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.handle_endtag(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -205,17 +245,52 @@ def test_the_page_has_every_section_and_every_picture(page):
 
 
 def test_the_page_refers_to_nothing_outside_itself(page):
-    links = outline(page).links
-    assert all(link.startswith(("#", "data:image/png;base64,")) for link in links)
-    assert not re.search(r"url\(|@import|<script|<link|https?:", page)
-    assert {link[1:] for link in links if link.startswith("#")} <= set(outline(page).ids)
+    found = outline(page)
+    assert all(link.startswith(("#", "data:image/png;base64,", "data:text/csv;")) for link in found.links)
+    assert not re.search(r"url\((?!#)|@import|<link|https?:|fetch\(|import\(", page)
+    assert found.scripts == 1
+    inside = {*(link[1:] for link in found.links if link.startswith("#")), *re.findall(r"url\(#(\w+)\)", page)}
+    assert inside <= set(found.ids)
 
 
-def test_every_picture_has_words_for_those_who_cannot_see_it_and_a_dark_twin(page):
+def test_every_picture_has_words_for_those_who_cannot_see_it_and_is_drawn_for_wide_and_narrow_pages(page):
     images = outline(page).images
-    assert len(images) == len(PICTURES) + len(OF_SEARCHES)
-    assert all(len(image["alt"] or "") > 40 for image in images)
-    assert page.count("(prefers-color-scheme: dark)") == len(images) + 1
+    assert len(images) == 2 * (len(PICTURES) + len(OF_SEARCHES)) - len(SMALL)
+    assert all(image["role"] == "img" and len(image["aria-label"] or "") > 40 for image in images)
+
+
+def test_pictures_take_the_colours_of_the_page_and_no_other_where_themes_differ(page):
+    body = page[page.index("<body>") :]
+    for name, colour in LIGHT.named.items():
+        assert f"--p-{name}: {colour};" in page
+        assert f"--p-{name}: {DARK.named[name]};" in page
+        assert f": {colour}" not in body
+    assert set(re.findall(r"var\(--p-([\w-]+)\)", page)) <= set(LIGHT.named)
+
+
+def test_tables_can_be_downloaded_with_the_numbers_that_were_scored(page, rich):
+    tables = {
+        name: list(csv.DictReader(io.StringIO(unquote(text))))
+        for name, text in re.findall(r'download="(\w+)\.csv" href="data:text/csv;charset=utf-8,([^"]*)"', page)
+    }
+    first = tables["scores"][0]
+    interval = rich.scores.interval("model", first["metric"])
+    assert interval is not None
+    assert [first["method"], *map(float, (first["mean"], first["low"], first["high"]))] == [
+        "model", rich.scores.mean("model", first["metric"]), interval.low, interval.high,
+    ]  # fmt: skip
+    assert len(tables["scores"]) == sum(map(len, rich.scores.methods.values()))
+    assert [row["score"] for row in tables["trials"]] == [str(trial.score) for trial in rich.trials]
+    assert tables["trials"][4]["width"] == str(rich.trials[4].params["width"])
+
+
+def test_the_first_screen_asks_answers_and_shows_two_pictures_before_any_table(page, rich):
+    first = re.sub(r"\s+", " ", page[page.index('id="answer"') : page.index('id="scores"')])
+    assert "Learned from 5 snapshots of 150 samples each; judged at 16 times that it was not fitted to." in first
+    assert answer(rich.scores).replace("'", "&#39;") in first
+    assert first.index('id="overview"') < first.index('id="distances"')
+    assert "<table" not in first
+    assert "paper_w1" not in re.sub(r'<dt>.*?</dt>|href="[^"]*"', "", page[page.index("<body>") :])
 
 
 def test_facts_verdicts_scores_trials_configuration_and_commands_are_told(plain_page, report):
@@ -259,17 +334,17 @@ def test_margins_are_written_with_two_digits(value, text):
     assert margin(value) == text
 
 
-def test_pictures_are_files_beside_the_page_the_same_twice_and_leave_the_settings_of_matplotlib_alone(
-    rich, written, tmp_path
-):
+def test_pictures_are_files_beside_the_page_the_same_twice_and_leave_the_settings_of_matplotlib_alone(rich, written):
+    files = {file.name: file.read_bytes() for file in written[1]}
+    assert list(files) == [f"{name}.{end}" for name in sorted((*PICTURES, *OF_SEARCHES)) for end in ("png", "svg")]
+    assert list(written[1]) == sorted(written[1][0].parent.iterdir())
+    assert all(content.startswith(PNG if name.endswith("png") else b"<?xml") for name, content in files.items())
     before = dict(mpl.rcParams)
-    again = write_report(tmp_path / "report.html", rich)
+    for picture in (one for one in _pictures(rich) if one.name in ("overview", "repeats")):
+        again = picture.drawn()
+        assert again.files == {end: files[f"{picture.name}.{end}"] for end in ("png", "svg")}
+        assert all(one in written[0] for one in again.elements.values())
     assert dict(mpl.rcParams) == before
-    assert again == tuple(tmp_path / "pictures" / f"{name}.png" for name in sorted((*PICTURES, *OF_SEARCHES)))
-    assert list(again) == sorted((tmp_path / "pictures").iterdir())
-    contents = [file.read_bytes() for file in again]
-    assert all(png.startswith(PNG) for png in contents)
-    assert contents == [file.read_bytes() for file in written[1]]
 
 
 def test_the_front_the_repeats_and_the_floor_decision_are_told(page, rich):
@@ -359,32 +434,32 @@ def contrast(first: str, second: str) -> float:
         {"protocol": Protocol.PAPER},
     ],
 )
-def test_unusual_data_are_drawn_without_a_warning(unusual, tmp_path):
-    drawn = write_report(tmp_path / "report.html", make_report(**unusual))
-    assert {file.stem for file in drawn} >= set(PICTURES) - {"marginals"}
-    outline((tmp_path / "report.html").read_text())
+def test_unusual_data_are_drawn_without_a_warning(unusual):
+    report = make_report(**unusual)
+    pictures = {one.name: one for one in _pictures(report) if one.draw is not None}
+    assert set(pictures) >= set(PICTURES) - {"marginals", "joint", "distances"} - {*OF_TRIALS}
+    for name in {"overview", "errors", "joint", "calibration", "fan"} & set(pictures):
+        assert pictures[name].png(NARROW_LIGHT).startswith(PNG)
+    outline(in_words(report))
 
 
-def test_variants_stand_after_the_alternatives_and_many_dimensions_are_explained(report, tmp_path):
+def test_variants_stand_after_the_alternatives_and_many_dimensions_are_explained(report):
     methods = {"direct": report.scores.methods["model"], **report.scores.methods}
     rows = score_rows(dataclasses.replace(report.scores, methods=methods))
     order = ["model", "nearest", "persistence", "mixture", "mccann", "bridge", "direct", "floor"]
     assert [row.method for row in rows] == order
     assert [row.label for row in rows if "variant" in row.label] == ["variant of the model: direct path, no field"]
     many = make_report(every=3, n_times=4, dim=12)  # more species than are shown, no heat map
-    drawn = write_report(tmp_path / "report.html", many)
-    assert {file.stem for file in drawn} >= set(PICTURES) - {"marginals"}
-    text = (tmp_path / "report.html").read_text()
+    text = in_words(many)
     assert "reward too little spread" in text
     assert "shrunk truth" in text
     assert not any(cell.best for row in score_rows(many.scores) if row.method == "shrunk_truth" for cell in row.cells)
 
 
-def test_a_model_trained_without_a_search_is_reported_in_words(report, tmp_path):
+def test_a_model_trained_without_a_search_is_reported_in_words(report):
     alone = dataclasses.replace(report, study=None, trials=(), best_config={})
-    drawn = write_report(tmp_path / "report.html", alone)
-    assert {"history", "importances"} & {file.stem for file in drawn} == set()
-    text = (tmp_path / "report.html").read_text()
+    assert {picture.name for picture in _pictures(alone) if picture.draw is None} >= set(OF_TRIALS)
+    text = in_words(alone)
     assert "There was no search: one model was trained." in text
     assert "There are no trials." in text
 
@@ -456,3 +531,163 @@ def test_the_contract_of_a_model_is_checked_at_run_time(report):
     assert not isinstance(baselines(seen_of(report))["mccann"], Model)
     with pytest.raises(InputError, match="give each its time"):
         dataclasses.replace(report, anchors_times=report.anchors_times[1:], anchors_tokens=report.anchors_tokens)
+
+
+# What pictures show
+
+
+def drawn(picture: Picture) -> Figure:
+    assert picture.draw is not None
+    return picture.draw(LIGHT)
+
+
+def seen_of_one(data: np.ndarray, model: np.ndarray) -> Observed:
+    """Two times, of which the first was seen; there the data are nonsense."""
+    clouds = (np.full((5, 1), 1e3), data[:, None])
+    draws = np.stack([model, model])[:, :, None]
+    return Observed(np.array([0.0, 1.0]), clouds, draws, np.array([True, False]), ("x",), (False,))
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_ranks_of_a_true_model_are_uniform_within_their_error(counts):
+    rng = np.random.default_rng(0)
+    draw = (lambda n: rng.poisson(1.5, n).astype(float)) if counts else rng.standard_normal
+    found = measure(seen_of_one(draw(2000), draw(1000)))
+    assert found.times.tolist() == [1.0]
+    assert found.bins.sum() == pytest.approx(1.0)
+    assert np.abs(found.bins - 0.1).max() < 1.5 * found.chance(0.1)
+    for level, coverage in zip(LEVELS, found.coverage.ravel(), strict=True):
+        assert abs(coverage - level) < found.chance(level)
+
+
+def test_coverage_of_a_model_shifted_by_one_deviation_is_what_the_normal_law_says():
+    grid = norm.ppf((np.arange(4000) + 0.5) / 4000)
+    found = measure(seen_of_one(grid, grid + 1.0))
+    exact = [norm.cdf(norm.ppf((1 + level) / 2) + 1) - norm.cdf(norm.ppf((1 - level) / 2) + 1) for level in LEVELS]
+    assert found.coverage.ravel() == pytest.approx(exact, abs=2e-3)
+    assert found.bins[0, 0] == pytest.approx(norm.cdf(norm.ppf(0.1) + 1), abs=2e-3)
+    assert "off by 17% at most" in calibration(seen_of_one(grid, grid + 1.0)).alt
+
+
+def test_tied_values_are_spread_over_all_ranks_that_they_may_have():
+    ranks = Ranks.of(np.array([1.0]), np.array([0.0, 1.0, 1.0]))
+    assert (ranks.low, ranks.high) == (0.25, 1.0)
+    assert ranks.between(0.0, 0.5) == pytest.approx(1 / 3)
+
+
+def scores_by(metric: str, **means: tuple[float, ...]) -> Scores:
+    """Scores at one time by groups."""
+    methods = {name: {metric: (float(np.mean(groups)),)} for name, groups in means.items()}
+    return Scores("interpolation", 100, "", (1.0,), methods, {name: {metric: g} for name, g in means.items()})
+
+
+def test_distances_are_0_at_the_floor_and_1_where_persistence_is():
+    wide = np.linspace(-0.01, 0.01, 8)
+    means = {"model": 0.35, "persistence": 1.1, "mccann": 0.6, "floor": 0.1}
+    scores = scores_by("energy_distance", **{name: tuple(mean + wide) for name, mean in means.items()})
+    (line,) = floor_distances(scores)
+    assert {one.method: round(one.value, 9) for one in line.distances} == {
+        "persistence": 1.0, "mccann": 0.5, "model": 0.25,
+    }  # fmt: skip
+    interval = scores.interval("model", "energy_distance")
+    assert interval is not None
+    assert [line.distances[-1].low, line.distances[-1].high] == pytest.approx([interval.low - 0.1, interval.high - 0.1])
+    assert "energy distance 0.25, best alternative McCann's interpolation 0.5" in distances(scores).alt
+    assert distances(scores).drawn().elements["single"].count("<title>model, energy distance: 0.3500, 0.25 from") == 1
+
+
+def test_metrics_by_which_persistence_is_level_with_the_floor_are_named_and_not_drawn():
+    wide = np.linspace(-0.2, 0.2, 8)
+    scores = scores_by("sliced_w1", model=tuple(0.3 + wide), persistence=tuple(0.2 + wide), floor=tuple(0.1 + wide))
+    picture = distances(scores)
+    assert picture.draw is None
+    assert "not above a floor beyond chance there: sliced W1" in picture.caption
+
+
+@pytest.mark.parametrize(
+    ("model", "start"),
+    [
+        (0.2, "The model is closer to the data than every alternative beyond chance: it has energy distance 0.2000"),
+        (0.6, "The model is as close to the data as the best alternative, McCann's interpolation: it has"),
+        (0.9, "McCann's interpolation is closer to the data than the model beyond chance: the model has"),
+    ],
+)
+def test_the_answer_is_one_sentence_with_all_that_it_takes_to_judge_it(model, start):
+    wide = np.linspace(-0.01, 0.01, 8)
+    means = {"model": model, "persistence": 1.1, "mccann": 0.6, "floor": 0.1}
+    said = answer(scores_by("energy_distance", **{name: tuple(mean + wide) for name, mean in means.items()}))
+    assert said.startswith(start)
+    assert said.endswith("McCann's interpolation has 0.6000, and a perfect model would have 0.1000.")
+
+
+def test_joint_shares_sum_to_one_and_what_is_rare_is_counted_at_the_edge(report):
+    cloud = np.array([[0.5, 0.5], [0.6, 1.5], [9.0, 1.5], [0.5, -3.0]])
+    found = shares(cloud, (np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 2.0])))
+    assert found.tolist() == [[0.5, 0.25], [0.0, 0.25]]
+    observed = observe(report)
+    some = spread_times(observed, 4)
+    assert not observed.seen[some].any()
+    assert len(drawn(joint(observed)).axes) == 2 * len(some)
+
+
+def test_pictures_of_two_species_take_those_that_vary_most(report):
+    clouds = tuple(np.random.default_rng(k).normal(0, (1, 5, 0.1, 3), (50, 4)) for k in range(3))
+    observed = Observed(
+        np.arange(3.0), clouds, np.stack(clouds), np.arange(3) < 2, ("a", "b", "c", "d"), (False,) * 4
+    )  # fmt: skip
+    assert observed.most_varied == (1, 3)
+    assert "the two of 4 species that vary most" in overview(observed).caption
+    assert observed.sizes == "50 samples"
+
+
+def test_axes_of_counts_have_ticks_at_whole_numbers_alone():
+    few = make_report(every=2, n_times=3)
+    axis = observe(few)
+    figure = drawn(joint(axis))
+    for ticks in (figure.axes[0].get_xticks(), figure.axes[0].get_yticks()):
+        assert np.array_equal(ticks, np.round(ticks))
+
+
+def test_a_forecast_goes_on_by_a_quarter_of_the_fitted_span_and_shows_the_models_own_quantiles(report):
+    picture = fan(report, observe(report))
+    assert "last fitted snapshot (dotted line, t = 4)" in picture.caption
+    figure = drawn(picture)
+    line = next(line for line in figure.axes[0].lines if line.get_label() == "model, median")
+    times, median = map(np.asarray, line.get_data())
+    assert times[-1] == pytest.approx(5.0)
+    assert median[-1] == pytest.approx(18.0, abs=1.0)  # 8 + 2 t
+
+
+def test_trials_that_were_stopped_early_have_an_axis_of_their_own(report):
+    figure = drawn(history(report))
+    above, below = figure.axes
+    assert [trial for trial in range(5) if f"trial {trial}, finished" in str(gids(above))] == [0, 3, 4]
+    assert gids(below) == ["tip: trial 1, pruned, score 4.0000 after 3 epochs"]
+    assert above.get_ylim()[1] < 900.0
+    with_none = dataclasses.replace(report, trials=tuple(t for t in report.trials if t.number != 1))
+    assert len(drawn(history(with_none)).axes) == 1
+
+
+def gids(axis) -> list[str]:
+    return [line.get_gid() for line in axis.lines if line.get_gid()]
+
+
+def test_learning_curves_show_every_epoch_of_every_trial_and_the_best_above_all(report):
+    axis = drawn(curves(report.trials, 3)).axes[0]
+    assert len(axis.lines) == 4
+    assert axis.lines[-1].get_label() == "trial 3, the best"
+    assert np.asarray(axis.lines[-1].get_ydata()).tolist() == [5.25, 4.25, 3.25]
+    assert curves((), None).draw is None
+
+
+def test_parallel_axes_place_numbers_words_and_what_is_missing():
+    params = [{"rate": 1e-4, "kind": "ode", "depth": 1}, {"rate": 1e-3, "kind": "cde"}, {"rate": 1e-2, "kind": "ode"}]
+    trials = [TrialRecord(i, TrialState.FINISHED, own, float(i)) for i, own in enumerate(params)]
+    rate, kind, depth = parameter_axes(trials)
+    assert rate.places == pytest.approx([0.0, 0.5, 1.0])  # logarithmic
+    assert kind.places.tolist() == [0.75, 0.25, 0.75]
+    assert dict(kind.words) == {0.25: "cde", 0.75: "ode"}
+    assert np.isnan(depth.places).tolist() == [False, True, True]
+    picture = parallel(dataclasses.replace(make_report(every=2, n_times=3), trials=tuple(trials)))
+    assert "over rate, kind and the score" in picture.alt
+    assert picture.png(NARROW_LIGHT).startswith(PNG)

@@ -1,16 +1,23 @@
-"""What a search tells where no terminal is, as in the log of a job."""
+"""What a search tells on a terminal of any width, and where there is none, as in the log of a job."""
 
 import io
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 from searches import wait_for
 from test_book import EPOCHS, open_book, run
 
+from weightflow.evaluation import Scores
+from weightflow.report.terminal import print_scores
 from weightflow.search.ending import Ending
 from weightflow.search.plan import Plan
+from weightflow.search.study import Outcome
+from weightflow.search.summary import print_outcome
 from weightflow.search.table import LiveTable
+from weightflow.trials import TrialRecord, TrialState
 
 
 def test_now_and_then_a_line_says_what_runs_what_ended_the_best_and_the_time_left(
@@ -23,9 +30,90 @@ def test_now_and_then_a_line_says_what_runs_what_ended_the_best_and_the_time_lef
     run(book, 1.25)
     assert book.next_trial() is not None
     told = io.StringIO()
-    with LiveTable(Console(file=told), 50, EPOCHS, Ending(book, plan, 1.0, 0.0), book.all()):
+    with LiveTable(Console(file=told), 50, EPOCHS, Ending(book, plan, 1.0, 0.0), ["dynamics.kind"], book.all()):
         wait_for(told.getvalue)
     book.close()
     lines = told.getvalue().splitlines()
     assert 1 <= len(lines) <= 5
     assert lines[0] == "2 of at most 50 trials ended, 1 running, best so far trial 01, score 1.2500, 60 minutes left"
+
+
+SEARCHED = ("dynamics.kind", "backbone.kind", "training.learning_rate", "bridge.width")
+RECORDS = (
+    TrialRecord(0, TrialState.FINISHED, {"dynamics.kind": "ode", "backbone.kind": "transformer"}, 5.25, 12, 40.0),
+    TrialRecord(
+        11, TrialState.FINISHED, {"dynamics.kind": "cde", "training.learning_rate": 0.00123456}, 5.5, 12, 41.0, repeat_of=3
+    ),
+    TrialRecord(12, TrialState.RUNNING, {"dynamics.kind": "ode", "bridge.width": 0.5}, None, 1, 2.0),
+)  # fmt: skip
+
+
+def shown(width: int, tmp_path: Path) -> list[str]:
+    plan = Plan(trials=50, time_budget=3600.0)
+    book = open_book(tmp_path, plan)
+    told = io.StringIO()
+    console = Console(file=told, width=width, force_terminal=True, no_color=True, highlight=False)
+    table = LiveTable(console, 50, 12, Ending(book, plan, 1.0, 0.0), SEARCHED, RECORDS)
+    console.print(table._render())
+    book.close()
+    return re.sub(r"\x1b\[[\d;]*m", "", told.getvalue()).splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_the_live_table_fits_breaks_no_word_and_says_what_is_a_repeat(width: int, tmp_path: Path) -> None:
+    lines = shown(width, tmp_path)
+    assert max(map(len, lines)) <= width
+    rows = [line.split() for line in lines]
+    assert ["11", "repeats", "3", "finished", "5.5000", "12/12"] in [row[:6] for row in rows]
+    words = {word.strip(",;") for row in rows for word in row}
+    assert {"finished", "running", "ended", "parameters", "better"} <= words
+    assert "…" not in " ".join(lines)
+
+
+def test_the_live_table_shows_the_parameters_that_this_space_searches_as_many_as_fit(tmp_path: Path) -> None:
+    wide = shown(120, tmp_path / "a")
+    assert wide[1].split() == [
+        "trial", "state", "score", "epoch", "sec", "dynamics.kind", "backbone.kind", "learning_rate", "width",
+    ]  # fmt: skip
+    assert "0.00123" in wide[3]
+    assert "more parameters" not in " ".join(wide)
+    narrow = shown(80, tmp_path / "b")
+    assert narrow[1].split() == ["trial", "state", "score", "epoch", "sec", "dynamics.kind", "backbone.kind", "width"]
+    assert "1 more parameters are in the report" in " ".join(narrow)
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_the_table_of_scores_fits_and_ends_with_the_answer(width: int) -> None:
+    wide = tuple(np.linspace(-0.01, 0.01, 8))
+    methods = {"model": 0.2, "persistence": 1.1, "chosen_bridge": 0.6, "floor": 0.1}
+    metrics = ("energy_distance", "species_w1", "sliced_w1", "paper_w1", "paper_jsd")
+    means = {name: dict.fromkeys(metrics, (mean,)) for name, mean in methods.items()}
+    groups = {
+        name: {metric: tuple(mean + part for part in wide) for metric in metrics} for name, mean in methods.items()
+    }
+    told = io.StringIO()
+    print_scores(Console(file=told, width=width), Scores("interpolation", 100, "", (1.0,), means, groups))
+    lines = told.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    text = " ".join(told.getvalue().split())
+    assert "…" not in text
+    assert ["chosen_bridge", *["0.6000"] * (5 if width == 80 else 2)] in [line.split() for line in lines]
+    assert text.endswith(
+        "The model is closer to the data than every alternative beyond chance: it has energy distance 0.2000, the "
+        "chosen bridge has 0.6000, and a perfect model would have 0.1000. An alternative wins by 0 of 5 metrics."
+    )
+
+
+def test_a_search_ends_with_its_answer_and_links_to_report_and_runs(tmp_path: Path) -> None:
+    told = io.StringIO()
+    scores = Scores("interpolation", 100, "", (1.0,), {"model": {"sliced_w1": (0.5,)}})
+    tracked = {"runs": "http://127.0.0.1:5000/#/a", "searches": "http://127.0.0.1:5000/#/b"}
+    outcome = Outcome(tmp_path, RECORDS[0], RECORDS, scores=scores, next_commands=("make ui",), tracked=tracked)
+    print_outcome(Console(file=told, width=80), outcome)
+    assert told.getvalue().splitlines()[-5:] == [
+        f"Report: {(tmp_path / 'report.html').as_uri()}",
+        "Trials: http://127.0.0.1:5000/#/a",
+        "Searches: http://127.0.0.1:5000/#/b",
+        "Next:",
+        "  make ui",
+    ]

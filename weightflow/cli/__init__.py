@@ -10,13 +10,16 @@ from weightflow.cli.compare import compare
 from weightflow.cli.export import export
 from weightflow.cli.fit import fit
 from weightflow.cli.forecast import forecast
+from weightflow.cli.helping import Command, Group
 from weightflow.cli.inspect import inspect
 from weightflow.cli.score import score
 from weightflow.cli.simulate import simulate
 from weightflow.cli.sync import sync
 from weightflow.cli.tune import tune
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(
+    cls=Group, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
+)
 
 
 @app.callback()
@@ -25,4 +28,4 @@ def main() -> None:
 
 
 for command in (inspect, simulate, fit, tune, score, compare, forecast, export, sync):
-    app.command()(command)
+    app.command(cls=Command)(command)

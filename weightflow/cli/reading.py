@@ -8,46 +8,87 @@ from typing import Annotated, Any
 
 import typer
 
+from weightflow.cli.options import READING
 from weightflow.data import Dataset, ReadOptions
 
 Command = Callable[..., None]
 
 
 def _options(
-    time: Annotated[str | None, typer.Option(metavar="COL", help="Column of the times.")] = None,
-    species: Annotated[str | None, typer.Option(metavar="A,B", help="Columns to fit; all others are left out.")] = None,
-    drop: Annotated[str | None, typer.Option(metavar="A,B", help="Columns to leave out.")] = None,
+    time: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of the times.", rich_help_panel=READING)
+    ] = None,
+    species: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Columns to fit; all others are left out.", rich_help_panel=READING),
+    ] = None,
+    drop: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Columns to leave out.", rich_help_panel=READING)
+    ] = None,
     where: Annotated[
-        list[str] | None, typer.Option(metavar="COL=VALUE", help="Rows to keep; may be given several times.")
+        list[str] | None,
+        typer.Option(metavar="COL=VALUE", help="Rows to keep; may be given several times.", rich_help_panel=READING),
     ] = None,
     unit: Annotated[
-        str | None, typer.Option(metavar="COL", help="Column of the unit (cage, well) that was measured repeatedly.")
+        str | None,
+        typer.Option(
+            metavar="COL", help="Column of the unit (cage, well) that was measured repeatedly.", rich_help_panel=READING
+        ),
     ] = None,
     missing: Annotated[
-        str | None, typer.Option(metavar="refuse|drop|zero", help="What becomes of missing values [default: refuse].")
+        str | None,
+        typer.Option(
+            metavar="refuse|drop|zero",
+            help="What becomes of missing values [default: refuse].",
+            rich_help_panel=READING,
+        ),
     ] = None,
     kind: Annotated[
         str | None,
         typer.Option(
-            metavar="counts|continuous|A=counts,..", help="Kind of the values; whole numbers are counts by default."
+            metavar="counts|continuous|A=counts,..",
+            help="Kind of the values; whole numbers are counts by default.",
+            rich_help_panel=READING,
         ),
     ] = None,
-    use_rep: Annotated[str | None, typer.Option(metavar="KEY", help="Of .h5ad: what to take of obsm (X_pca).")] = None,
-    layer: Annotated[str | None, typer.Option(metavar="KEY", help="Of .h5ad: the layer to take instead of X.")] = None,
-    genes: Annotated[str | None, typer.Option(metavar="A,B", help="Of .h5ad: the genes to fit.")] = None,
+    use_rep: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Of .h5ad: what to take of obsm (X_pca).", rich_help_panel=READING)
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Of .h5ad: the layer to take instead of X.", rich_help_panel=READING),
+    ] = None,
+    genes: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Of .h5ad: the genes to fit.", rich_help_panel=READING)
+    ] = None,
     pca: Annotated[
-        int | None, typer.Option(metavar="N", help="Take so many principal components instead of the species.")
+        int | None,
+        typer.Option(
+            metavar="N", help="Take so many principal components instead of the species.", rich_help_panel=READING
+        ),
     ] = None,
     sep: Annotated[
-        str | None, typer.Option(metavar="X", help="What separates columns of text: a character, tab or space.")
+        str | None,
+        typer.Option(
+            metavar="X", help="What separates columns of text: a character, tab or space.", rich_help_panel=READING
+        ),
     ] = None,
-    decimal: Annotated[str | None, typer.Option(metavar=".|,", help="Decimal mark of text.")] = None,
-    encoding: Annotated[str | None, typer.Option(metavar="NAME", help="Encoding of text, such as latin-1.")] = None,
+    decimal: Annotated[
+        str | None, typer.Option(metavar=".|,", help="Decimal mark of text.", rich_help_panel=READING)
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Encoding of text, such as latin-1.", rich_help_panel=READING)
+    ] = None,
     every: Annotated[
         int | None,
-        typer.Option(help="Every n-th time is seen [default: all; of trajectories 10, or 2 for fewer than 31 times]."),
+        typer.Option(
+            help="Every n-th time is seen [default: all; of trajectories 10, or 2 for fewer than 31 times].",
+            rich_help_panel=READING,
+        ),
     ] = None,
-    step: Annotated[float | None, typer.Option(help="Time step of .npy trajectories (1 by default).")] = None,
+    step: Annotated[
+        float | None, typer.Option(help="Time step of .npy trajectories (1 by default).", rich_help_panel=READING)
+    ] = None,
 ) -> None:
     """Stand for the options; `reads_data` copies them."""
 

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from weightflow.cli.options import HEAD, HORIZON, HeadOfCounts, Horizon, Members, Register, Seed
+from weightflow.cli.options import (
+    BUDGET,
+    HEAD,
+    HORIZON,
+    MACHINE,
+    RESULTS,
+    SEARCH,
+    HeadOfCounts,
+    Horizon,
+    Members,
+    Register,
+    Seed,
+)
 from weightflow.cli.reading import reads_data
 from weightflow.data import Protocol, ReadOptions
 from weightflow.stopping import STOPPED
@@ -19,79 +31,141 @@ BEGAN = time.monotonic()  # the process has hardly begun: torch, Ray and MLflow 
 
 @reads_data
 def tune(
-    data: Annotated[str, typer.Option(help="A built-in system (epidemic), or a file.")] = "epidemic",
+    data: Annotated[
+        str, typer.Option(help="A built-in system (epidemic), or a file.", rich_help_panel=SEARCH)
+    ] = "epidemic",
     space: Annotated[
-        Path | None, typer.Option(help="Search space, a YAML file [default: search_spaces/default.yaml].")
+        Path | None,
+        typer.Option(help="Search space, a YAML file [default: search_spaces/default.yaml].", rich_help_panel=SEARCH),
     ] = None,
-    gpus: Annotated[int | None, typer.Option(help="GPUs to use at most; all that there are by default.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(help="GPUs to use at most; all that there are by default.", rich_help_panel=MACHINE)
+    ] = None,
     cpus: Annotated[
-        int | None, typer.Option(help="CPUs to use at most; all that this process may use by default.")
+        int | None,
+        typer.Option(help="CPUs to use at most; all that this process may use by default.", rich_help_panel=MACHINE),
     ] = None,
     elastic: Annotated[
-        bool, typer.Option(help="Begin with what there is, since nodes will join; with an autoscaler it is so anyway.")
+        bool,
+        typer.Option(
+            help="Begin with what there is, since nodes will join; with an autoscaler it is so anyway.",
+            rich_help_panel=MACHINE,
+        ),
     ] = False,
     gpus_per_trial: Annotated[
         float | None,
-        typer.Option(metavar="X", help="GPUs of a trial: a part of one, or whole ones."),
+        typer.Option(metavar="X", help="GPUs of a trial: a part of one, or whole ones.", rich_help_panel=MACHINE),
     ] = None,
-    cpus_per_trial: Annotated[float | None, typer.Option(metavar="X", help="CPUs of a trial [1 by default].")] = None,
+    cpus_per_trial: Annotated[
+        float | None, typer.Option(metavar="X", help="CPUs of a trial [1 by default].", rich_help_panel=MACHINE)
+    ] = None,
     memory_per_trial: Annotated[
-        str | None, typer.Option(metavar="X", help="Memory that Ray sets aside for a trial, such as 2G.")
+        str | None,
+        typer.Option(metavar="X", help="Memory that Ray sets aside for a trial, such as 2G.", rich_help_panel=MACHINE),
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Trials at most, repeats not counted.")] = 32,
+    trials: Annotated[
+        int, typer.Option(min=1, help="Trials at most, repeats not counted.", rich_help_panel=BUDGET)
+    ] = 32,
     time_budget: Annotated[
         str | None,
         typer.Option(
             help="Time for anchors and trials, such as 90s, 30m or 2h; repeats and final fit come after it "
-            "[default: 6m, or what --deadline leaves]."
+            "[default: 6m, or what --deadline leaves].",
+            rich_help_panel=BUDGET,
         ),
     ] = None,
     deadline: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Time for everything from the start of this command on, final fit included."),
+        typer.Option(
+            metavar="TIME",
+            help="Time for everything from the start of this command on, final fit included.",
+            rich_help_panel=BUDGET,
+        ),
     ] = None,
     trial_time: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Time after which a trial is ended; no limit by default.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Time after which a trial is ended; no limit by default.", rich_help_panel=BUDGET
+        ),
     ] = None,
-    cpu_hours: Annotated[float | None, typer.Option(min=0, help="CPU-hours for trials; no limit by default.")] = None,
-    gpu_hours: Annotated[float | None, typer.Option(min=0, help="GPU-hours for trials; no limit by default.")] = None,
+    cpu_hours: Annotated[
+        float | None, typer.Option(min=0, help="CPU-hours for trials; no limit by default.", rich_help_panel=BUDGET)
+    ] = None,
+    gpu_hours: Annotated[
+        float | None, typer.Option(min=0, help="GPU-hours for trials; no limit by default.", rich_help_panel=BUDGET)
+    ] = None,
     drain: Annotated[
-        bool, typer.Option(help="Let trials finish that run when a budget is used up; else they are stopped.")
+        bool,
+        typer.Option(
+            help="Let trials finish that run when a budget is used up; else they are stopped.", rich_help_panel=BUDGET
+        ),
     ] = False,
     protocol: Annotated[
         Protocol,
-        typer.Option(help="How the model is judged: auto leaves out one time after another where there are few."),
+        typer.Option(
+            help="How the model is judged: auto leaves out one time after another where there are few.",
+            rich_help_panel=SEARCH,
+        ),
     ] = Protocol.AUTO,
-    name: Annotated[str | None, typer.Option(help="Name of the search; data and time by default.")] = None,
-    resume: Annotated[
-        str | None, typer.Option(help="Go on with the search of this name; give the other options as before.")
+    name: Annotated[
+        str | None, typer.Option(help="Name of the search; data and time by default.", rich_help_panel=RESULTS)
     ] = None,
-    sampler: Annotated[SamplerName, typer.Option(help="Who proposes configurations.")] = SamplerName.TPE,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            help="Go on with the search of this name; give the other options as before.", rich_help_panel=RESULTS
+        ),
+    ] = None,
+    sampler: Annotated[
+        SamplerName, typer.Option(help="Who proposes configurations.", rich_help_panel=SEARCH)
+    ] = SamplerName.TPE,
     scheduler: Annotated[
-        SchedulerName, typer.Option(help="Who ends trials that do worse than others after as many epochs.")
+        SchedulerName,
+        typer.Option(help="Who ends trials that do worse than others after as many epochs.", rich_help_panel=SEARCH),
     ] = SchedulerName.ASHA,
     minimize: Annotated[
         str,
-        typer.Option(help="What is minimised: score, or several such as score,seconds,parameters (a Pareto front)."),
+        typer.Option(
+            help="What is minimised: score, or several such as score,seconds,parameters (a Pareto front).",
+            rich_help_panel=SEARCH,
+        ),
     ] = "score",
     repeats: Annotated[
-        int, typer.Option(min=1, help="Seeds for each of the three best configurations; the fresh ones alone decide.")
+        int,
+        typer.Option(
+            min=1,
+            help="Seeds for each of the three best configurations; the fresh ones alone decide.",
+            rich_help_panel=SEARCH,
+        ),
     ] = 3,
     stop_at_floor: Annotated[
-        bool, typer.Option(help="End once held-out data cannot be told from draws of the best trial.")
+        bool,
+        typer.Option(
+            help="End once held-out data cannot be told from draws of the best trial.", rich_help_panel=SEARCH
+        ),
     ] = True,
     warm_start: Annotated[
-        str | None, typer.Option(help="Try the best configurations of this earlier search early, on other data too.")
+        str | None,
+        typer.Option(
+            help="Try the best configurations of this earlier search early, on other data too.", rich_help_panel=SEARCH
+        ),
     ] = None,
-    retries: Annotated[int, typer.Option(min=0, help="How often a trial that fails is tried again.")] = 2,
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often a trial that fails is tried again.", rich_help_panel=SEARCH)
+    ] = 2,
     members: Members = 0,
     register: Register = False,
     seed: Seed = 0,
     address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster: auto or HOST:PORT. Starts Ray here by default.")
+        str | None,
+        typer.Option(
+            help="A running Ray cluster: auto or HOST:PORT. Starts Ray here by default.", rich_help_panel=MACHINE
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Results go to OUT/NAME.")] = Path("runs"),
-    mlflow: Annotated[Path | None, typer.Option(help="Where runs are tracked [default: mlflow.yml].")] = None,
+    out: Annotated[Path, typer.Option(help="Results go to OUT/NAME.", rich_help_panel=RESULTS)] = Path("runs"),
+    mlflow: Annotated[
+        Path | None, typer.Option(help="Where runs are tracked [default: mlflow.yml].", rich_help_panel=RESULTS)
+    ] = None,
     head: HeadOfCounts = None,
     horizon: Horizon = None,
     *,

@@ -18,7 +18,17 @@ from weightflow.evaluation.left_out import LeftOut, LeftOutModel, left_out, left
 from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate, seconds_to_evaluate
 from weightflow.evaluation.scores import Interval, Scores
-from weightflow.evaluation.verdict import BAR, beats, clears_bar, figure, replaces, summary, verdict
+from weightflow.evaluation.verdict import (
+    BAR,
+    answer,
+    beats,
+    clears_bar,
+    figure,
+    replaces,
+    short_summary,
+    summary,
+    verdict,
+)
 from weightflow.model import forecasts_in_words, in_words
 
 __all__ = [
@@ -43,6 +53,7 @@ __all__ = [
     "Persistence",
     "Sampler",
     "Scores",
+    "answer",
     "baselines",
     "beats",
     "check_scorable",
@@ -60,6 +71,7 @@ __all__ = [
     "left_out_model",
     "replaces",
     "seconds_to_evaluate",
+    "short_summary",
     "summary",
     "verdict",
 ]

@@ -7,7 +7,7 @@ from typing import Literal
 from weightflow.errors import InputError
 from weightflow.evaluation.floor import TOO_HIGH
 from weightflow.evaluation.scores import FITTED, FLOOR, MCCANN, MODEL, Scores
-from weightflow.metrics import described
+from weightflow.metrics import described, labelled
 
 BAR = ("persistence", "mixture", "mccann")  # what costs nothing: a model that does not beat it is not worth having
 EARLIER = "earlier"
@@ -92,12 +92,52 @@ def summary(scores: Scores) -> str:
         if scores.alternatives
         else ("It was scored without any alternative beside it.",)
     )
-    caveats = (*([SELECTED] if scores.selected else []), *([KNOWN] if scores.protocol == FITTED else []))
-    return " ".join((_distance(scores, metric), *told, *caveats))
+    return " ".join((_distance(scores, metric), *told, *_caveats(scores)))
+
+
+def short_summary(scores: Scores) -> str:
+    """Say the answer, by how many of the metrics an alternative wins, and what must be known to read it rightly.
+
+    Raises:
+        InputError: there is no `model` among the methods.
+    """
+    having = [metric for metric in scores.metrics if scores.has(MODEL, metric) and best_alternative(scores, metric)]
+    lost = sum(standing(scores, metric) == "loses" for metric in having)
+    told = [f"An alternative wins by {lost} of {len(having)} metrics."] if having else []
+    return " ".join((answer(scores), *told, *_caveats(scores)))
+
+
+def _caveats(scores: Scores) -> tuple[str, ...]:
+    return (*([SELECTED] if scores.selected else []), *([KNOWN] if scores.protocol == FITTED else []))
+
+
+def answer(scores: Scores) -> str:
+    """Say in one sentence how the model stands, by the leading metric, with the numbers that it takes to judge it.
+
+    Raises:
+        InputError: there is no `model` among the methods.
+    """
+    _require_model(scores)
+    metric = scores.leading
+    rival, own = best_alternative(scores, metric), f"{labelled(metric)} {figure(scores.mean(MODEL, metric))}"
+    perfect = f"a perfect model would have {figure(scores.mean(FLOOR, metric))}" if scores.has(FLOOR, metric) else ""
+    if rival is None:
+        return f"The model has {own}{f'; {perfect}' if perfect else ''}, and nothing was scored beside it."
+    orders = [_order(scores, MODEL, one, metric) for one in scores.alternatives if scores.has(one, metric)]
+    sure = "" if scores.difference(MODEL, rival, metric) is None else " beyond chance"
+    head = {
+        -1: f"The model is closer to the data than every alternative{sure}",
+        0: f"The model is as close to the data as the best alternative, {NAMES.get(rival, rival)}",
+        1: f"{NAMES.get(rival, rival)} is closer to the data than the model{sure}",
+    }[max(orders)]
+    other = f"{NAMES.get(rival, rival)} has {figure(scores.mean(rival, metric))}"
+    text = f"{head}: it has {own}, {other}{f', and {perfect}' if perfect else ''}."
+    text = text.replace(": it has", ": the model has") if max(orders) == 1 else text
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def _distance(scores: Scores, metric: str) -> str:
-    text = f"By {metric} the model has {figure(scores.mean(MODEL, metric))}"
+    text = f"By {labelled(metric)} the model has {figure(scores.mean(MODEL, metric))}"
     against = _against_floor(scores, metric)
     return f"{text}. {against}" if against else f"{text}; there is no floor to hold against it."
 
@@ -134,7 +174,7 @@ def _elsewhere(scores: Scores, leading: str) -> str:
 def _winner(scores: Scores, metric: str) -> str:
     rival = best_alternative(scores, metric) or ""
     misled = " (which rewards too little spread here)" if scores.rewards_shrinking(metric) else ""
-    return f"{NAMES.get(rival, rival)} by {metric}{misled}"
+    return f"{NAMES.get(rival, rival)} by {labelled(metric)}{misled}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -164,7 +204,7 @@ def figure(value: float) -> str:
 
 def _against_alternatives(scores: Scores, metric: str) -> str:
     _require_model(scores)
-    text = f"The model's mean {metric}, {figure(scores.mean(MODEL, metric))},"
+    text = f"The model's mean {labelled(metric)}, {figure(scores.mean(MODEL, metric))},"
     rival = best_alternative(scores, metric)
     if rival is None:
         return f"{text} has no alternative beside it."

@@ -11,7 +11,7 @@ from weightflow.metrics.joint import joint_w1, joint_w2
 from weightflow.metrics.likelihood import estimate_nll
 from weightflow.metrics.mmd import mmd_median, mmd_paper
 from weightflow.metrics.paper import paper_jsd, paper_w1
-from weightflow.metrics.registry import METRICS, NLL, Measure, Metric, applicable, described
+from weightflow.metrics.registry import METRICS, NLL, Measure, Metric, applicable, described, labelled
 from weightflow.metrics.sliced import sliced_w1, sliced_w2
 from weightflow.metrics.species import species_w1
 
@@ -28,6 +28,7 @@ __all__ = [
     "estimate_nll",
     "joint_w1",
     "joint_w2",
+    "labelled",
     "mmd_median",
     "mmd_paper",
     "paper_jsd",

@@ -98,6 +98,12 @@ def described(name: str) -> Measure | None:
     return METRICS[base].with_points(int(points)) if known else None
 
 
+def labelled(name: str) -> str:
+    """Return what a reader is told instead of a score's key; the key itself where nothing is known of it."""
+    known = described(name)
+    return name if known is None else known.label
+
+
 def _known(name: str) -> Metric:
     if name not in METRICS:
         raise InputError(f"metric `{name}` is not known; known are {', '.join(METRICS)}.")

@@ -15,6 +15,7 @@ from weightflow.evaluation import Scores, summary
 from weightflow.evaluation.scores import FLOOR, MODEL
 from weightflow.evaluation.verdict import best_alternative, figure
 from weightflow.files import write_text
+from weightflow.metrics import labelled
 from weightflow.report.page import environment
 from weightflow.report.picture import Picture, grid_of_axes
 from weightflow.report.tables import NOTHING, column, margin
@@ -81,7 +82,7 @@ def write_comparison(path: Path, scored: Sequence[Scored]) -> None:
         "Scores beside each other",
         "Mean over the scored times, with its 95 % interval where that is known; lower is better. The grey line is "
         "each one's own sampling floor.",
-        alt=f"Scores of {names} by {', '.join(metrics[:DRAWN])}; they are in the table.",
+        alt=f"Scores of {names} by {', '.join(map(labelled, metrics[:DRAWN]))}; they are in the table.",
         draw=partial(_draw, scored, metrics[:DRAWN]),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,8 +97,8 @@ def write_comparison(path: Path, scored: Sequence[Scored]) -> None:
             columns=[column(metric, "") for metric in metrics],
             rows=[[_entry(one, metric, scored if comparable else ()) for metric in metrics] for one in scored],
             picture=picture,
-            light=_data(picture.png(LIGHT)),
-            dark=_data(picture.png(DARK)),
+            drawings=picture.drawn().elements,
+            colours={"light": LIGHT.named, "dark": DARK.named},
         )
     )
     write_text(path, page)
@@ -118,7 +119,7 @@ def _entry(one: Scored, metric: str, rivals: Sequence[Scored]) -> Entry:
 
 
 def _draw(scored: Sequence[Scored], metrics: Sequence[str], theme: Theme) -> Figure:
-    drawn, axes = grid_of_axes(len(metrics), width=11.0, height=1.1 + 0.35 * len(scored), columns=2)
+    drawn, axes = grid_of_axes(len(metrics), theme, height=1.1 + 0.35 * len(scored), columns=2)
     for metric, axis in zip(metrics, axes, strict=True):
         _draw_metric(scored, metric, axis, theme)
     return drawn
@@ -136,7 +137,7 @@ def _draw_metric(scored: Sequence[Scored], metric: str, axis: Axes, theme: Theme
     axis.set_yticks(np.arange(len(scored)), [one.name for one in reversed(scored)])
     axis.set_ylim(-0.6, len(scored) - 0.4)
     axis.tick_params(axis="y", length=0, labelcolor=theme.ink)
-    axis.set_title(metric)
+    axis.set_title(labelled(metric))
 
 
 def _data(png: bytes) -> str:

@@ -1,7 +1,7 @@
 """Everything that a report tells about."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -42,7 +42,7 @@ class Report:
         study: Optuna's, for the importances; None if there was no search.
         trials: in order of their numbers.
         facts: what was run, with what, for how long: shown as they are, in this order.
-        best_config: dotted key -> value.
+        best_config: what the search chose: dotted key -> value.
         next_commands: to be typed next, each on a line of its own.
         title: heading of the page.
         seed: of the samples that are drawn for pictures.
@@ -53,6 +53,9 @@ class Report:
         floor_decision: a sentence: whether the best trial's held-out data can be told from the sampling floor, and by
             which test at which level.
         motion: the drift of the model, if it has one.
+        config: all that the model was fitted with: dotted key -> value.
+        best: the number of the trial that won.
+        again: to be typed to get the same once more, each on a line of its own.
     """
 
     scores: Scores
@@ -75,6 +78,9 @@ class Report:
     floor_decision: str = ""
     called: str = SPECIES
     motion: Drift | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    best: int | None = None
+    again: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.anchors_times) != len(self.anchors_tokens):

@@ -32,7 +32,7 @@ def glance(snapshots: Snapshots, seen: Sequence[int]) -> Picture:
 
 
 def _draw(snapshots: Snapshots, seen: frozenset[int], shown: int, theme: Theme) -> Figure:
-    figure, axes = grid_of_axes(shown, width=11.0, height=3.0, columns=3)
+    figure, axes = grid_of_axes(shown, theme, height=3.0, columns=3)
     for i, axis in enumerate(axes):
         _draw_species(snapshots, seen, i, axis, theme)
     return figure

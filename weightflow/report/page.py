@@ -1,31 +1,52 @@
 """The page: one HTML file that needs nothing else, and its pictures as files beside it."""
 
-from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from weightflow.data import SPECIES, Protocol
-from weightflow.evaluation import summary, verdict
+from weightflow.data.words import listed
+from weightflow.evaluation import answer, summary, verdict
 from weightflow.evaluation.scores import MODEL
 from weightflow.evaluation.verdict import standing
 from weightflow.files import whole, write_text
+from weightflow.metrics import labelled
 from weightflow.report.content import Report
 from weightflow.report.picture import Picture
 from weightflow.report.plots.bands import bands
+from weightflow.report.plots.calibration import calibration
+from weightflow.report.plots.curves import curves
+from weightflow.report.plots.distances import distances
 from weightflow.report.plots.errors import errors
+from weightflow.report.plots.fan import fan
 from weightflow.report.plots.front import front
 from weightflow.report.plots.history import history
 from weightflow.report.plots.importances import importances
+from weightflow.report.plots.joint import joint
 from weightflow.report.plots.marginals import marginals
 from weightflow.report.plots.motion import motion
 from weightflow.report.plots.observed import observe
+from weightflow.report.plots.overview import overview
+from weightflow.report.plots.parallel import parallel
 from weightflow.report.plots.ranges import ranges
 from weightflow.report.plots.repeats import repeats
 from weightflow.report.plots.weights import weights
-from weightflow.report.tables import compared, front_rows, plain, repeat_rows, score_columns, score_rows, trial_rows
-from weightflow.report.theme import DARK, LIGHT, Theme
+from weightflow.report.tables import (
+    compared,
+    front_rows,
+    plain,
+    repeat_rows,
+    score_columns,
+    score_rows,
+    score_table,
+    trial_rows,
+    trial_table,
+)
+from weightflow.report.theme import DARK, LIGHT
+from weightflow.report.words import words
 
 MANY_DIMENSIONS = (
     "In so many dimensions joint W1 and W2 between finite clouds reward too little spread: points that are drawn "
@@ -33,23 +54,27 @@ MANY_DIMENSIONS = (
     "how much; where it is below the floor, a low value is no merit. The verdict therefore leads with proper scores: "
     "energy distance, likelihood, sliced distances."
 )
+JUDGED: dict[str, str] = {  # by protocol, what is special about the times
+    Protocol.FORECAST: " after the last of them",
+    Protocol.LEAVE_ONE_OUT: ", each of which was left out of a fit in turn",
+    Protocol.INTERPOLATION: " that it was not fitted to",
+    Protocol.PAPER: ", those of the fit included",
+}
 OTHER_COLUMNS = "The data are {called}: where this page speaks of species, it means these."
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture as the template needs it; the data are empty where there are only words."""
+    """A picture as the template needs it: its drawings by their width, none where there are only words."""
 
     name: str
     title: str
     caption: str
-    alt: str
-    light: str
-    dark: str
+    drawings: dict[str, str]
 
 
 def write_report(path: Path, report: Report) -> tuple[Path, ...]:
-    """Write the page, and its pictures for a light page as `pictures/NAME.png` beside it; each is whole or not there.
+    """Write the page, and its pictures for a light page as `pictures/NAME.png` and `.svg`; each is whole or not there.
 
     The page needs none of these files: it holds the pictures itself.
 
@@ -60,15 +85,16 @@ def write_report(path: Path, report: Report) -> tuple[Path, ...]:
     Returns:
         the paths of the pictures, sorted.
     """
-    drawn = _pictures(report)
-    light = _render(drawn, LIGHT)
+    pictures = {picture: picture.drawn() for picture in _pictures(report)}
+    files = {f"{picture.name}.{end}": it for picture, drawn in pictures.items() for end, it in drawn.files.items()}
     folder = path.parent / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, png in light.items():
-        with whole(folder / f"{name}.png") as draft:
-            draft.write_bytes(png)
-    write_text(path, _page(report, drawn, light, _render(drawn, DARK)))
-    return tuple(sorted(folder / f"{name}.png" for name in light))
+    for name, content in files.items():
+        with whole(folder / name) as draft:
+            draft.write_bytes(content)
+    shown = [Shown(one.name, one.title, one.caption, drawn.elements) for one, drawn in pictures.items()]
+    write_text(path, _page(report, shown))
+    return tuple(sorted(folder / name for name in files))
 
 
 def environment() -> Environment:
@@ -85,55 +111,81 @@ def environment() -> Environment:
 def _pictures(report: Report) -> tuple[Picture, ...]:
     observed = observe(report)
     return (
+        overview(observed),
+        distances(report.scores),
         errors(report),
         marginals(observed),
+        joint(observed),
         ranges(observed),
         *bands(observed, report.model),
+        calibration(observed),
+        fan(report, observed),
         *motion(report),
         weights(report),
         *([front(report.front, report.trials)] if report.front else []),
         *([repeats(report.repeats)] if len(report.repeats) > 1 else []),
         history(report),
+        curves(report.trials, report.best),
+        parallel(report),
         importances(report),
     )
 
 
-def _render(drawn: tuple[Picture, ...], theme: Theme) -> dict[str, bytes]:
-    return {picture.name: picture.png(theme) for picture in drawn if picture.draw is not None}
-
-
-def _page(report: Report, drawn: tuple[Picture, ...], light: dict[str, bytes], dark: dict[str, bytes]) -> str:
-    shown = {
-        p.name: Shown(p.name, p.title, p.caption, p.alt, _data(light.get(p.name)), _data(dark.get(p.name)))
-        for p in drawn
-    }
+def _page(report: Report, shown: Sequence[Shown]) -> str:
+    scores, trials = report.scores, trial_rows(report.trials, report.repeats)
     return (
         environment()
         .get_template("report.html.j2")
         .render(
             title=report.title,
-            headline=summary(report.scores),
+            colours={"light": LIGHT.named, "dark": DARK.named},
+            asked=_asked(report),
+            answer=answer(scores),
+            headline=summary(scores),
             caveats=_caveats(report),
             verdicts=[
-                (metric, standing(report.scores, metric), verdict(report.scores, metric))
-                for metric in report.scores.metrics
-                if report.scores.has(MODEL, metric)
+                (labelled(metric), standing(scores, metric), verdict(scores, metric))
+                for metric in scores.metrics
+                if scores.has(MODEL, metric)
             ],
             facts=report.facts,
-            scores=report.scores,
-            columns=score_columns(report.scores, report.unit),
-            rows=score_rows(report.scores),
-            pictures=shown,
+            scores=scores,
+            columns=score_columns(scores, report.unit),
+            rows=score_rows(scores),
+            score_table=_download(score_table(scores)),
+            pictures={picture.name: picture for picture in shown},
             front=report.front,
             front_rows=() if report.front is None else front_rows(report.front),
             repeats=repeat_rows(report.repeats),
             compared=compared(report.repeats),
             floor_decision=report.floor_decision,
-            trials=trial_rows(report.trials, report.repeats),
-            config={key: plain(value) for key, value in report.best_config.items()},
+            trials=trials,
+            trial_table=_download(trial_table(report.trials)),
+            config={key: plain(value) for key, value in {**report.config, **report.best_config}.items()},
+            searched=set(report.best_config) if report.trials else set(),
             commands=report.next_commands,
+            again=report.again,
+            words=words(scores),
         )
     )
+
+
+def _asked(report: Report) -> str:
+    """Say what was given and what was to be learned."""
+    data = report.observed
+    sizes = sorted({len(cloud) for cloud in data.samples})
+    few = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    count = len(report.scores.times)
+    times = "one time" if count == 1 else f"{count} times"
+    return (
+        f"How are {listed(data.species)} distributed at any time? Learned from {len(report.anchors_times)} snapshots "
+        f"of {few} samples each; judged at {times}{JUDGED.get(report.scores.protocol, '')}."
+    )
+
+
+def _download(table: str) -> str:
+    """Return an address that holds a table itself."""
+    return f"data:text/csv;charset=utf-8,{quote(table)}"
 
 
 def _caveats(report: Report) -> list[str]:
@@ -168,7 +220,3 @@ def _caveats(report: Report) -> list[str]:
             "All scored times lie beyond the last seen snapshot: McCann and bridge samples both drift on there."
         )
     return notes
-
-
-def _data(png: bytes | None) -> str:
-    return "" if png is None else f"data:image/png;base64,{b64encode(png).decode()}"

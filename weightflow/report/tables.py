@@ -1,6 +1,8 @@
 """Tables of the report, as plain values for the template."""
 
-from collections.abc import Iterator, Sequence
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +48,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Column:
-    """One metric."""
+    """One metric: its key in score files, what a reader is told instead, its unit, and what it measures."""
 
     name: str
+    label: str
     unit: str
     meaning: str
 
@@ -117,7 +120,9 @@ def _label(scores: Scores, method: str) -> str:
 def column(name: str, unit: str) -> Column:
     """Return one metric; `unit` is what the data's values are."""
     known = described(name)
-    return Column(name, "", "") if known is None else Column(name, unit if known.unit else "", known.meaning)
+    if known is None:
+        return Column(name, name, "", "")
+    return Column(name, known.label, unit if known.unit else "", known.meaning)
 
 
 def _best(scores: Scores, metric: str) -> str:
@@ -196,6 +201,39 @@ def _marks(trial: TrialRecord) -> Iterator[str]:
 def _reason(trial: TrialRecord) -> str:
     again = trial.retries and trial.reason and trial.state is not TrialState.FAILED
     return f"tried again after: {trial.reason}" if again else trial.reason
+
+
+def score_table(scores: Scores) -> str:
+    """Return the means and their 95 % intervals as a table with commas, a row for each method and metric."""
+    rows = [
+        (method, metric, scores.mean(method, metric), scores.interval(method, metric))
+        for method in scores.ordered
+        for metric in scores.metrics
+        if scores.has(method, metric)
+    ]
+    ends = ((*row, None, None) if interval is None else (*row, interval.low, interval.high) for *row, interval in rows)
+    return _table(("method", "metric", "mean", "low", "high"), ends)
+
+
+def trial_table(trials: Sequence[TrialRecord]) -> str:
+    """Return all trials with all that they were trained with as a table with commas."""
+    names = list(dict.fromkeys(name for trial in trials for name in trial.params))
+    head = ("trial", "state", "repeat_of", "score", "epochs", "seconds", *names)
+    return _table(
+        head,
+        (
+            (t.number, t.state, t.repeat_of, t.score, t.epochs, t.seconds, *(t.params.get(name) for name in names))
+            for t in trials
+        ),
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def front_rows(front: Front) -> tuple[FrontRow, ...]:

@@ -1,31 +1,50 @@
 """Scores as a table for the terminal, and what they say."""
 
+import textwrap
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from weightflow.evaluation import Scores, summary
+from weightflow.evaluation import Scores, short_summary
 from weightflow.evaluation.scores import FLOOR, MODEL, SHRUNK
+from weightflow.metrics import labelled
 
+GAP = 2  # between columns
+HEADER = 12  # columns of a name
 SHOWN = ("paper_w1", "paper_jsd", "energy_distance", "species_w1", "sliced_w1")
 
 
 def print_scores(console: Console, scores: Scores) -> None:
-    """Print a table of a few metrics, and the verdict."""
+    """Print a table of a few metrics, as many as fit without breaking a word, and what they come to."""
     times = "1 time" if len(scores.times) == 1 else f"{len(scores.times)} times"
-    table = Table(title=f"Test scores, mean over {times} (lower is better)", title_justify="left")
     shared = [metric for metric in scores.metrics if all(scores.has(method, metric) for method in scores.methods)]
-    shown = first_shown(scores, shared)
-    table.add_column("")
-    for metric in shown:
-        table.add_column(metric, justify="right")
-    for method in scores.ordered:
+    columns = [
+        (_header(metric), [f"{scores.mean(method, metric):.4f}" for method in scores.ordered])
+        for metric in first_shown(scores, shared)
+    ]
+    names = [f"variant: {method}" if method in scores.variants else method for method in scores.ordered]
+    room = console.width - max(map(len, names))
+    table = Table(box=None, pad_edge=False, padding=(0, 0, 0, GAP))
+    table.add_column("", no_wrap=True)
+    shown = []
+    for header, values in columns:
+        width = GAP + max(map(len, (*header.split("\n"), *values)))
+        if width <= room:
+            room -= width
+            table.add_column(header, justify="right", no_wrap=True)
+            shown.append(values)
+    for row, (method, name) in enumerate(zip(scores.ordered, names, strict=True)):
         style = "bold" if method == MODEL else "dim" if method in (FLOOR, SHRUNK) else ""
-        name = f"variant: {method}" if method in scores.variants else method
-        table.add_row(name, *(f"{scores.mean(method, metric):.4f}" for metric in shown), style=style)
+        table.add_row(name, *(values[row] for values in shown), style=style)
+    console.print(f"Test scores, mean over {times} (lower is better)", highlight=False)
     console.print(table)
-    console.print(summary(scores), highlight=False)
+    console.print(short_summary(scores), highlight=False)
+
+
+def _header(metric: str) -> str:
+    """Break a name between its words where it is longer than numbers are."""
+    return "\n".join(textwrap.wrap(labelled(metric), HEADER, break_long_words=False))
 
 
 def first_shown(scores: Scores, metrics: Sequence[str]) -> list[str]:

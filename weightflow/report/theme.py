@@ -33,29 +33,56 @@ STYLES = {
 }
 
 
+FONT = "DejaVu Sans"  # of files; a page takes its own
+DENSITY = (0.16, 0.49, 0.75)
+TIMES = ("#7c6fd6", "#2f86cf", "#1f9e89", "#8a9a1f", "#d0781c", "#d4447c")
+WIDE = 10.0  # inches, of a picture that fills the page
+NARROW = 4.4  # of one on a telephone, or of one of two beside each other
+
+
 @dataclass(frozen=True)
 class Theme:
-    """Colours of pictures on one kind of page."""
+    """Colours of pictures on one kind of page, and how wide they are."""
 
     background: str
     ink: str
     muted: str
     grid: str
     methods: dict[str, str]
-    density: tuple[str, ...]
+    width: float = WIDE
+
+    @property
+    def narrow(self) -> bool:
+        """Whether there is room for one plot beside another only if both are small."""
+        return self.width < WIDE
+
+    @property
+    def named(self) -> dict[str, str]:
+        """All colours by the names of the page's variables."""
+        own = {"background": self.background, "ink": self.ink, "muted": self.muted, "grid": self.grid}
+        return own | {name.replace("_", "-"): colour for name, colour in self.methods.items()}
 
     def colour(self, method: str) -> str:
         """Colour of a method's line."""
         return self.methods.get(method, self.muted)
 
     def density_map(self) -> LinearSegmentedColormap:
-        """Colour map from the page's background (never) to the strongest tone (often)."""
-        return LinearSegmentedColormap.from_list("density", list(self.density))
+        """Colour map from nothing (never) to a full tone (often), which stands out from a light and a dark page."""
+        return LinearSegmentedColormap.from_list("density", [(*DENSITY, 0.0), (*DENSITY, 0.55), (*DENSITY, 1.0)])
+
+    def time_map(self) -> LinearSegmentedColormap:
+        """Colour map of times, from the first to the last: all tones stand out from a light and a dark page."""
+        return LinearSegmentedColormap.from_list("time", TIMES)
 
     def settings(self) -> dict[Any, Any]:
         """Matplotlib's settings, to be put in force while a picture is drawn."""
         return {
             "font.size": 10,
+            "font.family": [FONT],
+            "svg.fonttype": "none",
+            "legend.fontsize": 8.5 if self.narrow else 9.5,
+            "legend.handlelength": 1.4 if self.narrow else 2.0,
+            "legend.columnspacing": 1.0 if self.narrow else 2.0,
             "axes.titlesize": 10.5,
             "axes.titleweight": "bold",
             "axes.titlelocation": "left",
@@ -97,7 +124,6 @@ LIGHT = Theme(
         "shrunk_truth": "#8a94a3",
         "floor": "#c3cbd5",
     },
-    density=("#ffffff", "#d3e4f3", "#7fb3d9", "#2f7ab9", "#0b3c74"),
 )
 DARK = Theme(
     background="#171c24",
@@ -117,5 +143,4 @@ DARK = Theme(
         "shrunk_truth": "#8a94a3",
         "floor": "#4b5665",
     },
-    density=("#171c24", "#173a5e", "#2a78b5", "#7cc0ee", "#eaf6ff"),
 )

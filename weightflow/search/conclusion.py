@@ -20,6 +20,7 @@ from weightflow.experiment import (
     ExperimentConfig,
     Fitted,
     fitting,
+    flatten,
     judge,
     reference_points,
     shown,
@@ -29,6 +30,7 @@ from weightflow.experiment import (
 from weightflow.files import write_text
 from weightflow.progress import Progress
 from weightflow.report import Report, write_report
+from weightflow.search import here
 from weightflow.search.bundle import CONCLUSION, MODEL, REPORT, SCORES
 from weightflow.search.pool import Crew
 from weightflow.search.say import Say
@@ -93,7 +95,7 @@ class Left:
     Attributes:
         scores: on the test part.
         files: scores and report.
-        pictures: PNG files.
+        pictures: files of PNG and SVG.
         next_commands: what a user may want to type now.
     """
 
@@ -213,6 +215,9 @@ def _report(
         floor_decision=ended.decision,
         called=ended.dataset.called,
         motion=final.model.motion,
+        config=flatten(ended.config),
+        best=best.number,
+        again=here.again(),
     )
 
 
@@ -236,5 +241,5 @@ def _facts(ended: Conclusion, fit: str, forecasts: str, members: str) -> Mapping
         **({"Warning": " ".join(warnings)} if (warnings := advice(parts.seen)) else {}),
         "Seed": str(ended.seed),
         "Data hash": ended.dataset.snapshots.digest(),
-        **{key.replace("_", " "): value for key, value in environment_facts().items()},
+        **here.facts(),
     }

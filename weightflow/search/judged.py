@@ -26,6 +26,7 @@ from weightflow.experiment import DRAWS, ExperimentConfig, fit_each, flatten, ju
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress, within
 from weightflow.report import POINTS, Report, write_report
+from weightflow.search import here
 from weightflow.search.bundle import MODEL, REPORT, SCORES
 from weightflow.side_by_side import Mapper, in_turn
 from weightflow.tracking import Results, RunFacts, SearchRun, TrackingConfig, environment_facts
@@ -110,6 +111,7 @@ class Judged:
             called=dataset.called,
             seed=seed,
             motion=self.model.motion,
+            again=here.again(),
         )
 
     def _facts(self, dataset: Dataset, seed: int) -> Mapping[str, str]:
@@ -122,7 +124,7 @@ class Judged:
             **({"Warning": " ".join(warnings)} if warnings else {}),
             "Seed": str(seed),
             "Data hash": data.digest(),
-            **{key.replace("_", " "): value for key, value in environment_facts().items()},
+            **here.facts(),
         }
 
 

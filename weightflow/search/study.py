@@ -341,7 +341,7 @@ def _run_trials(
     )
     earlier = book.study.user_attrs["runs"] - 1
     notes = search.folder / (f"tune-{earlier}" if earlier else "tune")
-    with LiveTable(console, book.limit, book.epochs, ending, book.all()) as table:
+    with LiveTable(console, book.limit, book.epochs, ending, tuple(search.space.parameters), book.all()) as table:
         book.watchers.append(table)
         run_trials(book, ending, resources, prepared, task, notes, say)
         stop_if_asked()

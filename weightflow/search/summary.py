@@ -11,6 +11,8 @@ from weightflow.search.bundle import REPORT
 from weightflow.search.study import Outcome
 from weightflow.trials import Front, TrialState
 
+PAGES = {"Trials": "runs", "Searches": "searches"}  # what is told -> where MLflow shows it
+
 
 def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None) -> None:
     """Print the scores, where everything lies, and what to type next.
@@ -38,12 +40,14 @@ def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None
         where = "" if outcome.folder.parent == Path("runs").resolve() else f" --out {outcome.folder.parent}"
         where += "" if mlflow is None else f" --mlflow {mlflow}"
         console.print(f"  python -m weightflow sync {outcome.folder.name}{where}", highlight=False, soft_wrap=True)
-    console.print("\nNext:", highlight=False)
-    for command in (f"open {outcome.folder / REPORT}", *outcome.next_commands):
+    links = {"Report": (outcome.folder / REPORT).as_uri()}
+    links |= {what: outcome.tracked[at] for what, at in PAGES.items() if at in outcome.tracked}
+    console.print()
+    for what, address in links.items():
+        console.print(f"{what}: {address}", highlight=False, soft_wrap=True)
+    console.print("Next:", highlight=False)
+    for command in outcome.next_commands:
         console.print(f"  {command}", highlight=False, soft_wrap=True)
-    for what, page in (("Trials", "runs"), ("Searches", "searches")):
-        if page in outcome.tracked:
-            console.print(f"{what}: {outcome.tracked[page]}", highlight=False, soft_wrap=True)
 
 
 def _print_registered(console: Console, tracked: Mapping[str, str]) -> None:

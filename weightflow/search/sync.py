@@ -58,7 +58,7 @@ def _finished(folder: Path, ended: Mapping[str, Any], records: Sequence[TrialRec
         best=next(record for record in records if record.number == ended["best"]),
         model_dir=folder / MODEL,
         files=[folder / SCORES, folder / REPORT],
-        pictures=sorted((folder / "pictures").glob("*.png")),
+        pictures=sorted((folder / "pictures").glob("*.*g")),
         scores=Scores.from_json((folder / SCORES).read_text(encoding="utf-8")),
         seeds=None if seeds is None else _repeated(**seeds),
         register=register or ended.get("register", False),

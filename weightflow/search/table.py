@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Literal
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from weightflow.progress import SHARE
 from weightflow.search.ending import Ending
@@ -16,7 +18,7 @@ from weightflow.trials import TrialRecord, TrialState
 
 ROWS = 12
 EVERY = 30.0  # seconds between lines of how far all is, at least
-COLUMNS = ("dynamics.kind", "dynamics.hidden", "dynamics.depth", "dynamics.solver", "training.objective")
+GAP = 2  # between columns
 STYLES = {
     TrialState.RUNNING: "cyan",
     TrialState.FINISHED: "green",
@@ -27,15 +29,25 @@ STYLES = {
 
 
 class LiveTable:
-    """Shows the trials that run and the best so far, and how much time is left: now and then where no terminal is."""
+    """Shows the trials that run and the best so far, and how much time is left: now and then where no terminal is.
+
+    `searched` are the keys of the parameters that the space searches; as many are shown as there is room for.
+    """
 
     def __init__(
-        self, console: Console, trials: int, epochs: int, ending: Ending, past: Sequence[TrialRecord] = ()
+        self,
+        console: Console,
+        trials: int,
+        epochs: int,
+        ending: Ending,
+        searched: Sequence[str],
+        past: Sequence[TrialRecord] = (),
     ) -> None:
         self.console = console
         self.trials = trials
         self.epochs = epochs
         self.ending = ending
+        self.searched = tuple(searched)
         self.records = {record.number: record for record in past}
         self._over = threading.Event()
         self._lines = threading.Thread(target=self._print_lines, daemon=True)
@@ -80,10 +92,14 @@ class LiveTable:
             reason = f" ({record.reason})" if record.reason else ""
             self.console.print(
                 f"{_name(record)} {record.state.value} after {record.epochs}/{self.epochs} epochs, {score}, "
-                f"{record.seconds:.0f} s: {_summary(record)}{reason}",
+                f"{record.seconds:.0f} s: {self._summary(record)}{reason}",
                 highlight=False,
                 soft_wrap=True,
             )
+
+    def _summary(self, record: TrialRecord) -> str:
+        names = short_names(self.searched)
+        return " ".join(f"{names[key]}={_value(record, key)}" for key in self.searched if key in record.params)
 
     def _print_lines(self) -> None:
         began = due = time.monotonic()
@@ -107,31 +123,44 @@ class LiveTable:
         also = f" and {repeats} repeats" if repeats else ""
         return f"{len(states) - running} of at most {self.trials} trials ended, {running}{also} running"
 
-    def _render(self) -> Any:
+    def _render(self) -> Group:
         left = self.ending.left
-        table = Table(
-            title=f"{self._counts()}, {int(left // 60)}:{int(left % 60):02d} left",
-            title_justify="left",
-            caption="lower scores are better; running trials and the best of the others are shown",
-            caption_justify="left",
-            box=None,  # without frames it fits a terminal of 80 columns
-            pad_edge=False,
+        records = self._shown()
+        columns = self._fitting(records)
+        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))  # without frames more fits beside each other
+        for column in columns:
+            table.add_column(column.name, justify=column.justify, no_wrap=True)
+        for place, record in enumerate(records):
+            table.add_row(*(column.values[place] for column in columns), style=STYLES[record.state])
+        more = len(self.searched) - sum(column.searched for column in columns)
+        also = f"; {more} more parameters are in the report" if more else ""
+        return Group(
+            Text(f"{self._counts()}, {int(left // 60)}:{int(left % 60):02d} left", style="italic"),
+            table,
+            Text(
+                f"lower scores are better; running trials and the best of the others are shown{also}",
+                style="dim italic",
+            ),
         )
-        for name in ("trial", "state", "score", "epoch", "sec", *(c.split(".")[1] for c in COLUMNS)):
-            table.add_column(name, justify="right" if name in ("trial", "score", "epoch", "sec") else "left")
-        for record in self._shown():
-            score = "" if record.score is None else f"{record.score:.4f}"
-            values = (str(record.params.get(column, "")) for column in COLUMNS)
-            table.add_row(
-                str(record.number) if record.repeat_of is None else f"{record.number} = {record.repeat_of}",
-                record.state.value,
-                score,
-                f"{record.epochs}/{self.epochs}",
-                f"{record.seconds:.0f}",
-                *values,
-                style=STYLES[record.state],
-            )
-        return table
+
+    def _fitting(self, records: Sequence[TrialRecord]) -> list["_Column"]:
+        """Return as many columns as the console has room for; the first three are always there."""
+        names = short_names(self.searched)
+        columns = [
+            _Column("trial", [_told(record) for record in records]),
+            _Column("state", [record.state.value for record in records]),
+            _Column("score", ["" if r.score is None else f"{r.score:.4f}" for r in records], "right"),
+            _Column("epoch", [f"{record.epochs}/{self.epochs}" for record in records], "right"),
+            _Column("sec", [f"{record.seconds:.0f}" for record in records], "right"),
+            *(_Column(names[key], [_value(r, key) for r in records], searched=True) for key in self.searched),
+        ]
+        room = self.console.width - sum(column.width for column in columns[:3]) - 2 * GAP
+        fitting = columns[:3]
+        for column in columns[3:]:
+            if column.width + GAP <= room:  # one that is too wide makes room for those after it
+                fitting.append(column)
+                room -= column.width + GAP
+        return fitting
 
     def _shown(self) -> list[TrialRecord]:
         known = list(self.records.values())  # the search adds to them in another thread
@@ -146,5 +175,31 @@ def _name(record: TrialRecord) -> str:
     return f"trial {record.number:02d}" + ("" if record.repeat_of is None else f" (repeats {record.repeat_of:02d})")
 
 
-def _summary(record: TrialRecord) -> str:
-    return " ".join(f"{column.split('.')[1]}={record.params[column]}" for column in COLUMNS if column in record.params)
+def _told(record: TrialRecord) -> str:
+    return str(record.number) if record.repeat_of is None else f"{record.number} repeats {record.repeat_of}"
+
+
+def _value(record: TrialRecord, key: str) -> str:
+    value = record.params.get(key, "")
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return the last part of each dotted key; the whole key where another one ends in the same."""
+    ends = [key.rpartition(".")[2] for key in keys]
+    return {key: end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)}
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column of the table; `searched` if it is a parameter of the space."""
+
+    name: str
+    values: Sequence[str]
+    justify: Literal["left", "right"] = "left"
+    searched: bool = False
+
+    @property
+    def width(self) -> int:
+        """How many characters the longest of its texts has."""
+        return max(map(len, (self.name, *self.values)))

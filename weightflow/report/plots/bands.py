@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from weightflow.model import Band, Numbers, WeightFlow
-from weightflow.report.picture import Picture, grid_of_axes, label_time
+from weightflow.report.picture import Picture, grid_of_axes, label_time, legend_above, whole_numbers
 from weightflow.report.plots.marginals import value_edges
 from weightflow.report.plots.observed import Observed
 from weightflow.report.theme import Theme
@@ -56,14 +56,17 @@ def bands(observed: Observed, model: object) -> Iterator[Picture]:
 
 
 def _draw_means(observed: Observed, times: Float[np.ndarray, "time"], band: Band, theme: Theme) -> Figure:
-    figure, axes = grid_of_axes(len(observed.shown), width=11.0, height=2.9, columns=3)
+    figure, axes = grid_of_axes(len(observed.shown), theme, height=2.9, columns=3)
     for i, axis in zip(observed.shown, axes, strict=True):
         low, mid, high = (part[:, i].numpy() for part in band)
-        axis.fill_between(times, low, high, color=theme.colour("model"), alpha=0.28, linewidth=0)
-        axis.plot(times, mid, color=theme.colour("model"), linewidth=1.8)
+        axis.fill_between(
+            times, low, high, color=theme.colour("model"), alpha=0.28, linewidth=0, label=f"model, {LEVEL:.0%} band"
+        )
+        axis.plot(times, mid, color=theme.colour("model"), linewidth=1.8, label="model's mean")
         _mark_means(axis, observed, i, theme)
-        axis.set_title(observed.species[i])
+        axis.set_title(observed.label(i))
         label_time(axis, observed.unit)
+    legend_above(figure, *axes[0].get_legend_handles_labels())
     return figure
 
 
@@ -72,8 +75,10 @@ def _mark_means(axis: Axes, observed: Observed, i: int, theme: Theme) -> None:
     mean = np.array([x.mean() for x in clouds])
     half = float(ndtri((1 + LEVEL) / 2)) * np.array([x.std() / np.sqrt(len(x)) for x in clouds])
     axis.vlines(observed.times, mean - half, mean + half, color=theme.ink, linewidth=0.9)
-    for chosen, fill in ((observed.seen, theme.ink), (~observed.seen, theme.background)):
-        axis.plot(observed.times[chosen], mean[chosen], "o", color=theme.ink, markerfacecolor=fill, ms=4.2)
+    for chosen, fill, word in ((observed.seen, theme.ink, "seen"), (~observed.seen, theme.background, "not seen")):
+        if chosen.any():
+            times, label = observed.times[chosen], f"data's mean, {word}"
+            axis.plot(times, mean[chosen], "o", color=theme.ink, markerfacecolor=fill, ms=4.2, label=label)
 
 
 def _draw_shares(
@@ -83,15 +88,19 @@ def _draw_shares(
     found: Sequence[Band],
     theme: Theme,
 ) -> Figure:
-    figure = Figure(figsize=(11, 0.5 + 1.8 * len(edges)), layout="constrained")
-    axes = figure.subplots(len(edges), len(some), squeeze=False, sharex="row", sharey="row")
+    figure = Figure(figsize=(theme.width, 0.9 + 1.8 * len(edges)), layout="constrained")
+    places = range(0, len(some), 2 if theme.narrow else 1)  # of so narrow ones there is room for half as many
+    axes = figure.subplots(len(edges), len(places), squeeze=False, sharex="row", sharey="row")
     for i, (own, band) in enumerate(zip(edges, found, strict=True)):
-        for k, place in enumerate(some):
-            data = _shares(observed.data[place][:, i], own)
-            _draw_one(axes[i][k], own, data, Band(*(part[k] for part in band)), theme)
-        axes[i][0].set_ylabel(observed.species[i])
-    for axis, time in zip(axes[0], observed.times[some], strict=True):
-        axis.set_title(f"t = {time:g} {observed.unit}".strip())
+        for axis, k in zip(axes[i], places, strict=True):
+            data = _shares(observed.data[some[k]][:, i], own)
+            _draw_one(axis, own, data, Band(*(part[k] for part in band)), theme)
+            if observed.counts[i]:
+                whole_numbers(axis.xaxis)
+        axes[i][0].set_ylabel(f"share at {observed.label(i)}")
+    for axis, k in zip(axes[0], places, strict=True):
+        axis.set_title(f"t = {observed.times[some[k]]:g} {observed.unit}".strip())
+    legend_above(figure, *axes[0][0].get_legend_handles_labels())
     return figure
 
 
@@ -100,9 +109,9 @@ def _draw_one(
 ) -> None:
     low, mid, high = (part.numpy() for part in band)
     colour = theme.colour("model")
-    axis.stairs(data, edges, fill=True, color=theme.muted, alpha=0.35)
-    axis.stairs(high, edges, baseline=low, fill=True, color=colour, alpha=0.28)
-    axis.stairs(mid, edges, color=colour, linewidth=1.4)
+    axis.stairs(data, edges, fill=True, color=theme.muted, alpha=0.35, label="data")
+    axis.stairs(high, edges, baseline=low, fill=True, color=colour, alpha=0.28, label=f"model, {LEVEL:.0%} band")
+    axis.stairs(mid, edges, color=colour, linewidth=1.4, label="model")
 
 
 def share_bands(

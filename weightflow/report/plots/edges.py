@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+REACH = 4.0  # times the distance from the best to the median, above it
+
 
 def top_of_bulk(scores: np.ndarray) -> float:
     """Return the largest score that is not far above most: one diverging trial would flatten all others."""
-    low, middle = float(scores.min()), float(np.quantile(scores, 0.75))
-    return float(scores[scores <= middle + 3 * (middle - low)].max())
+    low, middle = float(scores.min()), float(np.quantile(scores, 0.5, method="lower"))
+    near = scores[scores <= middle + REACH * (middle - low)]
+    return float(near.max())
 
 
 def mark_at_edge(

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from weightflow.evaluation import Scores
 from weightflow.evaluation.scores import FLOOR
-from weightflow.metrics import described
+from weightflow.metrics import described, labelled
 from weightflow.report.content import Report
-from weightflow.report.picture import Picture, grid_of_axes, label_time
+from weightflow.report.picture import Picture, grid_of_axes, label_time, legend_above
 from weightflow.report.theme import STYLES, Style, Theme
 
 SHOWN = 4
@@ -47,7 +47,7 @@ def errors(report: Report) -> Picture:
         "Error by time",
         f"Lower is better. The grey area is the sampling floor ({report.scores.floor}): differences inside say little. "
         + _about_times(report),
-        alt=f"Plots of {', '.join(names)} by time for {methods} and the sampling floor; "
+        alt=f"Plots of {', '.join(map(labelled, names))} by time for {methods} and the sampling floor; "
         "the means are in the table of scores.",
         draw=partial(_draw, report, names),
     )
@@ -63,17 +63,17 @@ def _about_times(report: Report) -> str:
 def _draw(report: Report, names: list[str], theme: Theme) -> Figure:
     if len(report.scores.times) < FEWEST_TIMES:
         return _draw_few(report, names, theme)
-    figure, axes = grid_of_axes(len(names), width=11.0, height=3.1, columns=2)
+    figure, axes = grid_of_axes(len(names), theme, height=3.1, columns=2)
     for name, axis in zip(names, axes, strict=True):
         _draw_metric(report, name, axis, theme)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles[::-1], labels[::-1], loc="outside upper left", ncols=4, fontsize=9.5)
+    legend_above(figure, handles[::-1], labels[::-1])
     return figure
 
 
 def _draw_few(report: Report, names: list[str], theme: Theme) -> Figure:
     """One or two times make no line: a row for each method instead."""
-    figure, axes = grid_of_axes(len(names), width=11.0, height=2.5, columns=2)
+    figure, axes = grid_of_axes(len(names), theme, height=2.5, columns=2)
     for name, axis in zip(names, axes, strict=True):
         for row, method in enumerate(methods := _order(report.scores, name)):
             by_time = report.scores.by_time(method, name)
@@ -114,7 +114,8 @@ def _draw_metric(report: Report, metric: str, axis: Axes, theme: Theme) -> None:
 
 def _heading(report: Report, metric: str) -> str:
     known = described(metric)
-    return f"{metric} ({report.unit})" if known is not None and known.unit else metric
+    name = labelled(metric)
+    return f"{name} ({report.unit})" if known is not None and known.unit else name
 
 
 def _set_scale(axis: Axes, scores: Scores, metric: str) -> float:

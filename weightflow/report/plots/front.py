@@ -13,7 +13,7 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox, BboxBase
 
-from weightflow.report.picture import Picture, grid_of_axes
+from weightflow.report.picture import Picture, grid_of_axes, legend_above
 from weightflow.report.plots.edges import mark_at_edge, top_of_bulk
 from weightflow.report.theme import Theme
 from weightflow.trials import Criterion, Front, TrialRecord, TrialState
@@ -78,10 +78,10 @@ def _shown(chosen: Front, trials: Sequence[TrialRecord]) -> Shown:
 
 
 def _draw(shown: Shown, theme: Theme) -> Figure:
-    figure, axes = grid_of_axes(len(shown.others), width=11.0, height=3.9, columns=2)
+    figure, axes = grid_of_axes(len(shown.others), theme, height=3.9, columns=2)
     for other, axis in zip(shown.others, axes, strict=True):
         _draw_criterion(shown, other, axis, theme)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4, fontsize=9.5)
+    legend_above(figure, *axes[0].get_legend_handles_labels())
     figure.draw_without_rendering()
     for other, axis in zip(shown.others, axes, strict=True):
         _place_labels(shown, other, axis, theme)

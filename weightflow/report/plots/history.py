@@ -5,10 +5,9 @@ from functools import partial
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from weightflow.report.content import Report
-from weightflow.report.picture import Picture
+from weightflow.report.picture import TIP, Picture, legend_above, whole_numbers
 from weightflow.report.plots.edges import mark_at_edge, top_of_bulk
 from weightflow.report.theme import Theme
 from weightflow.trials import TrialRecord, TrialState
@@ -29,48 +28,73 @@ def history(report: Report) -> Picture:
     return Picture(
         "history",
         TITLE,
-        "The score of each trial (held-out negative log-likelihood, lower is better). Hollow: stopped early, so that "
-        "the score is that of its last epoch. Diamonds: repeats of a trial with another seed, which are not counted "
-        "for the best. Triangles at the upper edge: worse than the axis shows. Crosses at the "
-        "lower edge: failed. The line is the best finished trial so far.",
+        "The score of each trial in the order of their start (held-out negative log-likelihood, lower is better). "
+        "Above, the trials that were trained to the end; the line is the best of them so far. Diamonds: repeats of a "
+        "trial with another seed, which are not counted for the best. Trials that were stopped early have an axis of "
+        "their own, since scores after fewer epochs cannot be compared with those above. Triangles at an upper edge: "
+        "worse than the axis shows. Crosses: failed.",
         alt=f"Scatter plot of the scores of {len(scored)} trials by number, with the best so far as a line.",
         draw=partial(_draw, report.trials, scored),
     )
 
 
 def _draw(trials: tuple[TrialRecord, ...], scored: list[tuple[TrialRecord, float]], theme: Theme) -> Figure:
-    figure = Figure(figsize=(11, 3.5), layout="constrained")
-    axis = figure.subplots()
-    numbers = np.array([trial.number for trial, _ in scored])
-    scores = np.array([score for _, score in scored])
-    ended = np.array([trial.state is TrialState.FINISHED for trial, _ in scored])
-    repeat = np.array([trial.repeat_of is not None for trial, _ in scored])
-    finished = ended & ~repeat
+    ended = [(trial, score) for trial, score in scored if trial.state is TrialState.FINISHED]
+    cut = [(trial, score) for trial, score in scored if trial.state is not TrialState.FINISHED]
+    rows = [part for part in (ended, cut) if part]
+    figure = Figure(figsize=(theme.width, 1.0 + 2.3 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), 1, squeeze=False, sharex=True).ravel()
+    if ended:
+        _draw_finished(axes[0], ended, theme)
+    if cut:
+        _draw_cut(axes[-1], cut, theme)
     failed = [trial.number for trial in trials if trial.state is TrialState.FAILED]
-    top = _set_limits(axis, scores)
-    colour = theme.colour("mccann")
-    for chosen, marker, fill, word in (
-        (finished, "o", colour, "finished"),
-        (~ended, "o", "none", "stopped early"),
-        (ended & repeat, "D", theme.background, "repeats"),
-    ):
-        if chosen.any():
-            inside, label = chosen & (scores <= top), f"{word} ({chosen.sum()})"
-            axis.plot(numbers[inside], scores[inside], marker, color=colour, mfc=fill, ms=6, label=label)
-    best = np.minimum.accumulate(scores[finished])
-    axis.step(numbers[finished], best, where="post", color=theme.colour("model"), linewidth=2, label="best so far")
-    mark_at_edge(axis, numbers[scores > top].tolist(), 0.985, "^", theme.muted, "worse than shown")
-    mark_at_edge(axis, failed, 0.0, "x", theme.ink, f"failed ({len(failed)})")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_xlabel("trial")
-    axis.set_ylabel("score")
-    figure.legend(loc="outside upper left", ncols=6, fontsize=9.5)
+    mark_at_edge(axes[0], failed, 0.0, "x", theme.ink, f"failed ({len(failed)})")
+    whole_numbers(axes[-1].xaxis)
+    axes[-1].set_xlabel("trial")
+    pairs = {label: one for axis in axes for one, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    legend_above(figure, list(pairs.values()), list(pairs), 5)
     return figure
 
 
-def _set_limits(axis: Axes, scores: np.ndarray) -> float:
-    """Let the axis end a little above the bulk of the scores, and return where it does."""
+def _draw_finished(axis: Axes, ended: list[tuple[TrialRecord, float]], theme: Theme) -> None:
+    """Show the trials that were trained to their end, and the best of them so far."""
+    again = [pair for pair in ended if pair[0].repeat_of is not None]
+    first = [pair for pair in ended if pair[0].repeat_of is None]
+    for part, marker, fill, word in (
+        (first, "o", theme.colour("mccann"), "finished"),
+        (again, "D", theme.background, "repeats"),
+    ):
+        if part:
+            _mark(axis, part, marker, fill, f"{word} ({len(part)})", theme)
+    if first:
+        best = np.minimum.accumulate([score for _, score in first])
+        numbers = [trial.number for trial, _ in first]
+        axis.step(numbers, best, where="post", color=theme.colour("model"), linewidth=2, label="best so far")
+    _end_axis(axis, ended, theme)
+    axis.set_title("trained to the end")
+
+
+def _draw_cut(axis: Axes, cut: list[tuple[TrialRecord, float]], theme: Theme) -> None:
+    """Show the trials that were stopped early on an axis of their own: their scores are those of fewer epochs."""
+    _mark(axis, cut, "o", theme.background, f"stopped early ({len(cut)})", theme)
+    _end_axis(axis, cut, theme)
+    axis.set_title("stopped early: score at the last epoch that each had")
+
+
+def _mark(axis: Axes, part: list[tuple[TrialRecord, float]], marker: str, fill: str, label: str, theme: Theme) -> None:
+    for k, (trial, score) in enumerate(part):
+        colour, name = theme.colour("mccann"), label if k == 0 else None
+        mark = axis.plot(trial.number, score, marker, color=colour, mfc=fill, ms=6, label=name)[0]
+        mark.set_gid(f"{TIP}trial {trial.number}, {trial.state}, score {score:.4f} after {trial.epochs} epochs")
+
+
+def _end_axis(axis: Axes, part: list[tuple[TrialRecord, float]], theme: Theme) -> None:
+    """Let the axis end a little above the bulk of the scores; what is worse is marked at its edge."""
+    scores = np.array([score for _, score in part])
     low, top = float(scores.min()), top_of_bulk(scores)
     margin = 0.08 * (top - low) or 0.05 * abs(low) or 1.0
     axis.set_ylim(low - margin, top + margin)
-    return top
+    worse = [trial.number for trial, score in part if score > top]
+    mark_at_edge(axis, worse, 0.985, "^", theme.muted, "worse than shown")
+    axis.set_ylabel("score (nats per sample)")

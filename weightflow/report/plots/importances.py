@@ -62,7 +62,7 @@ def _first_value(trial: FrozenTrial) -> float:
 
 
 def _draw(shown: list[tuple[str, float]], theme: Theme) -> Figure:
-    figure = Figure(figsize=(11, 0.7 + 0.33 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(theme.width, 0.7 + 0.33 * len(shown)), layout="constrained")
     axis = figure.subplots()
     names, values = zip(*reversed(shown), strict=True)
     bars = axis.barh(names, values, color=theme.colour("mccann"), height=0.62)

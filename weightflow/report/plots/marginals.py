@@ -9,8 +9,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from weightflow.report.picture import Picture, label_time
-from weightflow.report.plots.observed import Observed
+from weightflow.report.picture import Picture, label_time, tidy, whole_numbers
+from weightflow.report.plots.observed import DRAWS, Observed
 from weightflow.report.theme import Theme
 
 FEWEST_TIMES = 12  # with fewer, columns are so broad that a heat map pretends to know what lies between
@@ -30,7 +30,7 @@ def marginals(observed: Observed) -> Picture:
     return Picture(
         "marginals",
         title,
-        "How often each value occurs (the darker or, on a dark page, the brighter, the more often): left the data, "
+        "How often each value occurs (the stronger the colour, the more often): left the data, "
         "right the model, on one scale for each species. The line is the mean. Marks on the upper edge are the "
         "snapshots that were seen in fitting. Rare values beyond a panel are counted in its outermost bins."
         f"{observed.left_out()}",
@@ -42,14 +42,14 @@ def marginals(observed: Observed) -> Picture:
 
 def _draw(observed: Observed, theme: Theme) -> Figure:
     rows = len(observed.shown)
-    figure = Figure(figsize=(11, 0.5 + 2.15 * rows), layout="constrained")
+    figure = Figure(figsize=(theme.width, 0.5 + 2.15 * rows), layout="constrained")
     axes = figure.subplots(rows, 2, squeeze=False, sharex=True, sharey="row")
     for row in observed.shown:
         _draw_species(observed, row, list(axes[row]), theme, figure)
     for axis in axes[-1]:
         label_time(axis, observed.unit)
-    axes[0][0].set_title("data")
-    axes[0][1].set_title("model")
+    axes[0][0].set_title(f"data, {observed.sizes} a time" if not theme.narrow else "data")
+    axes[0][1].set_title(f"model, {DRAWS:,} draws a time" if not theme.narrow else "model")
     return figure
 
 
@@ -63,16 +63,20 @@ def _draw_species(observed: Observed, i: int, pair: list[Axes], theme: Theme, fi
     # scale ends where one cell in two hundred is higher.
     norm = PowerNorm(0.5, 0, max(float(np.quantile(share[share > 0], 0.995)) for share in shares))
     for axis, share, side in zip(pair, shares, clouds, strict=True):
-        axis.pcolormesh(_time_edges(observed.times), edges, share.T, cmap=theme.density_map(), norm=norm)
+        axis.pcolormesh(
+            _time_edges(observed.times), edges, share.T, cmap=theme.density_map(), norm=norm, rasterized=True
+        )
         axis.plot(observed.times, [x.mean() for x in side], color=theme.colour("model"), linewidth=1.4)
         seen = observed.times[observed.seen]
         axis.plot(
             seen, np.ones(len(seen)), "v", transform=axis.get_xaxis_transform(), color=theme.muted, ms=4, clip_on=False
         )
         axis.grid(visible=False)
-    pair[0].set_ylabel(observed.species[i])
+    pair[0].set_ylabel(observed.label(i))
+    if observed.counts[i]:
+        whole_numbers(pair[0].yaxis)
     bar = figure.colorbar(ScalarMappable(norm, theme.density_map()), ax=pair, pad=0.01, aspect=14, extend="max")
-    bar.outline.set_visible(False)
+    tidy(bar)
     bar.set_label("share of samples")
 
 

@@ -44,7 +44,7 @@ def motion(report: Report) -> list[Picture]:
             "Where samples are heading, by the drift that all intervals share, in the plane of the two species whose "
             f"means move most, {plane.species[0]} and {plane.species[1]}. At each place it is the "
             "average over the observed samples near it, wherever they are in other species; nothing is drawn where "
-            "there are none. Points: observed samples, from the first time (light) to the last (dark).",
+            "there are none. Points: observed samples, from the first time (violet) to the last (red).",
             alt="Stream lines of the drift among the observed samples in the plane of two species.",
             draw=partial(_draw, plane),
         )
@@ -89,11 +89,11 @@ def _near_average(
 
 
 def _draw(plane: Plane, theme: Theme) -> Figure:
-    figure = Figure(figsize=(7.4, 5.4), layout="constrained")
+    figure = Figure(figsize=(min(theme.width, 7.4), 0.73 * min(theme.width, 7.4)), layout="constrained")
     axis = figure.subplots()
-    shades = theme.density_map()(np.linspace(0.35, 1.0, len(plane.clouds)))
+    shades = theme.time_map()(np.linspace(0.0, 1.0, len(plane.clouds)))
     for cloud, shade in zip(plane.clouds, shades, strict=True):
-        axis.plot(*cloud.T, ".", color=shade, ms=3, alpha=0.5, markeredgewidth=0)
+        axis.plot(*cloud.T, ".", color=shade, ms=3, alpha=0.5, markeredgewidth=0, rasterized=True)
     axis.streamplot(
         plane.x, plane.y, *np.ma.masked_invalid(plane.flow), color=theme.colour("model"), linewidth=1.1, density=1.3
     )

@@ -32,6 +32,23 @@ class Observed:
         """Indices of the species that pictures show."""
         return range(min(len(self.species), MAX_SPECIES))
 
+    @property
+    def sizes(self) -> str:
+        """How many samples of the data there are at each time."""
+        sizes = sorted({len(cloud) for cloud in self.data})
+        few = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+        return f"{few} samples"
+
+    def label(self, i: int) -> str:
+        """Name of a species, and what its values are."""
+        return f"{self.species[i]} (count)" if self.counts[i] else self.species[i]
+
+    @property
+    def most_varied(self) -> tuple[int, ...]:
+        """The two species that vary most over all times together, in the order of the data; of one species, itself."""
+        variance = np.concatenate(self.data).var(axis=0)
+        return tuple(sorted(np.argsort(-variance, kind="stable")[:2].tolist()))
+
     def left_out(self) -> str:
         """Say how many species are not shown, if any."""
         rest = len(self.species) - len(self.shown)

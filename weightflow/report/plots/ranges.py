@@ -1,13 +1,14 @@
 """Median and ranges of each species over time, model over data."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weightflow.report.picture import Picture, grid_of_axes, label_time
+from weightflow.report.picture import Picture, grid_of_axes, label_time, legend_above, whole_numbers
 from weightflow.report.plots.observed import Observed
 from weightflow.report.theme import Theme
 
@@ -29,27 +30,33 @@ def ranges(observed: Observed) -> Picture:
 
 
 def _draw(observed: Observed, theme: Theme) -> Figure:
-    figure, axes = grid_of_axes(len(observed.shown), width=11.0, height=2.9, columns=3)
+    figure, axes = grid_of_axes(len(observed.shown), theme, height=2.9, columns=3)
     for i, axis in zip(observed.shown, axes, strict=True):
         _draw_species(observed, i, axis, theme)
+    legend_above(figure, *axes[0].get_legend_handles_labels())
     return figure
 
 
 def _draw_species(observed: Observed, i: int, axis: Axes, theme: Theme) -> None:
     colour = theme.colour("model")
     model = np.quantile(observed.model[:, :, i], LEVELS, axis=1)
-    axis.fill_between(observed.times, model[0], model[4], color=colour, alpha=0.16, linewidth=0)
-    axis.fill_between(observed.times, model[1], model[3], color=colour, alpha=0.28, linewidth=0)
-    axis.plot(observed.times, model[2], color=colour, linewidth=1.8, label="model")
+    for low, high, alpha, word in ((0, 4, 0.16, "90 %"), (1, 3, 0.28, "50 %")):
+        label = f"model, middle {word}"
+        axis.fill_between(observed.times, model[low], model[high], color=colour, alpha=alpha, linewidth=0, label=label)
+    axis.plot(observed.times, model[2], color=colour, linewidth=1.8, label="model, median")
     some = _spread(observed)
     data = np.stack([np.quantile(observed.data[k][:, i], LEVELS) for k in some], axis=1)
     times = observed.times[some]
     axis.vlines(times, data[0], data[4], color=theme.ink, linewidth=0.9)
-    for chosen, fill in ((observed.seen[some], theme.ink), (~observed.seen[some], theme.background)):
-        axis.plot(
-            times[chosen], data[2][chosen], "o", color=theme.ink, markerfacecolor=fill, ms=4.2, markeredgewidth=0.9
-        )
-    axis.set_title(observed.species[i])
+    looks: dict[str, Any] = {"color": theme.ink, "ms": 4.2, "markeredgewidth": 0.9}
+    seen = observed.seen[some]
+    for chosen, fill, word in ((seen, theme.ink, "seen"), (~seen, theme.background, "not seen")):
+        if chosen.any():
+            label = f"data, median and 90 %, {word}"
+            axis.plot(times[chosen], data[2][chosen], "o", markerfacecolor=fill, label=label, **looks)
+    if observed.counts[i]:
+        whole_numbers(axis.yaxis)
+    axis.set_title(f"{observed.label(i)}, {observed.sizes} a time")
     label_time(axis, observed.unit)
 
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from weightflow.report.picture import Picture
+from weightflow.report.picture import Picture, legend_above
 from weightflow.report.theme import Theme
 from weightflow.trials import Criterion, Repeated
 
@@ -27,18 +27,26 @@ def repeats(repeated: Sequence[Repeated]) -> Picture:
 
 
 def _draw(ranked: Sequence[Repeated], theme: Theme) -> Figure:
-    figure = Figure(figsize=(11, 0.8 + 0.42 * len(ranked)), layout="constrained")
+    figure = Figure(figsize=(theme.width, 1.3 + 0.42 * len(ranked)), layout="constrained")
     axis = figure.subplots()
     for row, one in enumerate(ranked):
         colour = theme.colour("mccann" if row else "model")
         if one.mean is not None:
-            axis.errorbar(one.mean, row, xerr=one.half, fmt="D", color=colour, ms=9, linewidth=2, capsize=4)
-        for scores, fill in ((one.scores, theme.background), ((one.chosen_by,), theme.ink)):
-            axis.plot(scores, [row] * len(scores), "o", color=theme.ink, mfc=fill, ms=5, zorder=3)
+            axis.errorbar(
+                one.mean, row, xerr=one.half, fmt="D", color=colour, ms=9, linewidth=2, capsize=4,
+                label=None if row else "mean over fresh seeds, 95 % interval",
+            )  # fmt: skip
+        for scores, fill, word in (
+            (one.scores, theme.background, "one fresh seed"),
+            ((one.chosen_by,), theme.ink, "score that it was chosen by"),
+        ):
+            label = None if row else word
+            axis.plot(scores, [row] * len(scores), "o", color=theme.ink, mfc=fill, ms=5, zorder=3, label=label)
     axis.set_yticks(range(len(ranked)), [f"trial {one.number}" for one in ranked])
     axis.set_ylim(len(ranked) - 0.5, -0.5)
     axis.tick_params(axis="y", length=0, labelcolor=theme.ink)
     axis.grid(visible=False, axis="y")
     axis.ticklabel_format(axis="x", useOffset=False)
     axis.set_xlabel(Criterion.SCORE.meaning)
+    legend_above(figure, *axis.get_legend_handles_labels(), columns=3)
     return figure

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from weightflow.report.content import Report
-from weightflow.report.picture import Picture, label_time
+from weightflow.report.picture import Picture, grid_of_axes, label_time
 from weightflow.report.theme import Theme
 
 STEPS = 201
@@ -72,8 +72,7 @@ def _project(report: Report) -> Plane:
 
 
 def _draw(plane: Plane, theme: Theme) -> Figure:
-    figure = Figure(figsize=(11, 4.1), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    figure, (left, right) = grid_of_axes(2, theme, height=4.1, columns=2)
     _draw_plane(plane, left, theme)
     _draw_components(plane, right, theme)
     return figure
@@ -113,4 +112,4 @@ def _draw_components(plane: Plane, axis: Axes, theme: Theme) -> None:
         axis.axvline(plane.last_seen, color=theme.muted, linestyle=":", linewidth=1.2)
     axis.set_title("over time (points: reference path)")
     label_time(axis, plane.unit)
-    axis.legend(fontsize=9.5)
+    axis.legend()

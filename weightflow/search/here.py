@@ -1,0 +1,55 @@
+"""With what, when and where something was computed: what a reader needs who wants to have the same again."""
+
+import platform
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from joblib import cpu_count
+
+from weightflow.search.shipped import CHECKOUT
+from weightflow.tracking import environment_facts
+from weightflow.version import VERSION
+
+SCRIPTS = ("launch/tune.py",)
+
+
+def command(arguments: Sequence[str] = tuple(sys.orig_argv)) -> str:
+    """Return the command that began this process, without the place of Python and of the checkout.
+
+    It is empty where that was none of ours, as in a notebook.
+    """
+    for place, argument in enumerate(arguments):
+        if tuple(arguments[place : place + 2]) == ("-m", "weightflow"):
+            return shlex.join(("python", *arguments[place:]))
+        script = next((one for one in SCRIPTS if (CHECKOUT / one) == Path(argument).resolve()), None)
+        if script is not None:
+            return shlex.join(("python", script, *arguments[place + 1 :]))
+    return ""
+
+
+def facts() -> Mapping[str, str]:
+    """Return command, date, machine and versions, in the order of a report."""
+    asked = command()
+    return {
+        **({"Command": asked} if asked else {}),
+        "Date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "Machine": _machine(),
+        **{key.replace("_", " "): value for key, value in environment_facts().items()},
+    }
+
+
+def again() -> tuple[str, ...]:
+    """Return what to type to have the same again: the version, and the command where that is known."""
+    asked = command()
+    return (f"pip install 'weightflow[all]=={VERSION}'", *((asked,) if asked else ()))
+
+
+def _machine() -> str:
+    cpus = cpu_count()
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    many = "1 CPU" if cpus == 1 else f"{cpus} CPUs"
+    return ", ".join((f"{platform.system()} {platform.machine()}", many, *gpus))
