@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray import tune
 from ray.cluster_utils import Cluster
 from searches import wait_for
 from test_submit import free_port, ray_node, wait_for_port
@@ -131,8 +132,9 @@ def test_a_node_that_joins_later_is_left_out_if_torch_cannot_see_its_gpu(ray_hom
         assert len(said) == 1
         assert re.match(r"left out: the GPU of node \S+ cannot be seen by torch \S+, which is built", said[0])
         placed = _reserved(Resources(2, 0), {"refused": tuple(joining.refused)})
-        assert placed.bundles == [{"CPU": 1.0}]
-        assert placed.bundle_label_selector == [{"ray.io/node-id": f"!in({blind})"}]
+        elsewhere = [{"ray.io/node-id": f"!in({blind})"}]
+        assert placed == tune.PlacementGroupFactory([{"CPU": 1.0}], bundle_label_selector=elsewhere)
+        assert placed != tune.PlacementGroupFactory([{"CPU": 1.0}])
         joining.look(60.0)
         assert len(said) == 1
     finally:

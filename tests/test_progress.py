@@ -40,6 +40,17 @@ def test_on_a_terminal_there_is_a_bar_which_leaves_nothing_behind() -> None:
     assert "5/10" in out.getvalue()
 
 
+def test_a_preparation_that_is_longer_than_the_deadline_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, said = [50.0], list[str]()
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    told = Estimate({"base": Rows(100.0, 100.0)}, 10.0, said.append, waits=False)
+    for done in (1, 6):
+        told("base", done, 50 * 50)
+        now[0] += 1.0
+    (line,) = said
+    assert line.endswith("; `--deadline` leaves only 9 s: there may be no model by then")
+
+
 @pytest.mark.parametrize(
     ("left", "then"),
     [

@@ -184,6 +184,38 @@ def test_a_search_in_a_pipe_that_closes_on_oddly_named_data_with_too_small_a_bud
     assert [trial.state for trial in read_book(folder)[1]] == [TrialState.FINISHED]
 
 
+@pytest.mark.slow
+def test_a_search_is_over_by_its_deadline_with_model_scores_and_report(
+    tmp_path: Path, ray_environment: dict[str, str]
+) -> None:
+    furnish(tmp_path)
+    given, began = 240.0, time.monotonic()
+    words = command("--trials", "5000", "--deadline", "4m", "--repeats", "3", "--cpus", "2", "--name", "dead")
+    code, out, err = Process(tmp_path, ray_environment, words).end()
+    took = time.monotonic() - began
+    assert code == 0, out + err
+    assert given / 4 < took < given
+    assert re.search(r"no further trial, because the deadline of 4 minutes leaves \d+ s, of which the final fit", out)
+    check_results(tmp_path / "out" / "dead")
+
+
+@pytest.mark.slow
+def test_trials_that_take_longer_than_they_may_are_ended_in_the_middle_of_an_epoch(
+    tmp_path: Path, ray_environment: dict[str, str]
+) -> None:
+    furnish(tmp_path)
+    endless = (tmp_path / "space.yaml").read_text().replace("collocation_steps: 5", f"collocation_steps: {10**7}")
+    (tmp_path / "endless.yaml").write_text(endless)
+    words = command("--trials", "2", "--trial-time", "5s", "--name", "limited", space="endless.yaml")
+    code, out, err = Process(tmp_path, ray_environment, words).end()
+    assert code == 1, out + err
+    assert "no trial of 2 finished, 2 of them ended early (over the limit of 5 s that `--trial-time` sets)" in err
+    trials = read_book(tmp_path / "out" / "limited")[1]
+    assert [(trial.state, trial.retries) for trial in trials] == [(TrialState.PRUNED, 0)] * 2
+    parent, children, _ = tracked(tmp_path, "limited")
+    assert (parent.info.status, "RUNNING" in {run.info.status for run in children}) == ("FAILED", False)
+
+
 def ended_trials(folder: Path) -> dict[int, TrialRecord]:
     return {trial.number: trial for trial in read_book(folder)[1] if trial.state is not TrialState.STOPPED}
 

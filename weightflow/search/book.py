@@ -67,6 +67,9 @@ class Watcher(Protocol):
 class Book:
     """The trials of one search.
 
+    Attributes:
+        preparation: seconds that what trials share took to make, in whichever process that was.
+
     Args:
         folder: of the search; it exists.
         space: what is searched.
@@ -131,6 +134,7 @@ class Book:
         self.study.set_user_attr("runs", runs + 1)
         storage.journal.claim()
         self._used = float(self.study.user_attrs.get("seconds", 0.0))
+        self.preparation = float(self.study.user_attrs.get(PREPARATION, 0.0))
         self._study_id = storage.get_study_id_from_name(NAME)
         self._began = time.monotonic()  # whoever sets the clock, and summer time, neither end nor extend a search
         self._trials: dict[int, optuna.trial.Trial] = {}
@@ -172,14 +176,10 @@ class Book:
         """Whether a trial has failed for good."""
         return self._totals.failed > 0
 
-    @property
-    def preparation(self) -> float:
-        """Seconds that what trials share took to make, in whichever process it was."""
-        return float(self.study.user_attrs.get(PREPARATION, 0.0))
-
     def note_preparation(self, seconds: float) -> None:
         """Take note of how long it took; where it came from the cache, how long it had taken before is what counts."""
         if seconds > self.preparation:
+            self.preparation = seconds
             self.study.set_user_attr(PREPARATION, seconds)
 
     @property

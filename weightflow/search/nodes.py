@@ -177,15 +177,15 @@ class Joining:
     def __init__(self, resources: Resources, say: Say) -> None:
         self.refused = list(resources.refused)
         self.say = say
-        self._needs_gpus = resources.gpus > 0
-        self._known = {node.id for node in resources.nodes} | {*self.refused}
+        self._known = {node.id for node in resources.nodes if node.id} | {*self.refused}
+        self._looks = resources.gpus > 0 and bool(self._known)  # no node joins a Ray that the search has started
         self._asked: dict[Any, str] = {}
         self._next = 0.0
 
     def look(self, patience: float = 0.0) -> None:
         """Look now and then, or, with patience, at once and for so many seconds."""
         now = time.monotonic()
-        if not self._needs_gpus or (now < self._next and not patience):
+        if not self._looks or (now < self._next and not patience):
             return
         self._next = now + AGAIN
         joined = [node for node in nodes() if node.id not in self._known]
