@@ -537,22 +537,24 @@ def test_asking_for_a_score_that_is_not_there_names_those_that_are():
     [
         (
             {"model": 0.0080, "mccann": 0.0056, "nearest": 0.025, "floor": 0.004},
-            "The model's mean paper_jsd, 0.0080, is above McCann's 0.0056: on this metric an alternative is better. "
+            "The model's mean JSD of the paper, 0.0080, is above McCann's 0.0056: "
+            "on this metric an alternative is better. "
             "It is 2.00 times the sampling floor of 0.0040.",
         ),
         (
             {"model": 0.0050, "mccann": 0.0056, "nearest": 0.025, "floor": 0.005},
-            "The model's mean paper_jsd, 0.0050, is below McCann's 0.0056: on this metric it beats every alternative. "
+            "The model's mean JSD of the paper, 0.0050, is below McCann's 0.0056: "
+            "on this metric it beats every alternative. "
             "It is at or below the sampling floor of 0.0050.",
         ),
         (
             {"model": 0.0050, "mccann": 0.0056, "bridge": 0.0043, "floor": 0.004},
-            "The model's mean paper_jsd, 0.0050, is below McCann's 0.0056 and above the bridge's 0.0043: "
+            "The model's mean JSD of the paper, 0.0050, is below McCann's 0.0056 and above the bridge's 0.0043: "
             "on this metric an alternative is better. It is 1.25 times the sampling floor of 0.0040.",
         ),
         (
             {"model": 0.02501, "nearest": 0.025, "floor": -0.001},
-            "The model's mean paper_jsd, 0.0250, is level with the nearest snapshot's 0.0250: "
+            "The model's mean JSD of the paper, 0.0250, is level with the nearest snapshot's 0.0250: "
             "on this metric an alternative is as good. It is 0.0260 above the sampling floor of -0.0010.",
         ),
     ],
@@ -569,9 +571,9 @@ def energies(**means: float) -> Scores:
 def test_the_headline_says_by_one_metric_what_the_model_is_worth_beside_the_alternatives():
     mixed = energies(model=2.0, nearest=3.0, persistence=4.0, mixture=2.001, mccann=1.0, floor=0.5)
     assert summary(mixed) == (
-        "By energy_distance the model has 2.000. It is 4.00 times the sampling floor of 0.5000. "
+        "By energy distance the model has 2.000. It is 4.00 times the sampling floor of 0.5000. "
         "It beats the nearest snapshot and persistence in the mean, is level with the mixture, loses to McCann's "
-        "interpolation. By other metrics an alternative wins: McCann's interpolation by paper_jsd."
+        "interpolation. By other metrics an alternative wins: McCann's interpolation by JSD of the paper."
     )
     assert summary(energies(model=0.88, mccann=1.0, nearest=1.1, floor=0.8)).endswith(
         "It beats every alternative in the mean: McCann's interpolation and the nearest snapshot. "
@@ -623,7 +625,7 @@ def test_in_many_dimensions_proper_scores_lead_and_a_shrunk_truth_shows_what_tra
     assert result.mean("narrow", "joint_w1") == pytest.approx(result.mean("shrunk_truth", "joint_w1"), rel=0.05)
     assert result.leading == "energy_distance"
     assert "beats every alternative" in summary(result)
-    assert "narrow by joint_w1 (which rewards too little spread here)" in summary(result)
+    assert "narrow by joint W1 (which rewards too little spread here)" in summary(result)
     assert not result.rewards_shrinking("energy_distance")
     assert Scores.from_json(result.to_json()).metrics == result.metrics
     assert "shrunk_truth" not in json.loads(result.to_json())["alternatives"]

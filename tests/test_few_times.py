@@ -146,7 +146,7 @@ def test_a_representation_of_cells_is_searched_to_a_judged_model_whose_report_ca
     assert "4 seen snapshots, components of X_pca pca1, pca2, pca3, pca4, pca5, pca6, pca7, pca8" in text
     assert "The data are components of X_pca: where this page speaks of species, it means these." in text
     assert "The first 6 of 8 components of X_pca are shown." in text
-    assert "species_ w1 units of the components" in text
+    assert "W1 per species units of the components" in text
     assert "counts" not in text
     assert "Bands from 2 members" in text
     for name in ("means", "shares"):

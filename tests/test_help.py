@@ -37,7 +37,8 @@ def test_every_help_fits_its_terminal_and_breaks_no_word(command: str, width: in
 
 def words(text: str) -> list[str]:
     """All words, whatever lines they stand on; a backslash joins lines of an example."""
-    joined = re.sub(r" \\\n\s+", " ", text).replace("| ", "|")
+    joined = re.sub(r" \\\n\s+", " ", text)
+    joined = re.sub(r"\|\s+", "|", joined)
     return sorted(joined.split())
 
 

@@ -94,7 +94,7 @@ def test_searches_stand_beside_the_floor_and_what_costs_nothing(
 def test_the_page_of_a_search_says_the_verdict(found: dict[str, dict[str, str]], page: Page, tmp_path: Path) -> None:
     text = page.open(found["bright"]["url"], "verdict", "data_hash")
     keep(page, "search", tmp_path)
-    assert "By energy_distance the model has 0.2000" in text
+    assert "By energy distance the model has 0.2000" in text
 
 
 def test_trials_of_different_spaces_are_compared_by_all_that_they_ran_with(

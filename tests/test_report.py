@@ -620,6 +620,11 @@ def test_the_answer_is_one_sentence_with_all_that_it_takes_to_judge_it(model, st
     assert said.endswith("McCann's interpolation has 0.6000, and a perfect model would have 0.1000.")
 
 
+def test_a_floor_of_halves_is_called_more_than_a_perfect_model_would_have(report):
+    assert "and a perfect model would have less than " in answer(report.scores)
+    assert "halves of the test samples from each other, more than a perfect model" in distances(report.scores).caption
+
+
 def test_joint_shares_sum_to_one_and_what_is_rare_is_counted_at_the_edge(report):
     cloud = np.array([[0.5, 0.5], [0.6, 1.5], [9.0, 1.5], [0.5, -3.0]])
     found = shares(cloud, (np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 2.0])))

@@ -1,16 +1,22 @@
 """The report as its readers see it: in a real browser at three sizes, in two schemes, and on paper."""
 
+import base64
 import os
 import re
+import struct
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
 from browser import Page, browsing
 from test_report import make_front, make_report
 
 from weightflow.report import write_report
+from weightflow.report.theme import DARK
 from weightflow.trials import Criterion, Repeated
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -55,7 +61,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     chosen, trials = make_front((Criterion.SCORE, Criterion.SECONDS))
     again = (Repeated(3, 4.9, (5.31, 5.4, 5.36)), Repeated(1, 5.0, (5.2, 5.3)))
     facts = {"Data": "moving cloud", "Fit": "Its draws cannot be told from the fitted snapshots. " * 6}
-    told = {"config": {f"group{i}.some_long_name_{i}": i for i in range(60)}, "again": ("python launch/tune.py " * 9,)}
+    told = {"config": {f"group{i}.some_long_name_{i}": i for i in range(100)}, "again": ("python launch/tune.py " * 9,)}
     report = replace(make_report(), trials=trials, front=chosen, repeats=again, facts=facts, best=3, **told)
     path = tmp_path_factory.mktemp("pages") / "report.html"
     write_report(path, report)
@@ -121,13 +127,36 @@ def test_a_table_is_sorted_by_keyboard_alone_and_back_again(address: str, page: 
     assert up != down
 
 
+def test_each_picture_is_saved_as_it_is_shown_without_the_page(address: str, page: Page) -> None:
+    page.prefer("dark")
+    page.size(1280, 900)
+    page.open(address, "Distance from the best possible")
+    page.ask("HTMLAnchorElement.prototype.click = function () { window.saved = [this.download, this.href]; }")
+    for place, kind in enumerate(("svg", "png")):
+        page.ask(f"window.saved = null, document.querySelectorAll('#errors button')[{place}].click()")
+        while (saved := page.ask("window.saved")) is None:
+            time.sleep(0.1)
+        assert saved[0] == f"errors.{kind}"
+        head, content = saved[1].split(",", maxsplit=1)
+        if kind == "svg":
+            drawing = ElementTree.fromstring(unquote(content))  # noqa: S314, it is what we made
+            width, height = (float(drawing.attrib[name]) for name in ("width", "height"))
+            assert "var(" not in content
+            assert DARK.methods["model"] in unquote(content)
+        else:
+            assert head == "data:image/png;base64"
+            size = struct.unpack(">II", base64.b64decode(content)[16:24])
+            assert size == (int(3 * width), int(3 * height))
+    page.prefer("light")
+
+
 def test_everything_that_can_be_used_is_reached_by_the_tabulator_and_named(address: str, page: Page) -> None:
     page.open(address, "Distance from the best possible")
     reached = set()
-    for _ in range(60):
+    for _ in range(100):
         page.press("Tab")
         reached.add(page.ask("document.activeElement.tagName + ' ' + document.activeElement.textContent.trim()"))
-    assert {"A Answer", "A Words", "BUTTON method", "A Download this table (scores.csv)"} <= reached
+    assert {"A Answer", "A Words", "BUTTON method", "BUTTON SVG", "A Download this table (scores.csv)"} <= reached
     unnamed = "[...document.querySelectorAll('svg, .scroll')].filter(e => (e.ariaLabel ?? '').length < 12).length"
     assert page.ask(unnamed) == 0
 

@@ -802,7 +802,7 @@ class TestResults:
         assert interval is not None
         assert (limits[f"{MODEL_SCORE}_low"], limits[f"{MODEL_SCORE}_high"]) == (interval.low, interval.high)
         assert len(limits) == 2 * len(means_of(0.25))
-        assert parent.data.tags["verdict"].startswith("By energy_distance the model has 0.2500. It is 2.50 times")
+        assert parent.data.tags["verdict"].startswith("By energy distance the model has 0.2500. It is 2.50 times")
         assert "It beats every alternative beyond chance" in parent.data.tags["verdict"]
         assert parent.data.tags["best_trial"] == "00 ode h32 d2"
         assert parent.data.tags["best_run_id"] == summary["best_run_id"]

@@ -120,7 +120,7 @@ def answer(scores: Scores) -> str:
     _require_model(scores)
     metric = scores.leading
     rival, own = best_alternative(scores, metric), f"{labelled(metric)} {figure(scores.mean(MODEL, metric))}"
-    perfect = f"a perfect model would have {figure(scores.mean(FLOOR, metric))}" if scores.has(FLOOR, metric) else ""
+    perfect = _perfect(scores, metric)
     if rival is None:
         return f"The model has {own}{f'; {perfect}' if perfect else ''}, and nothing was scored beside it."
     orders = [_order(scores, MODEL, one, metric) for one in scores.alternatives if scores.has(one, metric)]
@@ -134,6 +134,16 @@ def answer(scores: Scores) -> str:
     text = f"{head}: it has {own}, {other}{f', and {perfect}' if perfect else ''}."
     text = text.replace(": it has", ": the model has") if max(orders) == 1 else text
     return f"{text[0].upper()}{text[1:]}"
+
+
+def _perfect(scores: Scores, metric: str) -> str:
+    """Say what the best possible score is, as far as that is known."""
+    if not scores.has(FLOOR, metric):
+        return ""
+    floor = figure(scores.mean(FLOOR, metric))
+    if scores.floor.endswith(TOO_HIGH):
+        return f"a perfect model would have less than {floor}"
+    return f"a perfect model would have {floor}"
 
 
 def _distance(scores: Scores, metric: str) -> str:

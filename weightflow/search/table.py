@@ -133,7 +133,8 @@ class LiveTable:
         for place, record in enumerate(records):
             table.add_row(*(column.values[place] for column in columns), style=STYLES[record.state])
         more = len(self.searched) - sum(column.searched for column in columns)
-        also = f"; {more} more parameters are in the report" if more else ""
+        are = "parameter is" if more == 1 else "parameters are"
+        also = f"; {more} more {are} in the report" if more else ""
         return Group(
             Text(f"{self._counts()}, {int(left // 60)}:{int(left % 60):02d} left", style="italic"),
             table,

@@ -49,12 +49,13 @@ def distances(scores: Scores) -> Picture:
     without = f" Not shown, as {named} is not above a floor beyond chance there: {', '.join(left)}." if left else ""
     if not lines:
         return Picture("distances", TITLE, without.strip() or "Nothing was scored beside the model.")
-    high = " This floor comes from halves, and lies above the true one." if scores.floor.endswith(TOO_HIGH) else ""
+    high = scores.floor.endswith(TOO_HIGH)
+    zero = "halves of the test samples from each other, more than a perfect model" if high else "a perfect model"
     return Picture(
         "distances",
         TITLE,
-        f"0 is the sampling floor, the best that is possible; 1 is as far from it as {named}. Bars: 95 % intervals of "
-        f"each score. Means over {len(scores.times)} scored times, {scores.draws:,} samples a time at most.{high}"
+        f"0 is the sampling floor, the distance of {zero}; 1 is as far from it as {named}. Bars: 95 % intervals of "
+        f"each score. Means over {len(scores.times)} scored times, {scores.draws:,} samples a time at most."
         f"{without}",
         alt="Distances from the floor, in units of that of " + named + ": " + "; ".join(map(_told, lines)) + ".",
         draw=partial(_draw, lines),

@@ -24,3 +24,43 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+
+// Each picture can be saved as it is shown, in the colours that it has then.
+const SHARP = 3; // pixels of a file for each of the drawing
+const follow = (address, name) => Object.assign(document.createElement("a"), { href: address, download: name }).click();
+const asFile = (drawing) => {
+  const colours = getComputedStyle(document.documentElement);
+  const { width, height } = drawing.viewBox.baseVal;
+  const text = new XMLSerializer()
+    .serializeToString(drawing)
+    .replace(/var\((--[\w-]+)\)/g, (_, name) => colours.getPropertyValue(name).trim())
+    .replace("<svg ", `<svg width="${width}" height="${height}" font-family="sans-serif" `);
+  return { width, height, address: `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}` };
+};
+const save = {
+  SVG: (file, name) => follow(file.address, `${name}.svg`),
+  PNG: (file, name) => {
+    const image = new Image();
+    image.onload = () => {
+      const canvas = Object.assign(document.createElement("canvas"), {
+        width: SHARP * file.width,
+        height: SHARP * file.height,
+      });
+      canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+      follow(canvas.toDataURL("image/png"), `${name}.png`);
+    };
+    image.src = file.address;
+  },
+};
+for (const figure of document.querySelectorAll("figure")) {
+  const drawings = [...figure.querySelectorAll("svg")];
+  if (!drawings.length) continue;
+  const line = Object.assign(document.createElement("p"), { className: "download" });
+  for (const kind of Object.keys(save)) {
+    const button = Object.assign(document.createElement("button"), { textContent: kind });
+    button.setAttribute("aria-label", `Save this picture as ${kind}`);
+    button.addEventListener("click", () => save[kind](asFile(drawings.find((one) => one.clientWidth)), figure.id));
+    line.append(button);
+  }
+  figure.append(line);
+}

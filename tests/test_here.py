@@ -1,0 +1,30 @@
+"""What a report says of where it was made."""
+
+import re
+
+import pytest
+
+from weightflow.search import here
+from weightflow.search.shipped import CHECKOUT
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("/usr/bin/python3.11", str(CHECKOUT / "launch" / "tune.py"), "--name", "my cells"),
+         "python launch/tune.py --name 'my cells'"),
+        (("python", "-X", "dev", "-m", "weightflow", "score", "--data", "a.csv"),
+         "python -m weightflow score --data a.csv"),
+        (("python", "-m", "ipykernel_launcher", "-f", "/home/me/kernel.json"), ""),
+    ],
+)  # fmt: skip
+def test_the_command_is_told_without_places_and_only_if_it_is_ours(arguments: tuple[str, ...], said: str) -> None:
+    assert here.command(arguments) == said
+
+
+def test_facts_name_date_machine_and_versions_and_no_place() -> None:
+    facts = here.facts()
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d UTC", facts["Date"])
+    assert re.match(r"\w+ \w+, \d+ CPUs?", facts["Machine"])
+    assert facts["weightflow"] in here.again()[0]
+    assert "/" not in "".join(facts.values())
