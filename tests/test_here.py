@@ -15,6 +15,9 @@ from weightflow.search.shipped import CHECKOUT
          "python launch/tune.py --name 'my cells'"),
         (("python", "-X", "dev", "-m", "weightflow", "score", "--data", "a.csv"),
          "python -m weightflow score --data a.csv"),
+        (("/usr/bin/python3", "/usr/bin/weightflow", "tune", "--seed", "1"), "weightflow tune --seed 1"),
+        (("python", "-m", "weightflow", "tune", "--mlflow", "http://me:secret@host:5000"),
+         "python -m weightflow tune --mlflow http://me:***@host:5000"),
         (("python", "-m", "ipykernel_launcher", "-f", "/home/me/kernel.json"), ""),
     ],
 )  # fmt: skip
@@ -26,5 +29,6 @@ def test_facts_name_date_machine_and_versions_and_no_place() -> None:
     facts = here.facts()
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d UTC", facts["Date"])
     assert re.match(r"\w+ \w+, \d+ CPUs?", facts["Machine"])
-    assert facts["weightflow"] in here.again()[0]
+    commit = facts["git commit"].removesuffix(" + uncommitted changes")
+    assert here.again()[:1] == (() if commit == "unknown" else (f"git checkout {commit}",))
     assert "/" not in "".join(facts.values())

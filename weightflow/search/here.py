@@ -10,24 +10,29 @@ from pathlib import Path
 import torch
 from joblib import cpu_count
 
+from weightflow.masking import hide_password
 from weightflow.search.shipped import CHECKOUT
 from weightflow.tracking import environment_facts
-from weightflow.version import VERSION
+from weightflow.tracking.facts import DIRTY, GIT_COMMIT, UNKNOWN
 
 SCRIPTS = ("launch/tune.py",)
+INSTALLED = "weightflow"  # the command of an installed package
 
 
 def command(arguments: Sequence[str] = tuple(sys.orig_argv)) -> str:
     """Return the command that began this process, without the place of Python and of the checkout.
 
-    It is empty where that was none of ours, as in a notebook.
+    It is empty where that was none of ours, as in a notebook. Passwords in it are masked.
     """
     for place, argument in enumerate(arguments):
+        rest = arguments[place + 1 :]
         if tuple(arguments[place : place + 2]) == ("-m", "weightflow"):
-            return shlex.join(("python", *arguments[place:]))
+            return _written("python", *arguments[place:])
+        if place and Path(argument).name == INSTALLED:
+            return _written(INSTALLED, *rest)
         script = next((one for one in SCRIPTS if (CHECKOUT / one) == Path(argument).resolve()), None)
         if script is not None:
-            return shlex.join(("python", script, *arguments[place + 1 :]))
+            return _written("python", script, *rest)
     return ""
 
 
@@ -43,9 +48,14 @@ def facts() -> Mapping[str, str]:
 
 
 def again() -> tuple[str, ...]:
-    """Return what to type to have the same again: the version, and the command where that is known."""
+    """Return what to type, in a checkout, to have the same again: the commit and the command, as far as known."""
+    commit = environment_facts()[GIT_COMMIT].removesuffix(DIRTY)
     asked = command()
-    return (f"pip install 'weightflow[all]=={VERSION}'", *((asked,) if asked else ()))
+    return (*(() if commit == UNKNOWN else (f"git checkout {commit}",)), *((asked,) if asked else ()))
+
+
+def _written(*words: str) -> str:
+    return hide_password(shlex.join(words))
 
 
 def _machine() -> str:
