@@ -189,13 +189,13 @@ def test_a_search_is_over_by_its_deadline_with_model_scores_and_report(
     tmp_path: Path, ray_environment: dict[str, str]
 ) -> None:
     furnish(tmp_path)
-    given, began = 240.0, time.monotonic()
-    words = command("--trials", "5000", "--deadline", "4m", "--repeats", "3", "--cpus", "2", "--name", "dead")
+    given, began = 300.0, time.monotonic()
+    words = command("--trials", "5000", "--deadline", "5m", "--repeats", "3", "--cpus", "2", "--name", "dead")
     code, out, err = Process(tmp_path, ray_environment, words).end()
     took = time.monotonic() - began
     assert code == 0, out + err
     assert given / 4 < took < given
-    assert re.search(r"no further trial, because the deadline of 4 minutes leaves \d+ s, of which the final fit", out)
+    assert re.search(r"no further trial, because the deadline of 5 minutes leaves [^,]+, of which the final fit", out)
     check_results(tmp_path / "out" / "dead")
 
 

@@ -21,6 +21,7 @@ from weightflow.anchors import AnchorOptions
 from weightflow.anchors.fit import fit_base
 from weightflow.drift.fit import fit_drifts
 from weightflow.dynamics import Solver
+from weightflow.dynamics.runge_kutta import TABLEAUS
 from weightflow.experiment import ExperimentConfig, Prepared, prepare
 from weightflow.experiment.attempt import Attempt
 from weightflow.rng import generator
@@ -41,6 +42,9 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "mixed": {},
     "transformer": {"kind": "transformer"},
 }
+# likelihoods depend on the backbone, distances of anchors on the field alone
+CASES = [*((backbone, "ode", "likelihood") for backbone in BACKBONES), ("softmax", "cde", "likelihood"),
+         ("softmax", "ode", "anchor"), ("softmax", "cde", "anchor")]  # fmt: skip
 LOOKS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero"}
 FACTORIES = ("rand", "randn", "randint", "randperm", "arange", "linspace", "zeros", "ones", "empty", "full", "eye",
              "tensor", "as_tensor")  # fmt: skip
@@ -105,9 +109,7 @@ class OnDevice(TorchFunctionMode):
         return func(*args, **given)
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("kind", ["ode", "cde"])
-@pytest.mark.parametrize("objective", ["likelihood", "anchor"])
+@pytest.mark.parametrize(("backbone", "kind", "objective"), CASES)
 def test_losses_and_their_gradients_stay_on_the_device_and_ask_it_for_nothing(
     backbone: str, kind: str, objective: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,8 +137,9 @@ def test_the_teachers_loss_marginals_and_draws_stay_on_the_device(backbone: str)
     assert (loss.device.type, drawn.device.type) == ("meta", "meta")
 
 
-@pytest.mark.parametrize("solver", [s for s in Solver if not s.adaptive and s is not Solver.EXPLICIT_ADAMS])
-@pytest.mark.parametrize("memory", ["store", "checkpoint"])
+@pytest.mark.parametrize(
+    ("solver", "memory"), [*((solver, "store") for solver in TABLEAUS), (Solver.RK4, "checkpoint")]
+)
 def test_a_fixed_step_solver_looks_at_the_device_once_a_training_step(solver: Solver, memory: str) -> None:
     def run(steps: int) -> None:
         asked = config("softmax", epochs={"rollout_steps": steps}, solver=solver.value, memory=memory, substeps=2)
@@ -148,10 +151,9 @@ def test_a_fixed_step_solver_looks_at_the_device_once_a_training_step(solver: So
     assert looks_a_step(run) == 1
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("kind", ["ode", "cde"])
 @pytest.mark.parametrize(
-    ("objective", "phase"), [("likelihood", "rollout"), ("anchor", "rollout"), ("anchor", "collocation")]
+    ("backbone", "kind", "objective", "phase"),
+    [*((*case, "rollout") for case in CASES), ("softmax", "ode", "anchor", "collocation")],
 )
 def test_a_training_step_looks_at_the_device_once(backbone: str, kind: str, objective: str, phase: str) -> None:
     def run(steps: int) -> None:
