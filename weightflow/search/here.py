@@ -1,6 +1,7 @@
 """With what, when and where something was computed: what a reader needs who wants to have the same again."""
 
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -43,9 +44,11 @@ def facts() -> Mapping[str, str]:
 
 
 def again() -> tuple[str, ...]:
-    """Return what to type to have the same again: the version, and the command where that is known."""
+    """Return what to type in a checkout to have the same again, as far as commit and command are known."""
+    commit = re.match("[0-9a-f]{40}", environment_facts()["git_commit"])
     asked = command()
-    return (f"pip install 'weightflow[all]=={VERSION}'", *((asked,) if asked else ()))
+    source = f"git checkout {commit[0]}" if commit else f"# version {VERSION} of weightflow"
+    return (source, "pip install -c requirements.lock '.[all]'", *((asked,) if asked else ()))
 
 
 def _machine() -> str:
