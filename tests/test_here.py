@@ -6,6 +6,7 @@ import pytest
 
 from weightflow.search import here
 from weightflow.search.shipped import CHECKOUT
+from weightflow.version import VERSION
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,15 @@ def test_facts_name_date_machine_and_versions_and_no_place() -> None:
     facts = here.facts()
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d UTC", facts["Date"])
     assert re.match(r"\w+ \w+, \d+ CPUs?", facts["Machine"])
-    commit = facts["git commit"].removesuffix(" + uncommitted changes")
-    assert here.again()[:1] == (() if commit == "unknown" else (f"git checkout {commit}",))
     assert "/" not in "".join(facts.values())
+
+
+@pytest.mark.parametrize(
+    ("commit", "first"),
+    [(f"{'a' * 40}-dirty", f"git checkout {'a' * 40}"), ("unknown", f"# version {VERSION} of weightflow")],
+)
+def test_what_to_type_begins_with_the_commit_or_else_the_version(
+    commit: str, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(here, "environment_facts", lambda: {"git_commit": commit})
+    assert here.again() == (first, "pip install -c requirements.lock '.[all]'")

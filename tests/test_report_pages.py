@@ -132,22 +132,25 @@ def test_each_picture_is_saved_as_it_is_shown_without_the_page(address: str, pag
     page.size(1280, 900)
     page.open(address, "Distance from the best possible")
     page.ask("HTMLAnchorElement.prototype.click = function () { window.saved = [this.download, this.href]; }")
-    for place, kind in enumerate(("svg", "png")):
-        page.ask(f"window.saved = null, document.querySelectorAll('#errors button')[{place}].click()")
-        while (saved := page.ask("window.saved")) is None:
-            time.sleep(0.1)
-        assert saved[0] == f"errors.{kind}"
-        head, content = saved[1].split(",", maxsplit=1)
-        if kind == "svg":
-            drawing = ElementTree.fromstring(unquote(content))  # noqa: S314, it is what we made
-            width, height = (float(drawing.attrib[name]) for name in ("width", "height"))
-            assert "var(" not in content
-            assert DARK.methods["model"] in unquote(content)
-        else:
-            assert head == "data:image/png;base64"
-            size = struct.unpack(">II", base64.b64decode(content)[16:24])
-            assert size == (int(3 * width), int(3 * height))
+    name, text = saved(page, 0)
+    assert name == "errors.svg"
+    drawing = ElementTree.fromstring(unquote(text.partition(",")[2]))  # noqa: S314, it is what we made
+    assert "var(" not in text
+    assert DARK.methods["model"] in unquote(text)
+    name, image = saved(page, 1)
+    assert name == "errors.png"
+    assert image.startswith("data:image/png;base64,")
+    size = struct.unpack(">II", base64.b64decode(image.partition(",")[2])[16:24])
+    assert size == tuple(int(3 * float(drawing.attrib[side])) for side in ("width", "height"))
     page.prefer("light")
+
+
+def saved(page: Page, place: int) -> tuple[str, str]:
+    """Press a button of a picture, and return the name of the file that comes and an address that holds it."""
+    page.ask(f"window.saved = null, document.querySelectorAll('#errors button')[{place}].click()")
+    while (found := page.ask("window.saved")) is None:
+        time.sleep(0.1)
+    return found[0], found[1]
 
 
 def test_everything_that_can_be_used_is_reached_by_the_tabulator_and_named(address: str, page: Page) -> None:

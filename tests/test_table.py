@@ -86,7 +86,7 @@ def test_the_table_of_scores_fits_and_ends_with_the_answer(width: int) -> None:
     wide = tuple(np.linspace(-0.01, 0.01, 8))
     methods = {"model": 0.2, "persistence": 1.1, "chosen_bridge": 0.6, "floor": 0.1}
     metrics = ("energy_distance", "species_w1", "sliced_w1", "paper_w1", "paper_jsd")
-    means = {name: dict.fromkeys(metrics, (mean,)) for name, mean in methods.items()}
+    means = {name: {str(metric): (mean,) for metric in metrics} for name, mean in methods.items()}
     groups = {
         name: {metric: tuple(mean + part for part in wide) for metric in metrics} for name, mean in methods.items()
     }

@@ -95,7 +95,9 @@ class Picture:
         with mpl.rc_context(theme.settings()):
             figure = self.draw(theme)
             FigureCanvasAgg(figure)
-            figure.draw_without_rendering()
+            engine = figure.get_layout_engine()
+            if engine is not None:
+                engine.execute(figure)
             figure.set_layout_engine("none")
             yield figure
 

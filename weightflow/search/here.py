@@ -1,6 +1,7 @@
 """With what, when and where something was computed: what a reader needs who wants to have the same again."""
 
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,6 @@ from joblib import cpu_count
 from weightflow.masking import hide_password
 from weightflow.search.shipped import CHECKOUT
 from weightflow.tracking import environment_facts
-from weightflow.tracking.facts import DIRTY, GIT_COMMIT, UNKNOWN
 
 SCRIPTS = ("launch/tune.py",)
 INSTALLED = "weightflow"  # the command of an installed package
@@ -48,10 +48,11 @@ def facts() -> Mapping[str, str]:
 
 
 def again() -> tuple[str, ...]:
-    """Return what to type, in a checkout, to have the same again: the commit and the command, as far as known."""
-    commit = environment_facts()[GIT_COMMIT].removesuffix(DIRTY)
+    """Return what to type in a checkout to have the same again, as far as commit and command are known."""
+    commit = re.match("[0-9a-f]{40}", environment_facts()["git_commit"])
     asked = command()
-    return (*(() if commit == UNKNOWN else (f"git checkout {commit}",)), *((asked,) if asked else ()))
+    source = f"git checkout {commit[0]}" if commit else f"# version {VERSION} of weightflow"
+    return (source, "pip install -c requirements.lock '.[all]'", *((asked,) if asked else ()))
 
 
 def _written(*words: str) -> str:

@@ -46,7 +46,11 @@ def distances(scores: Scores) -> Picture:
     lines, unit = floor_distances(scores), _unit(scores)
     left = [labelled(m) for m in scores.metrics if m not in {line.metric for line in lines} and scores.has(MODEL, m)]
     named = STYLES[unit].label if unit in STYLES else unit
-    without = f" Not shown, as {named} is not above a floor beyond chance there: {', '.join(left)}." if left else ""
+    without = (
+        f" Not shown, as there {named} is not above a floor beyond chance, or there is none: {', '.join(left)}."
+        if left
+        else ""
+    )
     if not lines:
         return Picture("distances", TITLE, without.strip() or "Nothing was scored beside the model.")
     high = scores.floor.endswith(TOO_HIGH)
