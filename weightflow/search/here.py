@@ -14,6 +14,7 @@ from joblib import cpu_count
 from weightflow.masking import hide_password
 from weightflow.search.shipped import CHECKOUT
 from weightflow.tracking import environment_facts
+from weightflow.version import VERSION
 
 SCRIPTS = ("launch/tune.py",)
 INSTALLED = "weightflow"  # the command of an installed package
