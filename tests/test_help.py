@@ -48,7 +48,7 @@ def test_options_of_a_search_are_grouped() -> None:
     assert groups == ["Search", "Machine", "Budget", "Results", "Model", "How a file is read", "Options"]
     budget = text[text.index("\nBudget:") : text.index("\nResults:")]
     assert re.findall(r"^  (--[\w-]+)", budget, re.MULTILINE) == [
-        "--trials", "--time-budget", "--cpu-hours", "--gpu-hours", "--drain",
+        "--trials", "--time-budget", "--deadline", "--trial-time", "--cpu-hours", "--gpu-hours", "--drain",
     ]  # fmt: skip
 
 

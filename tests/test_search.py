@@ -176,7 +176,7 @@ def test_a_result_shows_itself(result: SearchResult) -> None:
     html = result._repr_html_()
     assert "<table" in html
     assert result.report.as_uri() in html
-    assert "energy_distance" in html
+    assert "energy distance" in html
     assert repr(result).startswith("SearchResult(first: 4 trials. ")
 
 
