@@ -120,8 +120,9 @@ class LiveTable:
         states = [record.state for record in list(self.records.values()) if record.repeat_of is None]
         running = states.count(TrialState.RUNNING)
         repeats = sum(r.repeat_of is not None and r.state is TrialState.RUNNING for r in list(self.records.values()))
-        also = f" and {repeats} repeats" if repeats else ""
-        return f"{len(states) - running} of at most {self.trials} trials ended, {running}{also} running"
+        again = [f"{repeats} repeat{'s' if repeats > 1 else ''}"] if repeats else []
+        busy = [*([str(running)] if running or not repeats else []), *again]
+        return f"{len(states) - running} of at most {self.trials} trials ended, {' and '.join(busy)} running"
 
     def _render(self) -> Group:
         left = self.ending.left
