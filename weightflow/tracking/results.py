@@ -24,7 +24,7 @@ class Results:
         best: the trial that won, if one did.
         model_dir: its model directory, which is logged, and registered where it deserves that.
         files: scores and report.
-        pictures: PNG files.
+        pictures: files of PNG and SVG.
         scores: of the model on the test part, and of what stands beside it.
         seeds: how the best configuration did with fresh seeds, where it was repeated.
         reason: why it did not come to its end.
