@@ -44,7 +44,8 @@ def test_a_start_that_times_out_is_tried_once_more_and_then_told_in_one_line(
     assert not ray.is_initialized()
 
 
-@pytest.mark.parametrize("variable", ["RAY_TMPDIR", pytest.param("TMPDIR", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
 def test_where_paths_of_sockets_would_be_too_long_ray_gets_a_short_folder_for_the_time_that_it_runs(
     variable: str, ray_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

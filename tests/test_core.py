@@ -181,7 +181,11 @@ def timeless(snapshots: Snapshots) -> float:
         pytest.param({"dynamics": {"time": True, "solver": "dopri5"}}, 0.1, marks=pytest.mark.slow),
         pytest.param({"dynamics": {"solver": "euler", "dropout": 0.1}}, 0.1, marks=pytest.mark.slow),
         ({"training": {"objective": "anchor"}}, 0.5),
-        ({"training": {"objective": "anchor"}, "dynamics": {"kind": "cde", "z_dim": 2, "solver": "midpoint"}}, 0.2),
+        pytest.param(
+            {"training": {"objective": "anchor"}, "dynamics": {"kind": "cde", "z_dim": 2, "solver": "midpoint"}},
+            0.2,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_every_variant_learns_how_the_law_depends_on_time(
@@ -353,7 +357,10 @@ def test_a_gene_that_is_switched_on_after_the_fitted_times_costs_a_finite_score(
     torch.testing.assert_close(marginals.sum(-1), torch.ones(1, 2, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("alignment", list(Alignment))
+@pytest.mark.parametrize(
+    "alignment",
+    [pytest.param(a, marks=pytest.mark.slow) if a is Alignment.CHAIN else a for a in Alignment],
+)
 def test_anchors_describe_their_snapshots(snapshots: Snapshots, alignment: Alignment) -> None:
     backbone = BackboneOptions().build(snapshots)
     options = AnchorOptions(alignment=alignment, base_steps=200, steps=150)

@@ -98,9 +98,8 @@ def excess(n: int, seed: int) -> tuple[float, float]:
     return float(truth - fitted), float(truth - np.mean(gauss))
 
 
-@pytest.mark.parametrize(
-    ("n", "sets"), [pytest.param(5, 1, marks=pytest.mark.slow), pytest.param(20, 3, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "sets"), [(5, 1), (20, 3)])
 def test_a_fit_to_few_samples_is_worth_what_one_gaussian_for_each_time_is(n: int, sets: int) -> None:
     model, gaussian = np.mean([excess(n, seed) for seed in range(sets)], axis=0)
     assert model < 1.5 * gaussian

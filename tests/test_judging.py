@@ -241,6 +241,7 @@ def test_a_model_is_scored_at_the_times_that_it_was_not_fitted_to(
     assert "</html>" in (workplace / "model-on-six" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_scores_at_fitted_times_are_plainly_marked(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -291,6 +292,7 @@ def test_what_cannot_be_judged_is_said(
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_judged_models_are_compared_on_one_page(
     judged: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

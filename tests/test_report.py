@@ -429,8 +429,8 @@ def contrast(first: str, second: str) -> float:
 @pytest.mark.parametrize(
     "unusual",
     [
-        {"every": 2, "n_times": 3, "counts": False},  # one scored time
-        {"dim": 1, "counts": False, "protocol": Protocol.FORECAST},
+        pytest.param({"every": 2, "n_times": 3, "counts": False}, marks=pytest.mark.slow),  # one scored time
+        pytest.param({"dim": 1, "counts": False, "protocol": Protocol.FORECAST}, marks=pytest.mark.slow),
         {"protocol": Protocol.PAPER},
     ],
 )
@@ -443,6 +443,7 @@ def test_unusual_data_are_drawn_without_a_warning(unusual):
     outline(in_words(report))
 
 
+@pytest.mark.slow
 def test_variants_stand_after_the_alternatives_and_many_dimensions_are_explained(report):
     methods = {"direct": report.scores.methods["model"], **report.scores.methods}
     rows = score_rows(dataclasses.replace(report.scores, methods=methods))

@@ -134,15 +134,9 @@ def test_a_fit_whose_reader_leaves_ends_as_if_it_were_still_there(root: Path, tm
     assert (tmp_path / "model" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("-x.npy", marks=pytest.mark.slow),
-        "zellen-ÄÖü-细胞 (1).npy",
-        pytest.param("my cells (1).npy", marks=pytest.mark.slow),
-        pytest.param(".hidden.npy", marks=pytest.mark.slow),
-        pytest.param("n" * 200 + ".npy", marks=pytest.mark.slow),
-    ],
+    "name", ["-x.npy", "zellen-ÄÖü-细胞 (1).npy", "my cells (1).npy", ".hidden.npy", "n" * 200 + ".npy"]
 )
 def test_data_may_be_named_as_it_likes(root: Path, tmp_path: Path, name: str) -> None:
     process = start(fitting(tmp_path, data=name), tmp_path, root)

@@ -164,6 +164,7 @@ def evolution() -> tuple[list[tuple[np.ndarray, tuple[int, int]]], np.ndarray]:
     return [(rate(change), change) for change in ((1, 0), (-1, 0), (0, 1), (0, -1))], fitness
 
 
+@pytest.mark.slow
 def test_ecological_evolution_follows_its_master_equation():
     times = np.array([5.0, 20.0, 40.0])
     ensemble = simulate("ecological_evolution", 2000, seed=26, times=times)[0]

@@ -860,6 +860,7 @@ class TestResults:
         np.testing.assert_array_equal(table[["prey", "predator"]], expected)
         np.testing.assert_array_equal(table["time"], [0.0] * 5 + [2.0] * 5)
 
+    @pytest.mark.slow
     def test_the_model_names_all_that_it_needs(self, root: Path):
         """Every package that is imported on the way to `weightflow.load` is among the model's requirements."""
         code = (
@@ -916,6 +917,7 @@ class TestResults:
         assert stop(run, "FAILED") == {}
         assert MlflowClient(config.tracking_uri).get_run(parent).info.status == "FINISHED"
 
+    @pytest.mark.slow
     def test_nothing_is_printed_and_nothing_else_is_changed(self, tmp_path: Path, root: Path, model_dir: Path):
         code = (
             "import logging, os\n"

@@ -96,6 +96,7 @@ def test_michaelis_menten_follows_its_master_equation():
     check_law(ensemble[..., 1:3], times, (30, 0), reactions)
 
 
+@pytest.mark.slow
 def test_the_schloegl_model_follows_its_master_equation_and_has_two_ways_out():
     x = np.arange(800.0)
     gains, losses = 0.015 * x * (x - 1) + 200, 1e-4 / 6 * x * (x - 1) * (x - 2) + 3.5 * x
@@ -203,6 +204,7 @@ def insect_moments(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return found[:, :2], found[:, 2:].reshape(-1, 2, 2)
 
 
+@pytest.mark.slow
 def test_seasonal_insects_have_the_means_and_covariances_of_their_equations():
     times = np.array([2.0, 10.0, 26.0, 45.0, 70.0])
     ensemble = simulate("seasonal_insects", 500, seed=49, times=times)[0]
