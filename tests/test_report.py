@@ -609,7 +609,7 @@ def test_metrics_by_which_persistence_is_level_with_the_floor_are_named_and_not_
     ("model", "start"),
     [
         (0.2, "The model is closer to the data than every alternative beyond chance: it has energy distance 0.2000"),
-        (0.6, "The model is as close to the data as the best alternative, McCann's interpolation: it has"),
+        (0.6, "The model and the best alternative, McCann's interpolation, are level within chance: the model has"),
         (0.9, "McCann's interpolation is closer to the data than the model beyond chance: the model has"),
     ],
 )

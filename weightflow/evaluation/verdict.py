@@ -127,12 +127,12 @@ def answer(scores: Scores) -> str:
     sure = "" if scores.difference(MODEL, rival, metric) is None else " beyond chance"
     head = {
         -1: f"The model is closer to the data than every alternative{sure}",
-        0: f"The model is as close to the data as the best alternative, {NAMES.get(rival, rival)}",
+        0: f"The model and the best alternative, {NAMES.get(rival, rival)}, are level within chance",
         1: f"{NAMES.get(rival, rival)} is closer to the data than the model{sure}",
     }[max(orders)]
     other = f"{NAMES.get(rival, rival)} has {figure(scores.mean(rival, metric))}"
     text = f"{head}: it has {own}, {other}{f', and {perfect}' if perfect else ''}."
-    text = text.replace(": it has", ": the model has") if max(orders) == 1 else text
+    text = text.replace(": it has", ": the model has") if max(orders) >= 0 else text
     return f"{text[0].upper()}{text[1:]}"
 
 

@@ -62,7 +62,7 @@ def _draw_species(found: Fan, observed: Observed, i: int, axis: Axes, theme: The
     colour, values = theme.colour("model"), found.draws[:, :, i]
     for level, alpha in zip(LEVELS, (0.18, 0.3), strict=True):
         low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=1)
-        label = f"model, middle {level:.0%}"
+        label = f"model, middle {100 * level:.0f} %"
         axis.fill_between(found.times, low, high, color=colour, alpha=alpha, linewidth=0, label=label)
     axis.plot(found.times, np.median(values, axis=1), color=colour, linewidth=1.8, label="model, median")
     shown = np.flatnonzero((observed.times >= found.times[0]) & (observed.times <= found.times[-1]))
