@@ -114,18 +114,23 @@ class LiveTable:
         records = list(self.records.values())
         scored = [(r.score, _name(r)) for r in records if r.state is TrialState.FINISHED and r.score is not None]
         best = "none finished yet" if not scored else "best so far {1}, score {0:.4f}".format(*min(scored))
-        return f"{self._counts()}, {best}, {self.ending.in_words()}"
+        left = "" if self._repeats() else f", {self.ending.in_words()}"  # repeats come after the budgets
+        return f"{self._counts()}, {best}{left}"
+
+    def _repeats(self) -> int:
+        """Return how many repeats run."""
+        known = list(self.records.values())
+        return sum(record.repeat_of is not None and record.state is TrialState.RUNNING for record in known)
 
     def _counts(self) -> str:
         states = [record.state for record in list(self.records.values()) if record.repeat_of is None]
-        running = states.count(TrialState.RUNNING)
-        repeats = sum(r.repeat_of is not None and r.state is TrialState.RUNNING for r in list(self.records.values()))
+        running, repeats = states.count(TrialState.RUNNING), self._repeats()
         again = [f"{repeats} repeat{'s' if repeats > 1 else ''}"] if repeats else []
         busy = [*([str(running)] if running or not repeats else []), *again]
         return f"{len(states) - running} of at most {self.trials} trials ended, {' and '.join(busy)} running"
 
     def _render(self) -> Group:
-        left = self.ending.left
+        clock = f"{int(self.ending.left // 60)}:{int(self.ending.left % 60):02d}"
         records = self._shown()
         columns = self._fitting(records)
         table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))  # without frames more fits beside each other
@@ -137,7 +142,7 @@ class LiveTable:
         are = "parameter is" if more == 1 else "parameters are"
         also = f"; {more} more {are} in the report" if more else ""
         return Group(
-            Text(f"{self._counts()}, {int(left // 60)}:{int(left % 60):02d} left", style="italic"),
+            Text(self._counts() + ("" if self._repeats() else f", {clock} left"), style="italic"),
             table,
             Text(
                 f"lower scores are better; running trials and the best of the others are shown{also}",
