@@ -28,6 +28,7 @@ from weightflow.report.picture import Picture
 from weightflow.report.plots.calibration import LEVELS, Ranks, calibration, measure
 from weightflow.report.plots.curves import curves
 from weightflow.report.plots.distances import distances, floor_distances
+from weightflow.report.plots.edges import top_of_bulk
 from weightflow.report.plots.errors import errors
 from weightflow.report.plots.fan import fan
 from weightflow.report.plots.front import front
@@ -672,6 +673,19 @@ def test_trials_that_were_stopped_early_have_an_axis_of_their_own(report):
     assert above.get_ylim()[1] < 900.0
     with_none = dataclasses.replace(report, trials=tuple(t for t in report.trials if t.number != 1))
     assert len(drawn(history(with_none)).axes) == 1
+
+
+@pytest.mark.parametrize(
+    ("scores", "top"),
+    [
+        ([7.9223, 7.9235, 7.927, 7.961, 7.971, 8.0058], 8.0058),  # two configurations, each with its repeats
+        ([3.0, 3.1, 3.2, 900.0], 3.2),
+        ([3.0, 3.1, 3.2, 3.3, 5.0, 900.0, 900.0], 5.0),
+        ([3.0, 900.0], 3.0),
+    ],
+)
+def test_an_axis_shows_all_scores_but_those_that_would_flatten_the_others(scores, top):
+    assert top_of_bulk(np.array(scores)) == top
 
 
 def gids(axis) -> list[str]:

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-REACH = 4.0  # times the distance from the best to the median, above it
+BULK = 0.75  # share of the scores that are shown whatever the others are
+REACH = 4.0  # times the distance from the best to the worst of them, above it
 
 
 def top_of_bulk(scores: np.ndarray) -> float:
     """Return the largest score that is not far above most: one diverging trial would flatten all others."""
-    low, middle = float(scores.min()), float(np.quantile(scores, 0.5, method="lower"))
-    near = scores[scores <= middle + REACH * (middle - low)]
+    low, most = float(scores.min()), float(np.quantile(scores, BULK, method="lower"))
+    near = scores[scores <= most + REACH * (most - low)]
     return float(near.max())
 
 
