@@ -59,7 +59,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, ray_environment: dict[str, s
 
     def begin(cpus: int) -> Process:
         how = "--resume" if (out / FILE).is_file() else "--name"
-        words = ("--trials", str(TRIALS), "--cpus", str(cpus), "--time-budget", "2h", how, "killed")
+        words = ("--trials", str(TRIALS), "--cpus", str(cpus), "--time-budget", "2h", "--register", how, "killed")
         return Process(folder, ray_environment, command(*words, space="long.yaml"))
 
     def look(life: int) -> dict[int, int]:
