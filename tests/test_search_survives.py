@@ -239,7 +239,8 @@ def test_a_search_outlives_its_mlflow_server_and_goes_on_with_more_trials(
     (folder / "served.yml").write_text(f"tracking_uri: {server.uri}\nexperiment: tests\n")
 
     def begin(trials: int, how: str) -> Process:
-        words = f"--trials {trials} --time-budget 1h --scheduler none --mlflow served.yml --register {how} served".split()
+        how = f"--mlflow served.yml --register {how} served"
+        words = f"--trials {trials} --time-budget 1h --scheduler none {how}".split()
         return Process(folder, ray_environment, command(*words, space="long.yaml"))
 
     def reported() -> int:
