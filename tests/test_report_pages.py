@@ -4,15 +4,14 @@ import base64
 import os
 import re
 import struct
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
-from xml.etree import ElementTree
 
 import pytest
 from browser import Page, browsing
+from searches import wait_for
 from test_report import make_front, make_report
 
 from weightflow.report import write_report
@@ -134,23 +133,25 @@ def test_each_picture_is_saved_as_it_is_shown_without_the_page(address: str, pag
     page.ask("HTMLAnchorElement.prototype.click = function () { window.saved = [this.download, this.href]; }")
     name, text = saved(page, 0)
     assert name == "errors.svg"
-    drawing = ElementTree.fromstring(unquote(text.partition(",")[2]))  # noqa: S314, it is what we made
+    read = "new DOMParser().parseFromString(decodeURIComponent(saved[1].split(',', 2)[1]), 'image/svg+xml')"
+    sides = page.ask(f"(e => [e.nodeName, e.getAttribute('width'), e.getAttribute('height')])({read}.documentElement)")
+    assert sides[0] == "svg"  # and no error of the parser
     assert "var(" not in text
     assert DARK.methods["model"] in unquote(text)
     name, image = saved(page, 1)
     assert name == "errors.png"
     assert image.startswith("data:image/png;base64,")
     size = struct.unpack(">II", base64.b64decode(image.partition(",")[2])[16:24])
-    assert size == tuple(int(3 * float(drawing.attrib[side])) for side in ("width", "height"))
+    assert size == tuple(int(3 * float(side)) for side in sides[1:])
     page.prefer("light")
 
 
 def saved(page: Page, place: int) -> tuple[str, str]:
     """Press a button of a picture, and return the name of the file that comes and an address that holds it."""
     page.ask(f"window.saved = null, document.querySelectorAll('#errors button')[{place}].click()")
-    while (found := page.ask("window.saved")) is None:
-        time.sleep(0.1)
-    return found[0], found[1]
+    wait_for(lambda: page.ask("window.saved") is not None)
+    name, address = page.ask("window.saved")
+    return name, address
 
 
 def test_everything_that_can_be_used_is_reached_by_the_tabulator_and_named(address: str, page: Page) -> None:
