@@ -28,7 +28,7 @@ from weightflow.report.plots.importances import importances
 from weightflow.report.plots.joint import joint
 from weightflow.report.plots.marginals import marginals
 from weightflow.report.plots.motion import motion
-from weightflow.report.plots.observed import observe
+from weightflow.report.plots.observed import observe, sizes_in_words
 from weightflow.report.plots.overview import overview
 from weightflow.report.plots.parallel import parallel
 from weightflow.report.plots.ranges import ranges
@@ -173,13 +173,11 @@ def _page(report: Report, shown: Sequence[Shown]) -> str:
 def _asked(report: Report) -> str:
     """Say what was given and what was to be learned."""
     data = report.observed
-    sizes = sorted({len(cloud) for cloud in data.samples})
-    few = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
     count = len(report.scores.times)
     times = "one time" if count == 1 else f"{count} times"
     return (
         f"How are {listed(data.species)} distributed at any time? Learned from {len(report.anchors_times)} snapshots "
-        f"of {few} samples each; judged at {times}{JUDGED.get(report.scores.protocol, '')}."
+        f"of {sizes_in_words(data.samples)} each; judged at {times}{JUDGED.get(report.scores.protocol, '')}."
     )
 
 

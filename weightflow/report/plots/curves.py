@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from weightflow.report.picture import Picture, legend_above, whole_numbers
-from weightflow.report.plots.edges import top_of_bulk
+from weightflow.report.plots.edges import end_above_bulk
 from weightflow.report.theme import Theme
 from weightflow.trials import TrialRecord, TrialState
 
@@ -57,10 +57,7 @@ def _draw(learned: Sequence[TrialRecord], best: int | None, theme: Theme) -> Fig
             marker="o", ms=3, label=None if label in named else label,
         )  # fmt: skip
         named.add(label)
-    every = np.array([score for trial in learned for _, score in _scores(trial)])
-    low, top = float(every.min()), top_of_bulk(every)
-    margin = 0.06 * (top - low) or 0.05 * abs(low) or 1.0
-    axis.set_ylim(low - margin, top + margin)
+    end_above_bulk(axis, np.array([score for trial in learned for _, score in _scores(trial)]))
     whole_numbers(axis.xaxis)
     axis.set_xlabel("epoch")
     axis.set_ylabel("score (nats per sample)")

@@ -16,6 +16,14 @@ def top_of_bulk(scores: np.ndarray) -> float:
     return float(near.max())
 
 
+def end_above_bulk(axis: Axes, scores: np.ndarray) -> float:
+    """Let an axis of scores end a little above the bulk of them, and return where that is; lower ones are all shown."""
+    low, top = float(scores.min()), top_of_bulk(scores)
+    margin = 0.08 * (top - low) or 0.05 * abs(low) or 1.0
+    axis.set_ylim(low - margin, top + margin)
+    return top
+
+
 def mark_at_edge(
     axis: Axes, x: Sequence[int] | Sequence[float], height: float, marker: str, colour: str, label: str
 ) -> None:

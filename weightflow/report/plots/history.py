@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from weightflow.report.content import Report
 from weightflow.report.picture import TIP, Picture, legend_above, whole_numbers
-from weightflow.report.plots.edges import mark_at_edge, top_of_bulk
+from weightflow.report.plots.edges import end_above_bulk, mark_at_edge
 from weightflow.report.theme import Theme
 from weightflow.trials import TrialRecord, TrialState
 
@@ -91,10 +91,7 @@ def _mark(axis: Axes, part: list[tuple[TrialRecord, float]], marker: str, fill: 
 
 def _end_axis(axis: Axes, part: list[tuple[TrialRecord, float]], theme: Theme) -> None:
     """Let the axis end a little above the bulk of the scores; what is worse is marked at its edge."""
-    scores = np.array([score for _, score in part])
-    low, top = float(scores.min()), top_of_bulk(scores)
-    margin = 0.08 * (top - low) or 0.05 * abs(low) or 1.0
-    axis.set_ylim(low - margin, top + margin)
+    top = end_above_bulk(axis, np.array([score for _, score in part]))
     worse = [trial.number for trial, score in part if score > top]
     mark_at_edge(axis, worse, 0.985, "^", theme.muted, "worse than shown")
     axis.set_ylabel("score (nats per sample)")

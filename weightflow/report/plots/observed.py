@@ -1,5 +1,6 @@
 """What was observed and what the model says about it, at the same times."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,9 +36,7 @@ class Observed:
     @property
     def sizes(self) -> str:
         """How many samples of the data there are at each time."""
-        sizes = sorted({len(cloud) for cloud in self.data})
-        few = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
-        return f"{few} samples"
+        return sizes_in_words(self.data)
 
     def label(self, i: int) -> str:
         """Name of a species, and what its values are."""
@@ -53,6 +52,12 @@ class Observed:
         """Say how many species are not shown, if any."""
         rest = len(self.species) - len(self.shown)
         return f" The first {MAX_SPECIES} of {len(self.species)} {self.called} are shown." if rest else ""
+
+
+def sizes_in_words(clouds: Sequence[Float[np.ndarray, "_ dim"]]) -> str:
+    """Say how many samples a cloud has, or from how many to how many."""
+    sizes = sorted({len(cloud) for cloud in clouds})
+    return f"{sizes[0]:,} samples" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,} samples"
 
 
 def observe(report: Report) -> Observed:
