@@ -733,7 +733,7 @@ def test_odd_tables_and_options_are_refused_with_what_to_do(tmp_path: Path, text
 
 
 def test_an_unknown_option_is_refused_by_name(tmp_path: Path):
-    with pytest.raises(InputError, match=r"no reading option `time_column`; known are decimal, drop"):
+    with pytest.raises(InputError, match=r"no reading option `time_column`; known are conditions, decimal, drop"):
         ReadOptions.of(time_column="day")
 
 

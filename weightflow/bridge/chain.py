@@ -93,9 +93,9 @@ def even_clouds(
     """Resample the snapshots to one size, `most` or less.
 
     Raises:
-        InputError: there are fewer than two snapshots.
+        InputError: there are fewer than two snapshots, or they are of several conditions.
     """
-    if len(snapshots) < 2:
+    if len(snapshots.alone("a bridge")) < 2:
         raise InputError(
             f"a bridge needs two snapshots at least, but {len(snapshots)} was given; let two times be seen."
         )

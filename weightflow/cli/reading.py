@@ -89,6 +89,23 @@ def _options(
     step: Annotated[
         float | None, typer.Option(help="Time step of .npy trajectories (1 by default).", rich_help_panel=READING)
     ] = None,
+    conditions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Columns that say under which condition a row was observed; A:log, A:linear and A:category choose a "
+            "scale.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
+    shared_start: Annotated[
+        bool | None,
+        typer.Option(
+            "--shared-start",
+            help="All conditions start alike: rows of the earliest time stand at the start of each.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
 ) -> None:
     """Stand for the options; `reads_data` copies them."""
 

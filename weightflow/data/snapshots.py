@@ -1,12 +1,15 @@
-"""Snapshots: samples of one system, observed at increasing times."""
+"""Snapshots: samples of one system, observed at increasing times, under one condition or several."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby, pairwise
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from weightflow.data.conditions import Conditions, Point, Scale, in_words
 from weightflow.errors import InputError
 from weightflow.types import Kind
 
@@ -18,12 +21,14 @@ class Snapshots:
     """Clouds of samples of one system at increasing times.
 
     Attributes:
-        times: physical times, shape (time,), strictly increasing.
+        times: physical times, shape (time,), strictly increasing; where there are conditions, within each of them.
         samples: one cloud per time, each of shape (n, dim); the sizes n may differ.
         species: one name per dimension.
         kinds: one kind per dimension, or one for all, as `Kind` or by name; counts are whole and not negative. By
             default a species of whole numbers, none negative, is of counts.
         unit: of the times, as people write it (day, h); empty where none is known.
+        conditions: under which each cloud was observed, those of one condition side by side; None where nothing was
+            varied. `of_conditions` joins the courses of several.
 
     Raises:
         InputError: on wrong shapes, non-finite values, times that do not increase, empty clouds, unknown kinds,
@@ -35,11 +40,14 @@ class Snapshots:
     species: tuple[str, ...] = field(default=())
     kinds: tuple[Kind, ...] = field(default=())
     unit: str = ""
+    conditions: Conditions | None = None
 
     def __post_init__(self) -> None:
         times = np.asarray(self.times, dtype=np.float64)
         samples = tuple(exact(np.asarray(cloud)) for cloud in self.samples)
         _check_times(times, len(samples))
+        for stretch in _stretches(self.conditions, len(times)):
+            _check_order(times[stretch])
         _check_clouds(times, samples)
         dim = samples[0].shape[1]
         object.__setattr__(self, "times", times)
@@ -57,23 +65,117 @@ class Snapshots:
         """Number of species."""
         return self.samples[0].shape[1]
 
+    @classmethod
+    def of_conditions(
+        cls,
+        courses: Mapping[Any, "Snapshots"],
+        covariates: str | Sequence[str],
+        scales: Mapping[str, Scale | str] | None = None,
+        shared_start: bool = False,
+    ) -> "Snapshots":
+        """Join the courses of several conditions.
+
+        Args:
+            courses: by condition: a value of the covariate, or a tuple with one for each covariate.
+            covariates: names, such as "dose" or ("dose", "temperature").
+            scales: of covariates, where their values are not to say it.
+            shared_start: whether the first snapshots of all conditions are of one and the same distribution.
+
+        Raises:
+            InputError: the courses are of different species, or the conditions are not possible.
+        """
+        names = (covariates,) if isinstance(covariates, str) else tuple(covariates)
+        keys = {key if isinstance(key, tuple) else (key,): course for key, course in courses.items()}
+        if not keys:
+            raise InputError("there is no condition; give one course of snapshots for each.")
+        first = next(iter(keys.values()))
+        for point, course in keys.items():
+            if course.species != first.species or course.unit != first.unit or course.conditions is not None:
+                raise InputError(
+                    f"the snapshots of {point} have species {', '.join(course.species)} and the unit `{course.unit}`, "
+                    f"others {', '.join(first.species)} and `{first.unit}`; give courses of the same species and unit, "
+                    "without conditions of their own."
+                )
+        points = [point for point, course in keys.items() for _ in course.times]
+        samples = tuple(cloud for course in keys.values() for cloud in course.samples)
+        kinds = tuple(
+            Kind.COUNTS if {*one} == {Kind.COUNTS} else Kind.CONTINUOUS
+            for one in zip(*(course.kinds for course in keys.values()), strict=True)
+        )
+        times = np.concatenate([course.times for course in keys.values()])
+        conditions = Conditions.of(names, points, scales, shared_start)
+        return cls(times, samples, first.species, kinds, first.unit, conditions)
+
+    @property
+    def courses(self) -> dict[Point, "Snapshots"]:
+        """The snapshots of each condition, as if there were no other; one course, of the empty condition, without."""
+        if self.conditions is None:
+            return {(): self}
+        stretches = _stretches(self.conditions, len(self))
+        return {
+            self.conditions.points[part.start]: replace(
+                self, times=self.times[part], samples=self.samples[part], conditions=None
+            )
+            for part in stretches
+        }
+
+    def alone(self, what: str) -> "Snapshots":
+        """Return these snapshots where there are no conditions.
+
+        Raises:
+            InputError: there are some; `what` says for what one course is needed.
+        """
+        if self.conditions is None:
+            return self
+        names = ", ".join(self.conditions.names)
+        raise InputError(
+            f"{what} is for one course of snapshots, and these are of {len(self.conditions.distinct)} conditions "
+            f"({names}); take the rows of one with `--where '{self.conditions.names[0]}=..'`, without `--conditions`."
+        )
+
+    def of_condition(self, index: int) -> str:
+        """Say under which condition a snapshot was observed; nothing where there is none."""
+        known = self.conditions
+        return "" if known is None else in_words(known.named(known.points[index]))
+
     def subset(self, indices: Sequence[int]) -> "Snapshots":
-        """Keep the snapshots at `indices`, in increasing order of time."""
+        """Keep the snapshots at `indices`, in the order in which they are."""
         keep = sorted(int(i) for i in indices)
-        return replace(self, times=self.times[keep], samples=tuple(self.samples[i] for i in keep))
+        conditions = None if self.conditions is None else self.conditions.subset(keep)
+        return replace(
+            self, times=self.times[keep], samples=tuple(self.samples[i] for i in keep), conditions=conditions
+        )
 
     def pooled(self) -> Float[np.ndarray, "all dim"]:
         """Return all samples of all times as one cloud."""
         return np.concatenate(self.samples)
 
     def digest(self) -> str:
-        """Return a hash of times, samples, names and kinds: equal data, equal digest."""
+        """Return a hash of times, samples, names, kinds and conditions: equal data, equal digest."""
         sha = hashlib.sha256()
         for array in (self.times, *self.samples):
             sha.update(str(array.shape).encode())
             sha.update(np.ascontiguousarray(array).tobytes())
         sha.update(repr((self.species, [str(kind) for kind in self.kinds])).encode())
+        if self.conditions is not None:
+            sha.update(repr(self.conditions).encode())
         return sha.hexdigest()[:16]
+
+
+def _stretches(conditions: Conditions | None, n: int) -> list[slice]:
+    """Return where the snapshots of each condition stand.
+
+    Raises:
+        InputError: there is not one condition for each snapshot, or those of one do not stand side by side.
+    """
+    if conditions is None:
+        return [slice(0, n)]
+    if len(conditions.points) != n:
+        raise InputError(f"there are {len(conditions.points)} conditions for {n} snapshots; give one for each.")
+    runs = [len(list(run)) for _, run in groupby(conditions.points)]
+    if len(runs) != len(conditions.distinct):
+        raise InputError("snapshots of one condition must stand side by side; sort them by condition, then by time.")
+    return [slice(start, stop) for start, stop in pairwise(np.cumsum([0, *runs]).tolist())]
 
 
 def exact(values: np.ndarray) -> Float[np.ndarray, "*shape"]:
@@ -121,6 +223,9 @@ def _check_times(times: np.ndarray, n_clouds: int) -> None:
         raise InputError("there is no snapshot; give at least one time with its samples.")
     if not np.isfinite(times).all():
         raise InputError(f"times[{int(np.argmin(np.isfinite(times)))}] is not a finite number; remove that snapshot.")
+
+
+def _check_order(times: np.ndarray) -> None:
     steps = np.diff(times)
     if (steps <= 0).any():
         i = int(np.argmax(steps <= 0))

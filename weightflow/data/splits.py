@@ -151,6 +151,7 @@ def split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
     Raises:
         InputError: too few snapshots are seen, or none is left to be scored.
     """
+    dataset.snapshots.alone(f"the protocol `{protocol}`")
     protocol = protocol.of(dataset)
     if protocol is Protocol.LEAVE_ONE_OUT:
         return _nested(dataset, seed)
@@ -199,7 +200,7 @@ def leave_one_out(dataset: Dataset, seed: int = 0, times: Sequence[int] | None =
     Raises:
         InputError: there are fewer than three times, or as for `split`.
     """
-    n = len(dataset.snapshots)
+    n = len(dataset.snapshots.alone("leaving out one time after the other"))
     if n < 3:
         raise InputError(
             f"`{dataset.name}` has {n} times, and leaving one of them out takes three at least: nothing can be judged "

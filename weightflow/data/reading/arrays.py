@@ -2,15 +2,18 @@
 
 - `.npy`: trajectories, shape (trajectory, time, species); times are 0, step, 2 step, ..
 - `.npz`: one array of times with one array of shape (trajectory, time, species); or, in long form, one array of shape
-  (row, species) with one array of a time for each row. An array `species` may name the species.
+  (row, species) with one array of a time for each row. An array `species` may name the species, and each covariate is
+  an array with a value for each trajectory, or for each row.
 """
 
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from weightflow.data.conditions import Scale
 from weightflow.data.reading.clouds import Clouds, grouped
 from weightflow.data.reading.columns import Rows, times_of
 from weightflow.data.reading.missing import settle
@@ -60,6 +63,7 @@ def read_npz(path: Path, options: ReadOptions) -> Clouds:
     unit = None if options.unit is None else arrays.pop(options.unit, None)
     if options.unit is not None and (unit is None or unit.ndim != 1):
         raise InputError(f"`{path}` holds {held}; `--unit {options.unit}` must name an array of one unit for each row.")
+    covariates = {name: _covariate(path, arrays, name, options, held) for name in options.covariates}
     time = _time_name(path, arrays, options, held)
     values = [name for name in arrays if name != time]
     if time is None or len(values) != 1:
@@ -69,10 +73,25 @@ def read_npz(path: Path, options: ReadOptions) -> Clouds:
         )
     array, times = arrays[values[0]], _times(path, arrays[time], time)
     if array.ndim == 2:
-        return grouped(_rows(path, times, array, species, unit, options))
+        return grouped(_rows(path, times, array, species, unit, options, covariates), options)
     if unit is not None:
         raise InputError(f"`--unit {options.unit}` is for tables; `{values[0]}` in `{path}` holds trajectories.")
-    return _trajectories(path, times, array, species, options)
+    return _trajectories(path, times, array, species, options, covariates)
+
+
+def _covariate(path: Path, arrays: dict[str, np.ndarray], name: str, options: ReadOptions, held: str) -> np.ndarray:
+    """Take the array of a covariate out of the others."""
+    array = arrays.pop(name, None)
+    if array is None or array.ndim != 1 or array.dtype.kind not in "iufUb":
+        raise InputError(
+            f"`{path}` holds {held}; `--conditions {name}` must name an array of one number or text for each "
+            "trajectory or row."
+        )
+    if array.dtype.kind in "iuf" and options.scales.get(name) is not Scale.CATEGORY:
+        if not np.isfinite(array).all():
+            raise InputError(f"`{name}` in `{path}` holds {array[~np.isfinite(array)][0]}; all must be finite numbers.")
+        return array.astype(np.float64)
+    return array.astype(str)
 
 
 def _time_name(path: Path, arrays: dict[str, np.ndarray], options: ReadOptions, held: str) -> str | None:
@@ -98,10 +117,16 @@ def _times(path: Path, array: np.ndarray, name: str) -> Times:
 
 
 def _rows(
-    path: Path, times: Times, array: np.ndarray, species: tuple[str, ...], unit: np.ndarray | None, options: ReadOptions
+    path: Path,
+    times: Times,
+    array: np.ndarray,
+    species: tuple[str, ...],
+    unit: np.ndarray | None,
+    options: ReadOptions,
+    covariates: dict[str, np.ndarray],
 ) -> Rows:
     values = _numbers(path, array)
-    for what, given in (("times", times.values), ("units", unit)):
+    for what, given in (("times", times.values), ("units", unit), *covariates.items()):
         if given is not None and len(given) != len(values):
             raise InputError(f"`{path}` has {len(given)} {what} for {len(values)} rows; give one for each row.")
     if not values.size:
@@ -112,11 +137,17 @@ def _rows(
     )
     _check_some(path, keep)
     units = None if unit is None else unit.astype(str)[keep]
-    return Rows(Times(times.values[keep], times.unit, times.said), values, species, units, tuple(said))
+    kept = {name: given[keep] for name, given in covariates.items()}
+    return Rows(Times(times.values[keep], times.unit, times.said), values, species, units, tuple(said), kept)
 
 
 def _trajectories(
-    path: Path, times: Times, array: np.ndarray, species: tuple[str, ...], options: ReadOptions
+    path: Path,
+    times: Times,
+    array: np.ndarray,
+    species: tuple[str, ...],
+    options: ReadOptions,
+    covariates: dict[str, np.ndarray] | None = None,
 ) -> Clouds:
     if array.ndim != 3:
         raise InputError(
@@ -139,9 +170,36 @@ def _trajectories(
         keep = np.array([not some.any() for some in gaps])
         _check_some(path, keep)
         said.append(f"{int((~keep).sum()):,} of {len(keep):,} trajectories left out, since values are missing")
-        values = values[keep]
+        values, covariates = values[keep], {name: held[keep] for name, held in (covariates or {}).items()}
+    if covariates:
+        return _varied(path, Times(times.values, times.unit, ()), values, species, options, covariates, said)
     clouds = tuple(np.ascontiguousarray(values[:, i]) for i in range(values.shape[1]))
     return Clouds(times.values, times.unit, clouds, species, paired=True, dense=True, said=tuple(said))
+
+
+def _varied(
+    path: Path,
+    times: Times,
+    values: np.ndarray,
+    species: tuple[str, ...],
+    options: ReadOptions,
+    covariates: dict[str, np.ndarray],
+    said: list[str],
+) -> Clouds:
+    """Part trajectories by condition; each one is a unit, since it is the same at every time."""
+    n, n_times = values.shape[:2]
+    for name, held in covariates.items():
+        if len(held) != n:
+            raise InputError(f"`{path}` has {len(held)} values of `{name}` for {n} trajectories; give one for each.")
+    rows = Rows(
+        Times(np.tile(times.values, n), times.unit, ()),
+        values.reshape(n * n_times, -1),
+        species,
+        np.repeat(np.array([f"{i}" for i in range(n)]), n_times),
+        tuple(said),
+        {name: np.repeat(held, n_times) for name, held in covariates.items()},
+    )
+    return replace(grouped(rows, options), dense=True)
 
 
 def _chosen(

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from weightflow.data.reading.clouds import MANY, Clouds, grouped
-from weightflow.data.reading.columns import Rows, check_names, chosen_rows, confounded, time_column, times_of
+from weightflow.data.reading.columns import (
+    Rows,
+    check_names,
+    chosen_rows,
+    confounded,
+    covariates_of,
+    time_column,
+    times_of,
+)
 from weightflow.data.reading.missing import settle
 from weightflow.data.reading.options import Missing, ReadOptions
 from weightflow.data.words import listed
@@ -98,12 +106,13 @@ def clouds_of(cells: Cells, options: ReadOptions) -> Clouds:
     check_names(Path(f"obs of {path}"), obs, of_obs)
     obs = chosen_rows(path, obs, options, said)
     time = time_column(path, obs, of_obs, said)
-    said += confounded(obs, time, [c for c in obs.columns if c not in {time, options.unit}])
-    times = times_of(path, obs[time], time)
-    bad = ~np.isfinite(times.values)
+    said += confounded(obs, time, [c for c in obs.columns if c not in {time, options.unit, *options.covariates}])
+    times, covariates = times_of(path, obs[time], time), covariates_of(obs, options)
+    bad = ~np.isfinite(times.values) | obs[list(options.covariates)].isna().to_numpy().any(axis=1)
     if bad.any() and options.missing is not Missing.DROP:
         raise InputError(
-            f"{int(bad.sum()):,} cells of {cells.name} have no `{time}`; leave them out with `--missing drop`."
+            f"{int(bad.sum()):,} cells of {cells.name} have no `{'`, `'.join([time, *options.covariates])}`; leave "
+            "them out with `--missing drop`."
         )
     places = obs.index.to_numpy()
     values, species = _values(cells, options, places, said)
@@ -115,7 +124,9 @@ def clouds_of(cells: Cells, options: ReadOptions) -> Clouds:
     units = None if options.unit is None else obs[options.unit].astype(str).to_numpy(dtype=str)[keep]
     times = replace(times, values=times.values[keep])
     called = "genes" if options.use_rep is None else f"components of {options.use_rep}"
-    return replace(grouped(Rows(times, values, species, units, tuple(said))), alike=True, called=called)
+    kept = {name: held[keep] for name, held in covariates.items()}
+    rows = Rows(times, values, species, units, tuple(said), kept)
+    return replace(grouped(rows, options), alike=True, called=called)
 
 
 def _values(cells: Cells, options: ReadOptions, places: np.ndarray, said: list[str]) -> tuple[Any, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Samples grouped by time, and how they become a data set."""
+"""Samples grouped by condition and time, and how they become a data set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from weightflow.data.conditions import Conditions, Point, Value, in_words
 from weightflow.data.dataset import SPECIES, Dataset, every_nth
 from weightflow.data.reading.columns import Rows
 from weightflow.data.reading.components import Components, principal_components
@@ -22,10 +23,10 @@ MANY = 300  # species; more are refused, since nobody means to fit them one by o
 
 @dataclass(frozen=True, eq=False)
 class Clouds:
-    """One cloud of samples for each time.
+    """One cloud of samples for each time, and for each condition.
 
     Attributes:
-        times: increasing.
+        times: increasing, within each condition.
         unit: of the times.
         samples: for each time a matrix (row, species), dense, or sparse where it is to be reduced.
         species: names.
@@ -35,6 +36,7 @@ class Clouds:
         dense: whether the times are those of a simulation, of which every tenth is seen by default.
         said: what was understood.
         called: what the species are.
+        conditions: of each cloud; None where nothing was varied.
     """
 
     times: Float[np.ndarray, "time"]
@@ -47,14 +49,17 @@ class Clouds:
     alike: bool = False
     said: tuple[str, ...] = ()
     called: str = SPECIES
+    conditions: Conditions | None = None
 
 
-def grouped(rows: Rows) -> Clouds:
-    """Collect rows of one time into a cloud; the order of the rows means nothing.
+def grouped(rows: Rows, options: ReadOptions) -> Clouds:
+    """Collect rows of one time, and of one condition, into a cloud; the order of the rows means nothing.
 
     Units that were each measured once at every time are paired.
     """
     times, place = distinct_times(rows.times.values)
+    if rows.covariates:
+        return _by_condition(rows, times, place, options)
     members = [np.flatnonzero(place == k) for k in range(len(times))]
     units, paired, said = None, False, (*rows.said, *rows.times.said)
     if rows.units is not None:
@@ -68,6 +73,36 @@ def grouped(rows: Rows) -> Clouds:
         said += _gone(units, tuple(rows.values[where] for where in members), seen)
     samples = tuple(rows.values[where] for where in members)
     return Clouds(times, rows.times.unit, samples, rows.species, units, paired, said=said)
+
+
+def _by_condition(rows: Rows, times: Float[np.ndarray, "time"], place: np.ndarray, options: ReadOptions) -> Clouds:
+    """Collect rows of one condition and time; a shared start is all rows of the earliest time, once a condition."""
+    columns = [values.tolist() for values in rows.covariates.values()]
+    of_row: list[Point] = list(zip(*columns, strict=True))
+    members: dict[tuple[Point, int], list[int]] = {}
+    for row, key in enumerate(zip(of_row, place.tolist(), strict=True)):
+        members.setdefault(key, []).append(row)
+    if options.shared_start:
+        start = [row for (_, k), some in sorted(members.items(), key=_order) if k == 0 for row in some]
+        later = {point: start for point, k in members if k > 0}
+        members = {key: some for key, some in members.items() if key[1] > 0} | {(p, 0): start for p in later}
+    keys = sorted(members, key=lambda key: _order((key, [])))
+    found = [np.array(members[key]) for key in keys]
+    conditions = Conditions.of(tuple(rows.covariates), [key[0] for key in keys], options.scales, options.shared_start)
+    said = (*rows.said, *rows.times.said, *conditions.in_words())
+    units = None
+    if rows.units is not None:
+        units = tuple(rows.units[where] for where in found)
+        said += (f"{len({*rows.units.tolist()}):,} units, none of which is both fitted and scored",)
+    samples = tuple(rows.values[where] for where in found)
+    when = np.array([times[key[1]] for key in keys])
+    return Clouds(when, rows.times.unit, samples, rows.species, units, said=said, conditions=conditions)
+
+
+def _order(item: tuple[tuple[Point, int], list[int]]) -> tuple[tuple[tuple[bool, Value], ...], int]:
+    """Sort by condition, numbers before text, then by time."""
+    (point, k), _ = item
+    return tuple((isinstance(value, str), value) for value in point), k
 
 
 def _gone(units: tuple[np.ndarray, ...], clouds: tuple[np.ndarray, ...], seen: list[set[str]]) -> tuple[str, ...]:
@@ -91,7 +126,7 @@ def dataset_of(name: str, clouds: Clouds, options: ReadOptions) -> Dataset:
     Raises:
         InputError: there are too many species to fit, or as for `Snapshots` and `Dataset`.
     """
-    seen = every_nth(len(clouds.times), options.every, clouds.dense)
+    seen = _seen(clouds, options)
     found: Components | None = None
     if options.pca is not None:
         found = principal_components(clouds.samples, seen, options.pca)
@@ -107,9 +142,28 @@ def dataset_of(name: str, clouds: Clouds, options: ReadOptions) -> Dataset:
     if len(guessed) < len(clouds.species) or (clouds.alike and Kind.CONTINUOUS in guessed):
         guessed = (Kind.CONTINUOUS,) * len(clouds.species)
     kinds = options.kinds_of(clouds.species, guessed)
-    snapshots = Snapshots(clouds.times, clouds.samples, clouds.species, kinds, clouds.unit)
-    said = (*clouds.said, _of_times(snapshots, seen), _of_species(snapshots))
+    snapshots = Snapshots(clouds.times, clouds.samples, clouds.species, kinds, clouds.unit, clouds.conditions)
+    said = (*clouds.said, *_of_courses(snapshots, seen), _of_species(snapshots))
     return Dataset(name, snapshots, seen, clouds.paired, reading=said, units=clouds.units, called=clouds.called)
+
+
+def _seen(clouds: Clouds, options: ReadOptions) -> tuple[int, ...]:
+    """Return the indices of what is seen: every n-th time of each condition."""
+    points = [()] * len(clouds.times) if clouds.conditions is None else clouds.conditions.points
+    courses = [[i for i, one in enumerate(points) if one == point] for point in dict.fromkeys(points)]
+    return tuple(course[k] for course in courses for k in every_nth(len(course), options.every, clouds.dense))
+
+
+def _of_courses(snapshots: Snapshots, seen: Sequence[int]) -> list[str]:
+    """Say what was observed when; of many conditions those that differ in it."""
+    if snapshots.conditions is None:
+        return [_of_times(snapshots, seen)]
+    told: dict[str, list[str]] = {}
+    visible = snapshots.subset(seen)
+    for point, course in visible.courses.items():
+        at = in_words(snapshots.conditions.named(point))
+        told.setdefault(_of_times(course, range(len(course))), []).append(at)
+    return [f"seen under {listed(points, 6)}: {times}" for times, points in told.items()]
 
 
 def _of_times(snapshots: Snapshots, seen: Sequence[int]) -> str:

@@ -1,14 +1,15 @@
 """Which column is what: the time, the unit, the species, and what is none of them."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from weightflow.data.conditions import Scale
 from weightflow.data.reading.missing import settle
 from weightflow.data.reading.options import Missing, ReadOptions, flag
 from weightflow.data.reading.times import Times, is_time_name, read_times, unit_of_name
@@ -40,6 +41,7 @@ class Rows:
         species: one name for each column.
         units: the unit of each row, as text; None where nothing says.
         said: what was understood, in sentences.
+        covariates: the values of each covariate, numbers or text, by its name.
     """
 
     times: Times
@@ -47,6 +49,7 @@ class Rows:
     species: tuple[str, ...]
     units: np.ndarray | None
     said: tuple[str, ...] = ()
+    covariates: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def rows_of(path: Path, frame: Any, options: ReadOptions) -> Rows:
@@ -70,23 +73,42 @@ def rows_of(path: Path, frame: Any, options: ReadOptions) -> Rows:
     frame = chosen_rows(path, frame, options, said)
     time = time_column(path, frame, options, said)
     species = _species(path, frame, time, options, said)
-    said += confounded(frame, time, [c for c in frame.columns if c not in {time, *species, options.unit, ""}])
+    others = {time, *species, options.unit, *options.covariates, ""}
+    said += confounded(frame, time, [c for c in frame.columns if c not in others])
     numbers = _numbers(path, frame, species)
     times = times_of(path, frame[time], time)
     units = None if options.unit is None else _units(frame[options.unit])
+    covariates = covariates_of(frame, options)
     labels = ~np.isfinite(times.values) if units is None else ~np.isfinite(times.values) | (units == "")
+    labels |= frame[list(options.covariates)].isna().to_numpy().any(axis=1)
     if labels.any() and options.missing is not Missing.DROP:
         row = int(np.argmax(labels))
         raise InputError(
-            f"`{path}` has no time or unit in row {row + 1} of the data ({int(labels.sum())} such rows); fill it, or "
-            "leave such rows out with `--missing drop`."
+            f"`{path}` has no time, unit or condition in row {row + 1} of the data ({int(labels.sum())} such rows); "
+            "fill it, or leave such rows out with `--missing drop`."
         )
     keep, numbers, told = settle(f"`{path}`", numbers, species, options.missing, frame.index.to_numpy(), labels)
     said += [*told, *_uneven(times.values, keep)]
     times = replace(times, values=times.values[keep])
     if not keep.any():
         raise InputError(f"no row of `{path}` is left; every one has a missing value: choose `--species` or `--drop`.")
-    return Rows(times, numbers, species, None if units is None else units[keep], tuple(said))
+    kept = {name: values[keep] for name, values in covariates.items()}
+    return Rows(times, numbers, species, None if units is None else units[keep], tuple(said), kept)
+
+
+def covariates_of(frame: Any, options: ReadOptions) -> dict[str, np.ndarray]:
+    """Return the values of each covariate: numbers, or text where it is no column of numbers or said to be none."""
+    import pandas as pd
+
+    def plain(name: str) -> np.ndarray:
+        column = frame[name]
+        kind = column.dtype.categories.dtype if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
+        numeric = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
+        if numeric and options.scales.get(name) is not Scale.CATEGORY:
+            return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return column.astype(str).to_numpy(dtype=str)
+
+    return {name: plain(name) for name in options.covariates}
 
 
 def _uneven(times: Float[np.ndarray, "row"], keep: Bool[np.ndarray, "row"]) -> list[str]:
@@ -115,7 +137,7 @@ def check_names(path: Path, frame: Any, options: ReadOptions) -> None:
     """Refuse options that name columns which do not exist."""
     columns = list(frame.columns)
     named = {"time": [options.time], "unit": [options.unit], "where": [c for c, _ in options.where]}
-    named |= {"species": options.species, "drop": options.drop}
+    named |= {"species": options.species, "drop": options.drop, "conditions": options.covariates}
     for option, names in named.items():
         for name in names:
             if name is not None and name not in columns:
@@ -152,7 +174,7 @@ def time_column(path: Path, frame: Any, options: ReadOptions, said: list[str]) -
     """
     if options.time is not None:
         return options.time
-    taken = {*options.species, *options.drop, options.unit, ""}
+    taken = {*options.species, *options.drop, *options.covariates, options.unit, ""}
     columns = [column for column in frame.columns if column not in taken]
     named = [column for column in columns if is_time_name(column)]
     sure = [column for column in named if re.match(r"time", column.strip(), re.IGNORECASE)] if len(named) > 1 else []
@@ -210,7 +232,7 @@ def _species(path: Path, frame: Any, time: str, options: ReadOptions, said: list
     """Return the columns that are species, and say what the others are taken for."""
     import pandas as pd
 
-    others = {time, options.unit, *options.drop, *(column for column, _ in options.where)}
+    others = {time, options.unit, *options.drop, *options.covariates, *(column for column, _ in options.where)}
     if options.species:
         wrong = [name for name in options.species if name in {time, options.unit}]
         if wrong:
@@ -306,7 +328,11 @@ def _doubts(column: str, values: Any, times: np.ndarray) -> list[str]:
     value = values.dropna().iloc[0]
     return [
         f"warning: `{column}` is read as a species, but looks like {what}: leave it out with `--drop {column}`"
-        + (f", or keep one value with `--where '{column}={value}'`" if few else "")
+        + (
+            f", keep one value with `--where '{column}={value}'`, or fit all of them with `--conditions {column}`"
+            if few
+            else ""
+        )
     ]
 
 

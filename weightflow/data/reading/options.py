@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from weightflow.data.conditions import Scale, known_scale
 from weightflow.data.words import listed
 from weightflow.errors import InputError
 from weightflow.types import Kind
@@ -47,6 +48,10 @@ class ReadOptions:
         every: every n-th time is seen. By default all are; of trajectories every tenth, or every second of fewer than
             31 times.
         step: time between two columns of .npy trajectories, 1 by default.
+        conditions: pairs (column, scale) of the covariates that say under which condition a row was observed; the scale
+            is None where the values are to say it. People write `dose,temperature` or `dose:log,genotype:category`.
+        shared_start: whether all conditions have the same start: rows of the earliest time are then one sample, which
+            stands at the start of each.
     """
 
     time: str | None = None
@@ -65,6 +70,8 @@ class ReadOptions:
     encoding: str | None = None
     every: int | None = None
     step: float | None = None
+    conditions: tuple[tuple[str, Scale | None], ...] = ()
+    shared_start: bool = False
 
     def __post_init__(self) -> None:
         if self.step is not None and not (np.isfinite(self.step) and self.step > 0):
@@ -82,6 +89,13 @@ class ReadOptions:
         both = set(self.species) & set(self.drop)
         if both:
             raise InputError(f"`{min(both)}` stands in `--species` and in `--drop`; leave it out of one.")
+        taken = {*self.species, *self.drop, self.time, self.unit} & {*self.covariates}
+        if taken:
+            raise InputError(
+                f"`{min(map(str, taken))}` is one of `--conditions`, and nothing else; name it only there."
+            )
+        if self.shared_start and not self.conditions:
+            raise InputError("`--shared-start` is for `--conditions`, of which none are given; leave it out.")
 
     @classmethod
     def of(cls, **said: Any) -> "ReadOptions":
@@ -101,12 +115,23 @@ class ReadOptions:
             "where": _pairs,
             "missing": _missing,
             "kind": _kinds,
+            "conditions": _conditions,
             "sep": lambda sep: {"tab": "\t", "\\t": "\t", "space": " "}.get(sep, sep),
         }
         values: dict[str, Any] = {
             name: forms.get(name, _as_it_is)(value) for name, value in said.items() if value is not None
         }
         return cls(**values)
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Names of the covariates."""
+        return tuple(name for name, _ in self.conditions)
+
+    @property
+    def scales(self) -> dict[str, Scale]:
+        """Scales of the covariates whose values are not to say it."""
+        return {name: scale for name, scale in self.conditions if scale is not None}
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -154,6 +179,18 @@ def _names(option: str, value: str | Sequence[str]) -> tuple[str, ...]:
     if twins:
         raise InputError(f"`{twins[0]}` is named twice in `--{option}`; name each once.")
     return tuple(names)
+
+
+def _conditions(value: str | Sequence[str] | Mapping[str, str]) -> tuple[tuple[str, Scale | None], ...]:
+    if isinstance(value, Mapping):
+        return tuple((str(name), known_scale(str(name), scale)) for name, scale in value.items())
+    said = [text.rpartition(":") for text in _names("conditions", value)]
+    pairs = [
+        (name, Scale(scale)) if name and scale in set(Scale) else (name + colon + scale, None)
+        for name, colon, scale in said
+    ]
+    _names("conditions", [name for name, _ in pairs])
+    return tuple(pairs)
 
 
 def _pairs(value: str | Sequence[str] | Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -16,7 +16,8 @@ from weightflow.errors import InputError
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zip", ".zst")
 ARRAY = ("species", "drop", "missing", "kind", "pca", "every")
-TABLE = (*ARRAY, "time", "where", "unit")
+VARIED = ("conditions", "shared_start")
+TABLE = (*ARRAY, *VARIED, "time", "where", "unit")
 TEXT = (*TABLE, "sep", "decimal", "encoding")
 CELLS = (*TABLE, "use_rep", "layer", "genes")
 
@@ -59,7 +60,7 @@ def from_anndata(adata: Any, name: str = "cells", **said: Any) -> Dataset:
         adata: an `anndata.AnnData`.
         name: of the data set.
         said: the attributes of `ReadOptions` that mean something here: time, use_rep, layer, genes, pca, where, unit,
-            species, drop, missing, kind, every.
+            species, drop, missing, kind, every, conditions, shared_start.
 
     Raises:
         InputError: as for `read`.
@@ -77,7 +78,7 @@ def _read_cells(path: Path, options: ReadOptions) -> Clouds:
 def _read_table(path: Path, options: ReadOptions) -> Clouds:
     table = TABLES[_suffix(path)](path, options)
     rows = rows_of(path, table.frame, options)
-    return grouped(replace(rows, said=(*table.said, *rows.said)))
+    return grouped(replace(rows, said=(*table.said, *rows.said)), options)
 
 
 def _suffix(path: Path) -> str:
@@ -95,6 +96,6 @@ FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Path, ReadOptions], Clouds]]
     ".parquet": (TABLE, _read_table),
     ".xlsx": (TABLE, _read_table),
     ".npy": ((*ARRAY, "step"), read_npy),
-    ".npz": ((*ARRAY, "time", "unit"), read_npz),
+    ".npz": ((*ARRAY, *VARIED, "time", "unit"), read_npz),
     ".h5ad": (CELLS, _read_cells),
 }
