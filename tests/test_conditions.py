@@ -59,6 +59,8 @@ def test_zero_stands_one_step_of_the_dilution_series_below_the_smallest_other_do
     assert "0 stands at 0.01, one step below" in dose.in_words()
     assert dose.position(1e-9) == dose.position(0.0)  # nothing lies below the place of zero
     assert [dose.unscaled(dose.scaled(value)) for value in dose.levels] == pytest.approx([0.0, 0.1, 1.0, 10.0])
+    assert dose.between(0.1, 10.0, 0.5) == pytest.approx(1.0)
+    assert dose.between(0.0, 0.1, 0.0) == 0.0
     with pytest.raises(InputError, match="give a positive value"):
         Covariate.of("dose", [0.1, 10.0]).value(0.0)
 
@@ -66,8 +68,8 @@ def test_zero_stands_one_step_of_the_dilution_series_below_the_smallest_other_do
 def test_a_category_has_one_feature_each_and_a_covariate_that_stays_has_none():
     conditions = Conditions.of(("drug", "rate", "lab"), [("a", 1.0, "x"), ("b", 3.0, "x"), ("c", 3.0, "x")])
     rate = [(3.0 - 2.0) / 1.0, 1.0]  # levels 1 and 3: centre 2, deviation 1
-    assert conditions.features(("b", 3.0, "x"), 2) == pytest.approx([0, 1, 0, *rate])
-    with pytest.raises(InputError, match="was never fitted"):
+    assert conditions.features(("b", 3.0, "x")) == pytest.approx([0, 1, 0, *rate])
+    with pytest.raises(InputError, match="was never seen"):
         conditions.point({"drug": "d", "rate": 1.0, "lab": "x"})
     with pytest.raises(InputError, match="no value of `rate`"):
         conditions.point({"drug": "a", "lab": "x"})
@@ -79,10 +81,14 @@ def test_a_category_has_one_feature_each_and_a_covariate_that_stays_has_none():
 def test_what_lies_outside_the_convex_hull_of_the_conditions_is_said(at, inside):
     triangle = Conditions.of(("a", "b"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
     assert (triangle.outside(at) == "") is inside
+    with pytest.raises(InputError, match="all that was seen has a=1"):
+        Conditions.of(("a",), [(1.0,)]).point({"a": 2.0})
     line = Conditions.of(("a", "drug"), [(1.0, "x"), (2.0, "x"), (3.0, "y")])
     assert line.outside((1.5, "x")) == ""
     assert "extrapolation" in line.outside((3.0, "x"))
-    assert "no condition with its categories" in line.outside((1.0, "z"))
+    assert "no condition with its categories" in Conditions.of(("a", "drug"), [("u", "x"), ("v", "y")]).outside(
+        ("u", "y")
+    )
 
 
 def test_courses_of_a_mapping_come_back_one_by_one():

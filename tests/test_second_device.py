@@ -130,7 +130,7 @@ def test_the_teachers_loss_marginals_and_draws_stay_on_the_device(backbone: str)
     made = prepared(backbone)
     path = made.taught.path(made.backbone).train().to("meta")
     with OnDevice():
-        loss = _loss(path, made.backbone, made.samples, TeacherOptions(draws=5), generator(0, "teacher"), "meta")
+        loss = _loss(path, made.backbone, made.family, TeacherOptions(draws=5), generator(0, "teacher"), "meta")
         loss.backward()
         tokens = path(torch.zeros(3, device="meta")).detach()
         drawn = made.backbone.sample(tokens, torch.zeros(3, 5, 3, device="meta", dtype=torch.float64))
@@ -171,7 +171,7 @@ def test_the_fits_before_it_look_at_the_device_once_a_step_at_most(backbone: str
     made = prepared(backbone)
 
     def teacher(steps: int) -> None:
-        fit_teacher(made.backbone, made.samples, made.taught, TeacherOptions(steps=steps, draws=5), 0)
+        fit_teacher(made.backbone, made.family, made.taught, TeacherOptions(steps=steps, draws=5), 0)
 
     def base(steps: int) -> None:
         fit_base(made.backbone, made.snapshots, AnchorOptions(base_steps=steps), 0)

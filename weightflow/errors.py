@@ -20,6 +20,10 @@ class SearchError(WeightFlowError):
     """A search ended without a result. The message gives the most common reason."""
 
 
+class ExtrapolationWarning(UserWarning):
+    """A model is asked for a condition that lies outside those that it was fitted to."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, or what it is where it says nothing, without a full stop."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

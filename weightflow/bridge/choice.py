@@ -16,6 +16,10 @@ and `DRIFT_SPECIES` species at most: with fewer or more it could not win, or not
 half a fit. It is tested on one time more, the last one, forecast from the snapshot before, where the others stand still
 or go on as they came, whichever is better.
 
+Several conditions are bridged each by itself, all along one curve: it is chosen by the left-out times of `COURSES` of
+them, evenly spread, together. No drift is tried there, since a drift of its own for each dose would say nothing of the
+doses between.
+
 With many times each of them need say less: so that the choice takes no longer than the fit, at most `LEFT_OUT` times,
 evenly spread, are left out, and more than `MANY` snapshots are coupled with half as many points.
 """
@@ -35,6 +39,7 @@ from weightflow.bridge.options import BridgeOptions, Curve
 from weightflow.bridge.tried import Tried, try_drift
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
+from weightflow.errors import InputError
 from weightflow.metrics.energy import energy_distance
 from weightflow.progress import Steps, uncounted
 from weightflow.rng import generator
@@ -49,6 +54,7 @@ CONFIDENCE = 0.99
 FEWEST_TIMES = 3  # two scores that happen to lie close together would pass any test
 DRIFT_TIMES = 5
 DRIFT_SPECIES = 10
+COURSES = 5  # conditions by which the curve of all is chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +92,41 @@ def build_bridge(
     if choice.tried is None:
         return Bridge.between(snapshots, choice.options, seed)
     return Bridge.between(snapshots, choice.options, seed, choice.tried.drift, choice.tried.forecast)
+
+
+def build_bridges(
+    snapshots: Snapshots,
+    options: BridgeOptions,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: Steps = uncounted,
+) -> tuple[Bridge | None, ...]:
+    """Build the bridge of each condition, along one curve; None for a condition that was observed once.
+
+    Raises:
+        InputError: several conditions are to follow a drift.
+    """
+    courses = list(snapshots.courses.values())
+    if len(courses) == 1:
+        return (build_bridge(courses[0], options, seed, device, progress),)
+    if options.curve is Curve.DRIFT:
+        raise InputError(
+            "`bridge.curve` is `drift`, which is fitted to one course, and there are several conditions; take `auto`, "
+            "or another curve."
+        )
+    chosen = _common_curve(courses, options, seed)
+    return tuple(Bridge.between(one, chosen, seed) if len(one) > 1 else None for one in courses)
+
+
+def _common_curve(courses: Sequence[Snapshots], options: BridgeOptions, seed: int) -> BridgeOptions:
+    long = [course for course in courses if len(course) > 2]
+    if options.curve is not Curve.AUTO or not long:
+        straight = options.model_copy(update={"curve": Curve.STRAIGHT})
+        return straight if options.curve is Curve.AUTO else options
+    some = [long[i] for i in np.linspace(0, len(long) - 1, min(len(long), COURSES)).round().astype(int)]
+    plain = options.model_copy(update={"drift_steps": 0})
+    scores = np.concatenate([choose_bridge(course, plain, seed).scores for course in some], axis=1)
+    return _chosen(options, CURVES, list(_gain(scores, scores[0])))
 
 
 def choose_bridge(

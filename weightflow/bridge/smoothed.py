@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from weightflow.bridge.bridge import Bridge
 from weightflow.data.snapshots import Snapshots
@@ -74,13 +74,23 @@ class Smoothed:
         if not self._smooths:
             return samples
         widths = np.stack([np.interp(times, self.times, column) for column in self.widths.T], axis=1)[:, None]
-        moved = samples + widths * rng.standard_normal(samples.shape)
-        counts = np.maximum(np.floor(moved + rng.random(moved.shape)), 0.0)
-        return np.where(np.asarray(self.bridge.counts), np.where(widths > 0, counts, samples), moved)
+        return moved(samples, widths, np.asarray(self.bridge.counts), rng)
 
     @cached_property
     def _smooths(self) -> bool:
         return bool(self.widths.any())
+
+
+def moved(
+    samples: Float[np.ndarray, "query n dim"],
+    widths: Float[np.ndarray, "*#shape"],
+    counts: Bool[np.ndarray, "dim"],
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "query n dim"]:
+    """Move samples by a kernel; counts are rounded at random, keeping their mean, and not negative."""
+    places = samples + widths * rng.standard_normal(samples.shape)
+    rounded = np.maximum(np.floor(places + rng.random(places.shape)), 0.0)
+    return np.where(counts, np.where(widths > 0, rounded, samples), places)
 
 
 def kernel_widths(snapshots: Snapshots, pseudo_samples: float) -> Float[np.ndarray, "time dim"]:

@@ -11,7 +11,16 @@ from rich.console import Console
 from weightflow.cli.output import whole_file
 from weightflow.data import parse_times
 from weightflow.progress import Shown, within
-from weightflow.systems import BUILT_IN, MAX_REACTIONS, Simulator, find_system
+from weightflow.systems import (
+    BUILT_IN,
+    MAX_REACTIONS,
+    Simulator,
+    System,
+    Vary,
+    columns_of,
+    find_system,
+    simulate_varied,
+)
 
 
 def simulate(
@@ -23,7 +32,10 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Of all random numbers: the same seed, the same file.")] = 0,
     out: Annotated[
         Path,
-        typer.Option(help="File to write, .npz (with times and names) or .npy; an existing file is replaced."),
+        typer.Option(
+            help="File to write, .npz (with times and names) or .npy; with --vary .csv or .npz; an existing file is "
+            "replaced."
+        ),
     ] = Path("trajectories.npy"),
     times: Annotated[
         str | None,
@@ -40,6 +52,14 @@ def simulate(
     max_reactions: Annotated[int, typer.Option(help="A trajectory with more reactions than this is an error.")] = (
         MAX_REACTIONS
     ),
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=START:STOP:NUMBER[:log]",
+            help="A parameter, or what a species starts with, and its values; may be given several times: then all "
+            "combinations are simulated, each with --trajectories.",
+        ),
+    ] = None,
 ) -> None:
     """Simulate a reaction network exactly, and write its trajectories.
 
@@ -50,9 +70,15 @@ def simulate(
     python -m weightflow simulate epidemic --trajectories 1000 --seed 0 --out trajectories.npy
     python -m weightflow simulate my_model.ant --times 0:20:0.5 --out mine.npz
     python -m weightflow simulate in_moles.xml --molecules-per-unit 1000 --times 0:20:0.5 --out mine.npz
+    python -m weightflow simulate epidemic --vary beta=0.001:0.007:5:log --trajectories 500 --out rates.npz
     """
     system = find_system(model)
     wanted = system.times if times is None else parse_times(times)
+    if vary:
+        _simulate_varied(
+            system, [Vary.of(text) for text in vary], trajectories, seed, out, wanted, molecules_per_unit, max_reactions
+        )
+        return
     simulator = Simulator(system, molecules_per_unit)
     named = out.suffix.lower() == ".npz"
     with whole_file(out, ".npy", ".npz") as file, Shown(Console(stderr=True)) as shown:
@@ -66,6 +92,37 @@ def simulate(
         f"{out}: {samples.shape[0]:,} trajectories, {samples.shape[1]:,} times from {wanted[0]:g} to {wanted[-1]:g}, "
         f"species {', '.join(simulator.species)}\n"
         + (f"Use it with: --data {out}\n" if named else _how_to_read(out, wanted))
+    )
+
+
+def _simulate_varied(
+    system: System,
+    grid: list[Vary],
+    trajectories: int,
+    seed: int,
+    out: Path,
+    times: np.ndarray,
+    molecules_per_unit: float | None,
+    max_reactions: int,
+) -> None:
+    """Simulate at several values, and write a table, or arrays."""
+    with whole_file(out, ".csv", ".npz") as file, Shown(Console(stderr=True)) as shown:
+        told = within(shown, "conditions")
+        found = simulate_varied(system, grid, trajectories, seed, times, molecules_per_unit, told, max_reactions)
+        if out.suffix.lower() == ".npz":
+            varied = {name: found.values[:, i] for i, name in enumerate(found.names)}
+            np.savez(
+                file, allow_pickle=False, times=times, samples=found.samples, species=np.array(found.species), **varied
+            )
+        else:
+            from pandas import DataFrame
+
+            DataFrame(columns_of(found, times)).to_csv(file, index=False)
+    conditions = len(found.samples) // trajectories
+    sys.stdout.write(
+        f"{out}: {trajectories:,} trajectories at each of {conditions:,} values of {', '.join(found.names)}, "
+        f"{len(times):,} times from {times[0]:g} to {times[-1]:g}, species {', '.join(found.species)}\n"
+        f"Use it with: --data {out} --conditions {','.join(found.names)}\n"
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -110,9 +111,14 @@ class Covariate:
         if not self.numeric:
             if str(value) not in self.levels:
                 known = listed([str(level) for level in self.levels])
-                raise InputError(f"`{self.name}={value}` was never fitted, and categories have none between; {known}.")
+                raise InputError(f"`{self.name}={value}` was never seen, and categories have none between; {known}.")
             return str(value)
         number = _number(self.name, value)
+        if not self.varies and number != self.levels[0]:
+            raise InputError(
+                f"`{self.name}={number:g}` was given, but all that was seen has {self.name}={self.levels[0]:g}: what "
+                "changes with it is not known; give that value."
+            )
         if self.scale is Scale.LOG and (number < 0 or (number == 0 and self.zero is None)):
             raise InputError(
                 f"`{self.name}={number:g}` is not on the logarithmic scale of {self.levels[0]:g} to "
@@ -128,9 +134,13 @@ class Covariate:
 
     def unscaled(self, number: float) -> float:
         """Return the value that stands at a place of the scale; that of zero is zero."""
-        if self.scale is Scale.LINEAR:
+        if self.scale is not Scale.LOG:
             return number
         return 0.0 if self.zero is not None and number <= np.log(self.zero) else float(np.exp(number))
+
+    def between(self, one: Value, other: Value, place: float) -> float:
+        """Return the value at a place on the scale from 0, at `one`, to 1, at `other`."""
+        return self.unscaled((1 - place) * self.scaled(one) + place * self.scaled(other))
 
     @cached_property
     def _units(self) -> tuple[float, float]:
@@ -171,6 +181,7 @@ class Conditions:
         covariates: what differs.
         points: for each snapshot the value of each covariate.
         shared_start: whether the first snapshots of all conditions are of one and the same distribution.
+        powers: of a numeric covariate that a model sees.
 
     Raises:
         InputError: a point has not one value for each covariate, or one that is none.
@@ -179,6 +190,7 @@ class Conditions:
     covariates: tuple[Covariate, ...]
     points: tuple[Point, ...]
     shared_start: bool = False
+    powers: int = 2
 
     def __post_init__(self) -> None:
         names = self.names
@@ -203,6 +215,24 @@ class Conditions:
         said = scales or {}
         covariates = [Covariate.of(name, column, said.get(name)) for name, column in zip(names, columns, strict=True)]
         return cls(tuple(covariates), tuple(tuple(point) for point in points), shared_start)
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything as plain values, which JSON can hold; `of_facts` undoes it."""
+        return {
+            "covariates": [{"name": c.name, "scale": c.scale.value, "levels": list(c.levels)} for c in self.covariates],
+            "points": [list(point) for point in self.points],
+            "shared_start": self.shared_start,
+            "powers": self.powers,
+        }
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any] | None) -> "Conditions | None":
+        """Build them from what `facts` has returned; None where there were none."""
+        if facts is None:
+            return None
+        covariates = [Covariate(one["name"], Scale(one["scale"]), tuple(one["levels"])) for one in facts["covariates"]]
+        points = tuple(tuple(point) for point in facts["points"])
+        return cls(tuple(covariates), points, facts["shared_start"], facts["powers"])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -238,14 +268,23 @@ class Conditions:
             )
         return tuple(covariate.value(at[covariate.name]) for covariate in self.covariates)
 
-    def features(self, point: Point, powers: int) -> Float[np.ndarray, "feature"]:
+    def with_powers(self, powers: int) -> "Conditions":
+        """Return the same conditions, of whose numeric covariates a model sees so many powers."""
+        return replace(self, powers=powers)
+
+    def features(self, point: Point) -> Float[np.ndarray, "feature"]:
         """Return what a model sees of a condition; nothing where all conditions are one."""
-        parts = [one.features(value, powers) for one, value in zip(self.covariates, point, strict=True)]
+        parts = [one.features(value, self.powers) for one, value in zip(self.covariates, point, strict=True)]
         return np.array([number for part in parts for number in part], dtype=np.float64)
 
     def named(self, point: Point) -> dict[str, Value]:
         """Return a condition by the names of the covariates."""
         return dict(zip(self.names, point, strict=True))
+
+    def between(self, one: Point, other: Point, place: float) -> Point:
+        """Return the condition at a place from 0, at `one`, to 1, at `other`, which has the same categories."""
+        triples = zip(self.covariates, one, other, strict=True)
+        return tuple(a if a == b else known.between(a, b, place) for known, a, b in triples)
 
     def positions(self, point: Point) -> Float[np.ndarray, "axis"]:
         """Return the place of a condition in the space of the numeric covariates that vary, in their deviations."""

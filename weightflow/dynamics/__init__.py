@@ -1,16 +1,26 @@
 """The hypernetwork phi: vector fields over the weight graph, solvers, and paths of weights."""
 
 from weightflow.dynamics.direct import Direct
-from weightflow.dynamics.field import CDEField, ODEField, Units, VectorField, build_field
-from weightflow.dynamics.options import DynamicsKind, DynamicsOptions, Memory, Reach, Solver, SolverOptions
+from weightflow.dynamics.field import CDEField, FieldUnder, ODEField, Units, VectorField, build_field
+from weightflow.dynamics.options import (
+    Conditioning,
+    DynamicsKind,
+    DynamicsOptions,
+    Memory,
+    Reach,
+    Solver,
+    SolverOptions,
+)
 from weightflow.dynamics.solver import Solution, solve
-from weightflow.dynamics.weight_paths import Rollout, Table, WeightPath
+from weightflow.dynamics.weight_paths import Rollout, Table, Under, WeightPath
 
 __all__ = [
     "CDEField",
+    "Conditioning",
     "Direct",
     "DynamicsKind",
     "DynamicsOptions",
+    "FieldUnder",
     "Memory",
     "ODEField",
     "Reach",
@@ -19,6 +29,7 @@ __all__ = [
     "Solver",
     "SolverOptions",
     "Table",
+    "Under",
     "Units",
     "VectorField",
     "WeightPath",

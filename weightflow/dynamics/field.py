@@ -1,5 +1,7 @@
 """Vector fields in weight space: dtheta/dt = f(theta, t), or dtheta/dt = g(theta, t) dz/dt.
 
+Of several conditions the field sees which one it is: f(theta, t, c), or g(theta, t, c).
+
 Both are functions of (parameters, clock, weights), so that the parameters of several fields of one shape can be
 stacked. Weights come in and speeds go out in units of the reference path, which keeps every number of order one.
 """
@@ -59,11 +61,14 @@ class ODEField(nn.Module):
         self.units = units
 
     def forward(
-        self, t: Float[Tensor, "batch"], tokens: Float[Tensor, "batch token width"]
+        self,
+        t: Float[Tensor, "batch"],
+        tokens: Float[Tensor, "batch token width"],
+        code: Float[Tensor, "batch feature"] | None = None,
     ) -> Float[Tensor, "batch token width"]:
         """Evaluate dtheta/dt."""
         units = self.units
-        return self.attention(t, (tokens - units.centre) / units.size)[..., 0] * units.speed
+        return self.attention(t, (tokens - units.centre) / units.size, code)[..., 0] * units.speed
 
 
 class CDEField(nn.Module):
@@ -80,18 +85,45 @@ class CDEField(nn.Module):
         self.control = control
 
     def forward(
-        self, t: Float[Tensor, "batch"], tokens: Float[Tensor, "batch token width"]
+        self,
+        t: Float[Tensor, "batch"],
+        tokens: Float[Tensor, "batch token width"],
+        code: Float[Tensor, "batch feature"] | None = None,
     ) -> Float[Tensor, "batch token width"]:
         """Evaluate dtheta/dt."""
         units = self.units
-        g = self.attention(t, (tokens - units.centre) / units.size) * units.speed
+        g = self.attention(t, (tokens - units.centre) / units.size, code) * units.speed
         return torch.einsum("btwz,bz->btw", g, self.control.derivative(t))
 
 
+class FieldUnder(nn.Module):
+    """A field under one condition for each window, as the solver sees it."""
+
+    code: Tensor
+
+    def __init__(self, field: ODEField | CDEField, code: Float[Tensor, "window feature"]) -> None:
+        super().__init__()
+        self.field = field
+        self.register_buffer("code", code)
+
+    def forward(
+        self, t: Float[Tensor, "batch"], tokens: Float[Tensor, "batch token width"]
+    ) -> Float[Tensor, "batch token width"]:
+        """Evaluate dtheta/dt; where all marks of each window are asked for at once, one window comes after another."""
+        return self.field(t, tokens, self.code.repeat_interleave(len(t) // len(self.code), 0))
+
+
 def build_field(
-    layout: TokenLayout, options: DynamicsOptions, units: Units, control: ControlPath | None, seed: int
+    layout: TokenLayout,
+    options: DynamicsOptions,
+    units: Units,
+    control: ControlPath | None,
+    seed: int,
+    features: int = 0,
 ) -> ODEField | CDEField:
     """Build the field that `options.kind` names, with first weights drawn from `seed`; a CDE needs its control path.
+
+    `features` is how many numbers tell a condition; 0: there is one.
 
     Raises:
         InputError: the kind has no field, or a CDE no control path.
@@ -100,7 +132,7 @@ def build_field(
         raise InputError("`dynamics.kind`=direct has no vector field; build a `Direct` path, or take ode or cde.")
     driver = control if options.kind is DynamicsKind.CDE else None
     with seeded(seed, "field"):
-        attention = GraphAttention(layout, options, driver.dim if driver else 1)
+        attention = GraphAttention(layout, options, driver.dim if driver else 1, features)
     if options.kind is DynamicsKind.ODE:
         return ODEField(attention, units)
     if driver is None:

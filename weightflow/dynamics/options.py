@@ -23,6 +23,18 @@ class Reach(StrEnum):
     GRAPH = "graph"
 
 
+class Conditioning(StrEnum):
+    """How the field sees a condition.
+
+    `added` to every token; as a `token` of its own, which the others attend to; or as `modulation`: each attention
+    layer scales and shifts its normalised tokens by it.
+    """
+
+    ADDED = "added"
+    TOKEN = "token"  # noqa: S105 (a token of the weight graph is no secret)
+    MODULATION = "modulation"
+
+
 class Memory(StrEnum):
     """What a rollout keeps for its gradient.
 
@@ -110,6 +122,9 @@ class DynamicsOptions(SolverOptions):
     attention: Reach = Field(default=Reach.COMPLETE, description="which tokens a token attends to")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     time: bool = Field(default=False, description="whether the field sees the clock; an autonomous field does not")
+    conditioning: Conditioning = Field(
+        default=Conditioning.ADDED, description="how the field sees a condition, where there are several"
+    )
     z_dim: int = Field(default=1, ge=1, description="channels of the control path, fewer than anchors (CDE)")
     time_channel: bool = Field(default=True, description="whether the clock is another channel of the control path")
     projection: Projection = Field(default=Projection.PCA, description="how anchors become the control path (CDE)")

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from weightflow.dynamics.field import CDEField, ODEField
+from weightflow.dynamics.direct import Direct
+from weightflow.dynamics.field import CDEField, FieldUnder, ODEField
 from weightflow.dynamics.options import DynamicsOptions
 from weightflow.dynamics.solver import Solution, solve
 
@@ -22,29 +23,66 @@ class WeightPath(Protocol):
 
 
 class Rollout(nn.Module):
-    """The solution of a vector field that starts at clock 0."""
+    """The solution of a vector field that starts at clock 0.
+
+    Attributes:
+        start: weights there; of several conditions, those of the middle one.
+        field: dtheta/dt.
+        options: how it is solved.
+        origin: where there are several conditions, a direct path that has the start of each; it is not trained.
+    """
 
     start: Tensor
 
     def __init__(
-        self, start: Float[Tensor, "token width"], field: ODEField | CDEField, options: DynamicsOptions
+        self,
+        start: Float[Tensor, "token width"],
+        field: ODEField | CDEField,
+        options: DynamicsOptions,
+        origin: Direct | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("start", start)
         self.field = field
         self.options = options
+        self.origin = None if origin is None else origin.requires_grad_(False)
 
-    def solution(self, end: float = 1.0) -> Solution:
-        """Solve from 0 to `end`, with the same step length whatever the end."""
-        options = self.options
-        zero = self.start.new_zeros(1)
-        return solve(self.field, self.start[None], zero, zero + end, round(end * options.steps), options)
+    def solution(self, end: float = 1.0, codes: Float[Tensor, "window feature"] | None = None) -> Solution:
+        """Solve from 0 to `end`, with the same step length whatever the end; under each of some conditions."""
+        options, steps = self.options, round(end * self.options.steps)
+        zero = self.start.new_zeros(1 if codes is None else len(codes))
+        if codes is None or self.origin is None:
+            return solve(self.field, self.start[None], zero, zero + end, steps, options)
+        field = FieldUnder(self.field, codes)
+        return solve(field, self.origin(zero, codes), zero, zero + end, steps, options)
 
-    def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
+    def weights(
+        self, t: Float[Tensor, "query"], code: Float[Tensor, "1 feature"] | None = None
+    ) -> Float[Tensor, "query token width"]:
         """Return the weights at clock times; the answer at one time does not depend on the others."""
         steps = self.options.steps
         end = max(1.0, math.ceil(float(t.max()) * steps - 1e-6) / steps)
-        return self.solution(end).at(t[None])[0]
+        return self.solution(end, code).at(t[None])[0]
+
+
+class Under(nn.Module):
+    """A path of several conditions under one of them.
+
+    Attributes:
+        path: of all.
+        code: what it sees of the one.
+    """
+
+    code: Tensor
+
+    def __init__(self, path: Rollout | Direct, code: Float[Tensor, "1 feature"]) -> None:
+        super().__init__()
+        self.path = path
+        self.register_buffer("code", code)
+
+    def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
+        """Return the weights at clock times."""
+        return self.path.weights(t, self.code)
 
 
 class Table(nn.Module):

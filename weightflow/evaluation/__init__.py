@@ -9,6 +9,7 @@ from weightflow.evaluation.baselines import (
     Persistence,
     baselines,
 )
+from weightflow.evaluation.courses import by_course
 from weightflow.evaluation.density import Density
 from weightflow.evaluation.fidelity import POINTS, REPEATS, Fidelity, fidelity, held_against
 from weightflow.evaluation.floor import Floor, check_scorable
@@ -56,6 +57,7 @@ __all__ = [
     "answer",
     "baselines",
     "beats",
+    "by_course",
     "check_scorable",
     "clears_bar",
     "evaluate",

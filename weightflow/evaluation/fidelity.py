@@ -20,6 +20,7 @@ from jaxtyping import Float
 
 from weightflow.data import Snapshots
 from weightflow.data.spread import deviation
+from weightflow.evaluation.courses import by_course
 from weightflow.evaluation.sampler import Sampler, draw
 from weightflow.metrics import sliced_w2
 from weightflow.rng import derive_seed, generator
@@ -30,6 +31,7 @@ RESOLUTION = 0.02
 REPEATS, HALVINGS = 4, 3
 MISSED, FAR = 1.5, 10.0
 MOST_TIMES = 25  # of more snapshots so many are looked at, evenly spread, the first and the last among them
+MOST_CLOUDS = 50  # the same, of several conditions
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Fidelity:
     def missed(self) -> tuple[float, ...]:
         """Times at which draws and data can be told apart."""
         limit = MISSED if self.ratio > MISSED else FAR
-        return tuple(map(float, self.times[self.ratios > limit]))
+        return tuple(map(float, np.unique(self.times[self.ratios > limit])))
 
     @property
     def ratio(self) -> float:
@@ -67,10 +69,15 @@ def fidelity(model: Sampler, snapshots: Snapshots, seed: int) -> Fidelity:
     Raises:
         WeightFlowError: the model returned samples of another shape, or not finite.
     """
-    some = snapshots.subset(_evenly(len(snapshots), MOST_TIMES))
-    n = REPEATS * min(POINTS, max(map(len, some.samples)))
-    drawn = draw("model", model, some.times, n, some.dim, derive_seed(seed, "fidelity", "model"), independent=True)
-    return held_against(drawn, some, deviation(snapshots.pooled()), seed)
+    most, unit = MOST_TIMES if len(snapshots.courses) == 1 else MOST_CLOUDS, deviation(snapshots.pooled())
+    some = snapshots.subset(_evenly(len(snapshots), most))
+    found: list[Fidelity] = []
+    for course, under in by_course(some, model):
+        n = REPEATS * min(POINTS, max(map(len, course.samples)))
+        purpose = derive_seed(seed, "fidelity", "model")
+        drawn = draw("model", under, course.times, n, some.dim, purpose, independent=True)
+        found.append(held_against(drawn, course, unit, seed))
+    return Fidelity(*(np.concatenate(parts) for parts in zip(*((one.times, one.ratios) for one in found), strict=True)))
 
 
 def held_against(

@@ -5,12 +5,18 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
+from weightflow.anchors import Anchors
+from weightflow.bridge import neighbours
 from weightflow.dynamics import Direct, DynamicsKind, DynamicsOptions, Rollout, Units, build_field
 from weightflow.experiment.config import ExperimentConfig
 from weightflow.experiment.preparation import Prepared
 from weightflow.path import Clock, ControlPath, ReferencePath, project
 from weightflow.training import AnchorDistance, Collocation, Likelihood, Objective, RolloutObjective, Training
+
+# Of several conditions each has a shorter table, not to hold a hundred long ones: the fewest points, and the most.
+TABLE_SIZES, MARKS, SHARED = (129, 1025), (33, 257), 4
 
 
 class Attempt:
@@ -34,49 +40,85 @@ class Attempt:
         if isinstance(self.path, Direct):
             return None
         mask = self.prepared.backbone.layout.mask
-        collocation = Collocation(self.reference, self.path.field.units, mask, self.device)
+        codes = self.codes if self.varied else None
+        collocation = Collocation(self.references, self.path.field.units, mask, self.device, codes)
         return Training(self.path, collocation, self._objective(), self.config.training, self.seed)
 
+    @property
+    def varied(self) -> bool:
+        """Whether there are several conditions."""
+        return self.codes.shape[1] > 0
+
     @cached_property
-    def reference(self) -> ReferencePath:
-        """The path that a field is taught on: the teacher, or the spline through the anchors."""
-        stretch = self.config.dynamics.stretch
+    def codes(self) -> Float[np.ndarray, "path feature"]:
+        """What is seen of the conditions that the field is taught on: the fitted ones, and half-way between."""
+        family, known = self.prepared.family, self.prepared.conditions
+        pairs = () if known is None else neighbours(known)
+        between = [known.features(known.between(*pair, 0.5)) for pair in pairs] if known is not None else []
+        return np.concatenate([family.codes, *(code[None] for code in between)])
+
+    @cached_property
+    def references(self) -> tuple[ReferencePath, ...]:
+        """The paths that a field is taught on: the teacher's, one a condition, or the spline through the anchors."""
+        stretch, backbone = self.config.dynamics.stretch, self.prepared.backbone
         if self.config.training.objective is Objective.ANCHOR:
-            return ReferencePath.through(self.prepared.anchored, stretch)
-        return ReferencePath.of_table(*self.prepared.taught.table(self.prepared.backbone), stretch)
+            self.prepared.snapshots.alone("`training.objective`: anchor")
+            return (ReferencePath.through(self.prepared.anchored, stretch),)
+        if not self.varied:
+            return (ReferencePath.of_table(*self.prepared.taught.table(backbone), stretch),)
+        points, marks = (max(fewest, most * SHARED // len(self.codes)) for fewest, most in (TABLE_SIZES, MARKS))
+        tables = [self.prepared.taught.table(backbone, code, min(points, TABLE_SIZES[1])) for code in self.codes]
+        tokens = np.stack([tokens for _, tokens in tables])
+        return ReferencePath.of_tables(tables[0][0], tokens, stretch, min(marks, MARKS[1]))
 
     def _direct(self) -> tuple[Clock, Direct]:
         teacher = self.prepared.taught
         return Clock.uniform(*teacher.span), teacher.path(self.prepared.backbone)
 
     def _solved(self) -> tuple[Clock, Rollout]:
-        layout, options = self.prepared.backbone.layout, self._with_marks()
-        tokens, velocity = (torch.as_tensor(part) for part in (self.reference.tokens, self.reference.velocity))
-        field = build_field(layout, options, Units.of(tokens, velocity), self._control(), self.seed)
-        return self.reference.clock, Rollout(tokens[0], field, options).to(self.device).eval()
+        layout, options, paths = self.prepared.backbone.layout, self._with_marks(), self.references
+        tokens = torch.cat([torch.as_tensor(path.tokens) for path in paths])
+        velocity = torch.cat([torch.as_tensor(path.velocity) for path in paths])
+        features, origin = self.codes.shape[1], None
+        if features:
+            origin = self.prepared.taught.path(self.prepared.backbone)
+        field = build_field(layout, options, Units.of(tokens, velocity), self._control(), self.seed, features)
+        start = tokens[len(paths) // 2 * len(paths[0].marks)]
+        return paths[0].clock, Rollout(start, field, options, origin).to(self.device).eval()
 
     def _with_marks(self) -> DynamicsOptions:
         """Return the options with more marks where forecasts are taught: between the snapshots there are as many."""
         options = self.config.dynamics
-        fitted = float(self.reference.clock(self.prepared.snapshots.times[-1:])[0])
+        fitted = float(self.references[0].clock(self.prepared.snapshots.times.max()[None])[0])
         return options.model_copy(update={"steps": math.ceil(options.steps / min(fitted, 1.0) - 1e-6)})
 
     def _control(self) -> ControlPath | None:
         options = self.config.dynamics
         if options.kind is not DynamicsKind.CDE:
             return None
-        anchors = self.prepared.anchored
+        anchors = self._mean_anchors() if self.varied else self.prepared.anchored
         most = len(anchors.times) - 1  # so many directions do few anchors differ in, and so many neighbours have they
         z_dim, neighbours = min(options.z_dim, most), min(options.neighbours, most)
         values = project(anchors.tokens, z_dim, options.projection, self.seed, neighbours)
-        marks = self.reference.clock(anchors.times).astype(np.float32)
+        marks = self.references[0].clock(anchors.times).astype(np.float32)
         if options.time_channel:
             values = np.concatenate([marks[:, None], values], 1)
         path = ControlPath(torch.as_tensor(marks), torch.as_tensor(values))
-        return path if self.prepared.bridge.ahead is None else path.extended(1.0)
+        forecast = any(bridge is not None and bridge.ahead is not None for bridge in self.prepared.bridges)
+        return path.extended(1.0) if forecast else path
+
+    def _mean_anchors(self) -> Anchors:
+        """Return the teacher's weights at all fitted times, in the mean over the conditions: one control serves all."""
+        times = np.unique(self.prepared.snapshots.times)
+        first, last = self.prepared.taught.span
+        s = torch.as_tensor((times - first) / (last - first), dtype=torch.float32)
+        path = self.prepared.taught.path(self.prepared.backbone)
+        with torch.no_grad():
+            tokens = [path(s, torch.as_tensor(code, dtype=torch.float32)[None]) for code in self.prepared.family.codes]
+        return Anchors(times, torch.stack(tokens).mean(0).numpy())
 
     def _objective(self) -> RolloutObjective:
         clock, options = self.clock, self.config.training
         if options.objective is Objective.ANCHOR:
             return AnchorDistance(self.prepared.anchored, clock, options, self.device)
-        return Likelihood(self.prepared.backbone, self.prepared.samples, clock, options)
+        return Likelihood(self.prepared.backbone, self.prepared.family, clock, options)

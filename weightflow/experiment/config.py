@@ -5,7 +5,7 @@ from typing import Any
 
 from weightflow.anchors import AnchorOptions
 from weightflow.backbones import BackboneOptions
-from weightflow.bridge import BridgeOptions
+from weightflow.bridge import BridgeOptions, ConditionOptions
 from weightflow.dynamics import DynamicsKind, DynamicsOptions
 from weightflow.errors import InputError
 from weightflow.presets import PRESETS
@@ -20,6 +20,7 @@ class ExperimentConfig(Options):
     anchors: AnchorOptions = AnchorOptions()
     teacher: TeacherOptions = TeacherOptions()
     bridge: BridgeOptions = BridgeOptions()
+    conditions: ConditionOptions = ConditionOptions()
     dynamics: DynamicsOptions = DynamicsOptions()
     training: TrainingOptions = TrainingOptions()
 

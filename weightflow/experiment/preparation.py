@@ -11,13 +11,14 @@ from jaxtyping import Float
 
 from weightflow.anchors import Anchors, ArrayCache, fit_anchors, fit_base, go_on
 from weightflow.backbones import Backbone
-from weightflow.bridge import Bridge, Samples, build_bridge, samples_for_fitting
-from weightflow.data import Snapshots
+from weightflow.bridge import Bridge, BridgeOptions, ConditionOptions, Family, build_bridges, seen
+from weightflow.data import Conditions, Snapshots, in_words
 from weightflow.data.spread import deviation
 from weightflow.dynamics import Direct, Rollout, Table
 from weightflow.evaluation import POINTS, REPEATS, fidelity, held_against
 from weightflow.experiment.config import ExperimentConfig
 from weightflow.files import Arrays
+from weightflow.files import within as within_arrays
 from weightflow.model import WeightFlow
 from weightflow.path import Clock
 from weightflow.progress import Progress, unseen, within
@@ -33,16 +34,32 @@ class Prepared:
     Attributes:
         snapshots: the snapshots that are fitted.
         backbone: the pure function that the weights belong to.
-        bridge: samples between them.
+        bridges: samples between those of each condition; None where there is a single one.
+        bridging: the options that these were asked for with.
+        varied: how several conditions are fitted together.
+        seed: of the preparation.
         anchors: weights at each of those snapshots; None where nothing asks for them.
         teacher: a direct path through weight space; None where nothing asks for it.
     """
 
     snapshots: Snapshots
     backbone: Backbone
-    bridge: Bridge
+    bridges: tuple[Bridge | None, ...]
+    bridging: BridgeOptions
+    varied: ConditionOptions
+    seed: int
     anchors: Anchors | None
     teacher: Teacher | None
+
+    @property
+    def bridge(self) -> Bridge:
+        """The bridge of the one course.
+
+        Raises:
+            InputError: there are several.
+        """
+        self.snapshots.alone("this")
+        return _some(self.bridges)[0]
 
     @property
     def anchored(self) -> Anchors:
@@ -67,14 +84,25 @@ class Prepared:
         return self.teacher
 
     @cached_property
-    def samples(self) -> Samples:
+    def family(self) -> Family:
         """What is fitted: samples at the snapshots, between them, and beyond them where a drift forecasts."""
-        return samples_for_fitting(self.bridge, self.snapshots)
+        return Family.of(self.snapshots, self.bridges, self.bridging, self.varied, self.seed)
+
+    @cached_property
+    def conditions(self) -> Conditions | None:
+        """The conditions as the model sees them."""
+        return seen(self.snapshots, self.varied)
 
     def model(self, path: Rollout | Table | Direct, clock: Clock, record: dict[str, Any]) -> WeightFlow:
         """Return the model whose weights follow a path."""
-        snapshots = self.snapshots
-        fitted = {"times": snapshots.times.tolist(), "bridge": self.bridge.options.model_dump(mode="json")}
+        snapshots, bridges = self.snapshots, _some(self.bridges)
+        fitted = {
+            "times": np.unique(snapshots.times).tolist(),
+            "bridge": (bridges[0].options if bridges else self.bridging).model_dump(mode="json"),
+        }
+        if self.conditions is not None:
+            courses = snapshots.courses.items()
+            fitted["courses"] = {in_words(self.conditions.named(at)): one.times.tolist() for at, one in courses}
         record = {**record, **fitted, "forecast": self._forecast(clock)}
         return WeightFlow(
             self.backbone,
@@ -84,17 +112,23 @@ class Prepared:
             snapshots.kinds,
             record,
             snapshots.unit,
-            motion=self.bridge.drift,
-            last=float(snapshots.times[-1]),
+            motion=bridges[0].drift if bridges else None,
+            last=float(snapshots.times.max()),
+            conditions=self.conditions,
         )
 
     def _forecast(self, clock: Clock) -> dict[str, Any] | None:
         """Return what the record says of forecasts: what they are from, and how a drift's did; None if none did."""
-        if self.bridge.forecast is None:
+        forecasts = [bridge.forecast for bridge in _some(self.bridges) if bridge.forecast is not None]
+        if not forecasts:
             return None
         until = float(clock.times[-1])
-        by = "drift" if until > self.snapshots.times[-1] else "field"
-        return {"by": by, "until": until, **self.bridge.forecast.facts()}
+        by = "drift" if until > self.snapshots.times.max() else "field"
+        return {"by": by, "until": until, **forecasts[0].facts()}
+
+
+def _some(bridges: Sequence[Bridge | None]) -> list[Bridge]:
+    return [bridge for bridge in bridges if bridge is not None]
 
 
 GAIN = 0.8  # share of a teacher's ratio that a round must come below for another one to follow
@@ -105,6 +139,7 @@ PIECES = {
     "bridge": ("bridge",),
     "teacher": ("backbone", "anchors", "bridge", "teacher"),
 }
+VARIED = {"teacher": ("conditions",)}  # of several conditions the piece depends on this, too
 
 
 class Preparation:
@@ -118,7 +153,8 @@ class Preparation:
 
     def depends_on(self, piece: str) -> dict[str, Any]:
         """Return, as plain values, everything that a piece depends on."""
-        groups = {group: getattr(self.config, group).model_dump(mode="json") for group in PIECES[piece]}
+        needed = (*PIECES[piece], *(VARIED.get(piece, ()) if self.snapshots.conditions is not None else ()))
+        groups = {group: getattr(self.config, group).model_dump(mode="json") for group in needed}
         return {"data": self.snapshots.digest(), "seed": self.seed, **groups}
 
     def base(self, device: torch.device | str = "cpu", progress: Progress = unseen) -> Arrays:
@@ -149,9 +185,21 @@ class Preparation:
         """Couple the snapshots, and choose a curve if none is named."""
         progress("bridge", 0, 1)
         seed, told = derive_seed(self.seed, "bridge"), within(progress, "drift")
-        made = build_bridge(self.snapshots, self.config.bridge, seed, device, told).arrays()
+        made = build_bridges(self.snapshots, self.config.bridge, seed, device, told)
         progress("bridge", 1, 1)
-        return made
+        return {
+            f"{_prefix(i, len(made))}{name}": array
+            for i, bridge in enumerate(made)
+            if bridge is not None
+            for name, array in bridge.arrays().items()
+        }
+
+    def bridges(self, arrays: Arrays) -> tuple[Bridge | None, ...]:
+        """Build what `bridge` has returned the arrays of."""
+        courses = list(self.snapshots.courses.values())
+        parts = [within_arrays(arrays, _prefix(i, len(courses))) for i in range(len(courses))]
+        pairs = zip(parts, courses, strict=True)
+        return tuple(Bridge.of_arrays(part, one, self.config.bridge) if part else None for part, one in pairs)
 
     def teacher(
         self, base: Arrays, bridge: Arrays, device: torch.device | str = "cpu", progress: Progress = unseen
@@ -161,12 +209,12 @@ class Preparation:
         Each round goes on from the one before, with a tenth of its price on length and twice its steps. One that gained
         little is the last: what it misses is not for want of steps.
         """
-        samples = samples_for_fitting(Bridge.of_arrays(bridge, self.snapshots, self.config.bridge), self.snapshots)
+        family = self.assemble(None, bridge, None).family
         options, told = self.config.teacher, within(progress, "teacher")
-        kept = last = self._held(fit_teacher(self.backbone, samples, base["tokens"], options, self.seed, device, told))
+        kept = last = self._held(fit_teacher(self.backbone, family, base["tokens"], options, self.seed, device, told))
         while last.missed and last.rounds < options.rounds:
             told = within(progress, f"teacher, round {last.rounds + 1}")
-            again = fit_teacher(self.backbone, samples, last, options.of_round(last.rounds), self.seed, device, told)
+            again = fit_teacher(self.backbone, family, last, options.of_round(last.rounds), self.seed, device, told)
             before, last = last, self._held(again, last.rounds + 1)
             kept = min(kept, last, key=lambda teacher: teacher.ratio)
             if last.ratio > GAIN * before.ratio:
@@ -178,7 +226,10 @@ class Preparation:
         return Prepared(
             self.snapshots,
             self.backbone,
-            Bridge.of_arrays(bridge, self.snapshots, self.config.bridge),
+            self.bridges(bridge),
+            self.config.bridge,
+            self.config.conditions,
+            self.seed,
             None if anchors is None else Anchors(anchors["times"], anchors["tokens"]),
             None if teacher is None else Teacher.of_arrays(teacher),
         )
@@ -186,7 +237,8 @@ class Preparation:
     def _held(self, teacher: Teacher, rounds: int = 1) -> Teacher:
         """Hold a teacher against the snapshots."""
         snapshots, clock = self.snapshots, Clock.uniform(*teacher.span)
-        model = WeightFlow(self.backbone, teacher.path(self.backbone), clock, snapshots.species, snapshots.kinds)
+        path, known = teacher.path(self.backbone), seen(snapshots, self.config.conditions)
+        model = WeightFlow(self.backbone, path, clock, snapshots.species, snapshots.kinds, conditions=known)
         found = fidelity(model, snapshots, self.seed)
         return replace(teacher, rounds=rounds, ratio=found.ratio, missed=found.missed)
 
@@ -197,6 +249,11 @@ class Preparation:
         with torch.no_grad():
             draws = self.backbone.sample(torch.as_tensor(tokens)[None], numbers[None]).numpy()
         return bool(held_against(draws, snapshot, deviation(self.snapshots.pooled()), self.seed).missed)
+
+
+def _prefix(i: int, courses: int) -> str:
+    """Return what stands before the names of the arrays of one of several bridges."""
+    return f"{i}." if courses > 1 else ""
 
 
 def prepare(
@@ -246,7 +303,8 @@ def table_of(anchors: Anchors) -> tuple[Table, Clock]:
 
 
 def line_model(prepared: Prepared) -> WeightFlow:
-    """Return the variant without phi: straight lines in weight space between the anchors."""
+    """Return the variant without phi: straight lines in weight space between the anchors of one course."""
+    prepared.snapshots.alone("a straight line between anchors")
     return prepared.model(*table_of(prepared.anchored), {})
 
 

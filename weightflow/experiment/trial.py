@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
-from weightflow.evaluation import fidelity
+from weightflow.evaluation import by_course, fidelity
 from weightflow.evaluation.density import evaluated
 from weightflow.experiment.attempt import Attempt
 from weightflow.experiment.config import ExperimentConfig
@@ -87,7 +88,12 @@ class Trial:
         found = fidelity(self.model(), self.prepared.snapshots, self.seed)
         teacher = self.prepared.teacher
         rounds = {"teacher": 0 if teacher is None else teacher.rounds, "fit": self.tried + 1}
-        facts = {"missed": list(found.missed), "ratio": found.ratio, "lag": self._lag(), "rounds": rounds}
+        facts: dict[str, Any] = {
+            "missed": list(found.missed),
+            "ratio": found.ratio,
+            "lag": self._lag(),
+            "rounds": rounds,
+        }
         self.record = {**self.record, "fidelity": facts}
         return self.model()
 
@@ -120,11 +126,17 @@ class Trial:
         """
         if self.prepared.teacher is None:
             return 0.0
-        snapshots = self.prepared.snapshots
-        clouds = [x[subsample(len(x), LAG_SAMPLES)] for x in snapshots.samples]
-        best, own = (evaluated(one, snapshots.times, clouds) for one in (direct_model(self.prepared), self.model()))
+        best, own = (self._log_densities(model) for model in (direct_model(self.prepared), self.model()))
         lag = float(np.mean([(ours - theirs).mean() for ours, theirs in zip(best, own, strict=True)]))
         return lag if math.isfinite(lag) else math.inf
+
+    def _log_densities(self, model: WeightFlow) -> list[Float[np.ndarray, "_"]]:
+        """Return the log-densities of the fitted snapshots, or of some samples of each."""
+        found: list[np.ndarray] = []
+        for course, under in by_course(self.prepared.snapshots, model):
+            clouds = [x[subsample(len(x), LAG_SAMPLES)] for x in course.samples]
+            found += evaluated(under, course.times, clouds)
+        return found
 
 
 def train(

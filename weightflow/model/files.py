@@ -19,9 +19,9 @@ from weightflow.files import whole, write_text
 from weightflow.model.engine import AnyPath
 from weightflow.path import Clock, ControlPath
 
-FORMAT = 4
-READ = {3, FORMAT}  # format 3 knew no drift
-MOTION = "motion."
+FORMAT = 5
+READ = {3, 4, FORMAT}  # format 3 knew no drift, format 4 no conditions
+MOTION, ORIGIN = "motion.", "origin."
 CONFIG, TENSORS, MEMBERS = "config.json", "model.safetensors", "members"
 
 
@@ -77,7 +77,12 @@ def _build_path(backbone: Backbone, config: dict[str, Any], state: dict[str, Ten
     units = Units(state["field.units.centre"], state["field.units.size"], state["field.units.speed"])
     values = state.get("field.control.values")
     control = None if values is None else ControlPath(state["field.control.marks"], values)
-    path: nn.Module = Rollout(state["start"], build_field(backbone.layout, options, units, control, seed=0), options)
+    seen = state.get("field.attention.condition.weight")
+    features = 0 if seen is None else seen.shape[1]
+    field = build_field(backbone.layout, options, units, control, seed=0, features=features)
+    origin = {name.removeprefix(ORIGIN): part for name, part in state.items() if name.startswith(ORIGIN)}
+    start = Direct.of_state(origin, backbone.layout.mask) if origin else None
+    path: nn.Module = Rollout(state["start"], field, options, start)
     path.load_state_dict(state)
     return path.eval()
 

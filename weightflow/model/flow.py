@@ -1,6 +1,11 @@
-"""The learned distribution: samples, log-density and weights at any time, in the data's own units."""
+"""The learned distribution: samples, log-density and weights at any time, in the data's own units.
+
+A model of several conditions is a model of each of them: `under` returns that one, and whatever is asked `at` a
+condition is asked of it.
+"""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -14,9 +19,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from weightflow.backbones import Backbone
+from weightflow.data import Conditions, Value
 from weightflow.device import find_device
 from weightflow.drift import Drift
-from weightflow.errors import InputError
+from weightflow.dynamics import Direct, Rollout, Under
+from weightflow.errors import ExtrapolationWarning, InputError
 from weightflow.model import card, files
 from weightflow.model.asked import Asked, Numbers
 from weightflow.model.bands import Band, band, clipped
@@ -39,6 +46,7 @@ MAX_SPANS = 10  # forecasts further than this many fitted spans are refused: not
 DRAWS = 10_000  # what statistics are computed from
 BAND_DRAWS = 2_000  # and those of each member
 Statistic = Callable[["WeightFlow", Numbers], Tensor]
+At = Mapping[str, Value]  # a condition: a value for each covariate
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,6 +68,8 @@ class WeightFlow:
         motion: how samples themselves move (`drift`); None where no drift was kept.
         last: the last fitted time; None where the path ends there. Beyond it the path may have been taught by forecasts
             of a drift, up to its end (`taught_until`).
+        conditions: that were fitted, where there are several or one that is named; whatever is asked then needs `at`,
+            as in `at={"dose": 1.0}`, which may lie between them.
     """
 
     backbone: Backbone
@@ -72,6 +82,7 @@ class WeightFlow:
     members: tuple["WeightFlow", ...] = ()
     motion: Drift | None = None
     last: float | None = None
+    conditions: Conditions | None = None
 
     @property
     def span(self) -> tuple[float, float]:
@@ -101,14 +112,48 @@ class WeightFlow:
             self, path=deepcopy(self.path).to(place), members=tuple(member.to(place) for member in self.members)
         )
 
-    def weights(self, times: Numbers) -> Float[Tensor, "*time token width"]:
+    def under(self, at: At | None) -> "WeightFlow":
+        """Return the model of one condition, which has no others; a model without conditions as it is, for None.
+
+        A condition outside the convex hull of those that were fitted is an extrapolation, of which Python warns.
+
+        Raises:
+            InputError: the model has conditions and none is given, or the other way round; or the condition is not
+                possible.
+        """
+        if self.conditions is None:
+            if at is not None:
+                raise InputError("this model has no conditions, so that there is nothing to be `at`; leave that out.")
+            return self
+        if at is None:
+            example = ", ".join(f"{name!r}: .." for name in self.conditions.names)
+            raise InputError(
+                f"this model is of {len(self.conditions.distinct)} conditions, and is asked at one: say "
+                f"at={{{example}}}, on the command line `--at {self.conditions.names[0]}=..`."
+            )
+        point = self.conditions.point(at)
+        outside = self.conditions.outside(point)
+        if outside:
+            warnings.warn(outside, ExtrapolationWarning, stacklevel=3)
+        code = torch.as_tensor(self.conditions.features(point), dtype=torch.float32, device=self.device)[None]
+        seen = code.shape[1] > 0
+        return replace(
+            self,
+            path=Under(self.path, code) if seen and isinstance(self.path, Rollout | Direct) else self.path,
+            record={**self.record, "at": self.conditions.named(point)},
+            members=tuple(member.under(at) for member in self.members),
+            conditions=None,
+        )
+
+    def weights(self, times: Numbers, *, at: At | None = None) -> Float[Tensor, "*time token width"]:
         """Return the backbone's weights at physical `times`, in any order.
 
         Raises:
-            InputError: a time is before the first fitted one, or more than ten fitted spans after the last.
+            InputError: a time is before the first fitted one, or more than ten fitted spans after the last; or as for
+                `under`.
         """
-        asked = Asked.of(times)
-        return asked.shaped(self._engine.weights(self._clock(asked)).cpu())
+        asked, here = Asked.of(times), self.under(at)
+        return asked.shaped(here._engine.weights(self._clock(asked)).cpu())
 
     def sample(
         self,
@@ -116,6 +161,7 @@ class WeightFlow:
         n: int,
         seed: int = 0,
         *,
+        at: At | None = None,
         given: Mapping[str, float] | None = None,
         independent: bool = False,
     ) -> Float[Tensor, "*time draw dim"]:
@@ -138,17 +184,17 @@ class WeightFlow:
         """
         if n < 1:
             raise InputError(f"`n`={n} samples were asked for; ask for at least one.")
-        asked = Asked.of(times)
+        asked, engine = Asked.of(times), self.under(at)._engine
         clock = self._clock(asked)
         known = Given.of(given or {}, self.species, self.kinds)
         numbers = uniforms if independent else quasi_uniforms
         if known.first(self.backbone):
             drawn = torch.stack([numbers(n, self.backbone.dim, seed, "sample", time.hex()) for time in asked])
             walk = partial(self.backbone.sample, given=known.values)
-            return asked.shaped(self._engine.apply(walk, clock, drawn))
+            return asked.shaped(engine.apply(walk, clock, drawn))
         clouds = [
             resampled(
-                self._engine,
+                engine,
                 tokens,
                 known,
                 n,
@@ -156,11 +202,11 @@ class WeightFlow:
                 torch_generator(seed, "chosen", time.hex()),
                 time,
             )
-            for tokens, time in zip(self._engine.each(clock), asked, strict=True)
+            for tokens, time in zip(engine.each(clock), asked, strict=True)
         ]
         return asked.shaped(torch.stack(clouds))
 
-    def log_prob(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape"]:
+    def log_prob(self, x: Numbers, t: Numbers, *, at: At | None = None) -> Float[Tensor, "*shape"]:
         """Evaluate the normalised log-density, in nats, in double precision.
 
         Counts have probabilities, continuous values densities in the data's units. What cannot be has minus infinity:
@@ -170,6 +216,7 @@ class WeightFlow:
         Args:
             x: samples, shape (draw, dim), or (time, draw, dim) with one cloud for each time.
             t: one time, or (time,) of them.
+            at: the condition, where the model has several.
 
         Returns:
             shape (time, draw) for several times; for one time that of `x` without its last axis.
@@ -177,9 +224,9 @@ class WeightFlow:
         Raises:
             InputError: shapes do not fit, a value is not a number, or as for `weights`.
         """
-        return self._evaluated(self._finite_log_prob, x, t)
+        return self._evaluated(self._finite_log_prob, x, t, at)
 
-    def score(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape dim"]:
+    def score(self, x: Numbers, t: Numbers, *, at: At | None = None) -> Float[Tensor, "*shape dim"]:
         """Return the gradient of the log-density with respect to `x`: the score of diffusion theory.
 
         It has nothing to do with the scores that judge a model (`weightflow.evaluation`). Of a species that was
@@ -188,6 +235,7 @@ class WeightFlow:
         Args:
             x: samples, as for `log_prob`; all finite.
             t: one time, or (time,) of them.
+            at: the condition, where the model has several.
 
         Returns:
             shape (time, draw, dim) for several times, that of `x` for one time; nats per unit of each species.
@@ -203,7 +251,7 @@ class WeightFlow:
             )
         if not np.isfinite(np.asarray(x)).all():
             raise InputError("`x` holds values that are not finite, where a density has no gradient; drop those rows.")
-        return self._evaluated(partial(gradient, self.backbone), x, t)
+        return self._evaluated(partial(gradient, self.backbone), x, t, at)
 
     def drift(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape dim"]:
         """Return the drift f of dx = f(x) dt + g dW at some places, in the data's units per unit of time.
@@ -233,7 +281,13 @@ class WeightFlow:
         return torch.as_tensor(self.motion(places.numpy()))
 
     def marginals(
-        self, times: Numbers, draws: int = DRAWS, seed: int = 0, states: int | None = None
+        self,
+        times: Numbers,
+        draws: int = DRAWS,
+        seed: int = 0,
+        states: int | None = None,
+        *,
+        at: At | None = None,
     ) -> Float[Tensor, "*time dim state"]:
         """Return the probability of each count of each species; the last one listed is of "this count or more".
 
@@ -245,18 +299,19 @@ class WeightFlow:
             InputError: a species is continuous, `states` are too few, or as for `weights`.
         """
         asked = Asked.of(times)
-        clock, engine, least = self._clock(asked), self._engine, self.backbone.states
+        here = self.under(at)
+        clock, engine, least = self._clock(asked), here._engine, self.backbone.states
         listed = least if states is None else states
         if listed < least:
             raise InputError(f"`states`={listed} were asked for; this model lists at least {least}.")
         if listable(self.backbone):
             found = [exact_marginals(engine, tokens, listed) for tokens in engine.each(clock)]
         else:
-            clouds = self._clouds(asked, clock, draws, seed)
+            clouds = here._clouds(asked, clock, draws, seed)
             found = [drawn_marginals(engine, tokens, cloud, listed) for tokens, cloud in clouds]
         return asked.shaped(torch.cat([one.cpu() for one in found]))
 
-    def mean_and_cov(self, times: Numbers, draws: int = DRAWS, seed: int = 0) -> Moments:
+    def mean_and_cov(self, times: Numbers, draws: int = DRAWS, seed: int = 0, *, at: At | None = None) -> Moments:
         """Return means and covariances of the species: `.mean` of shape (time, dim), `.cov` of (time, dim, dim).
 
         They are those of `draws` samples of a Sobol sequence, whose means are far closer to the model's own than those
@@ -266,7 +321,7 @@ class WeightFlow:
             InputError: as for `sample`.
         """
         asked = Asked.of(times)
-        found = [moments(cloud) for _, cloud in self._clouds(asked, self._clock(asked), draws, seed)]
+        found = [moments(cloud) for _, cloud in self.under(at)._clouds(asked, self._clock(asked), draws, seed)]
         return Moments(*(asked.shaped(torch.stack(part)) for part in zip(*found, strict=True)))
 
     def quantiles(
@@ -275,6 +330,8 @@ class WeightFlow:
         q: Numbers,
         draws: int = DRAWS,
         seed: int = 0,
+        *,
+        at: At | None = None,
     ) -> Float[Tensor, "*time_and_level dim"]:
         """Return quantiles of each species by itself, from `draws` samples of a Sobol sequence.
 
@@ -285,6 +342,7 @@ class WeightFlow:
             q: levels from 0 to 1, one or several; as with times, one bare number has no axis.
             draws: samples at each time.
             seed: of the samples.
+            at: the condition, where the model has several.
 
         Returns:
             shape (time, level, dim).
@@ -293,10 +351,18 @@ class WeightFlow:
             InputError: a level is outside [0, 1], or as for `sample`.
         """
         asked, wanted = Asked.of(times), levels(q)
-        clouds = self._clouds(asked, self._clock(asked), draws, seed)
+        clouds = self.under(at)._clouds(asked, self._clock(asked), draws, seed)
         return asked.shaped(torch.stack([sample_quantiles(cloud, wanted, self.kinds) for _, cloud in clouds]))
 
-    def band(self, statistic: str | Statistic, times: Numbers, level: float = 0.9, draws: int = BAND_DRAWS) -> Band:
+    def band(
+        self,
+        statistic: str | Statistic,
+        times: Numbers,
+        level: float = 0.9,
+        draws: int = BAND_DRAWS,
+        *,
+        at: At | None = None,
+    ) -> Band:
         """Return what the model says of a statistic, and the band in which the truth lies with the probability `level`.
 
         It comes from the spread of `members` (`weightflow.model.bands`), and covers what the sample and the fit leave
@@ -308,6 +374,7 @@ class WeightFlow:
             times: one or several.
             level: between 0 and 1.
             draws: samples of each member; the same random numbers for all, so that few do for their spread.
+            at: the condition, where the model has several; a function is given the models under it.
 
         Raises:
             InputError: there are fewer than two members, the statistic is not known, or as for what is asked.
@@ -320,36 +387,62 @@ class WeightFlow:
         if isinstance(statistic, str) and statistic not in known:
             raise InputError(f"the statistic `{statistic}` is not known; give {', '.join(known)}, or a function.")
         ask = known[statistic] if isinstance(statistic, str) else statistic
-        found = band(ask(self, times), [ask(member, times) for member in self.members], level)
+        here = self.under(at)
+        found = band(ask(here, times), [ask(member, times) for member in here.members], level)
         return clipped(found, 0.0, 1.0) if statistic == "marginals" else found
 
-    def draws(self, times: Numbers, n: int, seed: int = 0, *, given: Mapping[str, float] | None = None) -> Draws:
+    def draws(
+        self,
+        times: Numbers,
+        n: int,
+        seed: int = 0,
+        *,
+        at: At | None = None,
+        given: Mapping[str, float] | None = None,
+    ) -> Draws:
         """Draw as `sample` does, and keep times, names, kinds and unit beside the samples."""
         asked = Asked.of(times)
-        samples = self.sample(asked.times, n, seed, given=given).numpy()
+        samples = self.sample(asked.times, n, seed, at=at, given=given).numpy()
         return Draws(asked.times, samples, self.species, self.kinds, self.unit)
 
     def to_frame(
-        self, times: Numbers, n: int, seed: int = 0, *, given: Mapping[str, float] | None = None
+        self,
+        times: Numbers,
+        n: int,
+        seed: int = 0,
+        *,
+        at: At | None = None,
+        given: Mapping[str, float] | None = None,
     ) -> "pandas.DataFrame":
         """Draw samples into a table with the columns `time`, `draw` and one for each species."""
-        return self.draws(times, n, seed, given=given).frame()
+        return self.draws(times, n, seed, at=at, given=given).frame()
 
     def to_anndata(
-        self, times: Numbers, n: int, seed: int = 0, *, given: Mapping[str, float] | None = None
+        self,
+        times: Numbers,
+        n: int,
+        seed: int = 0,
+        *,
+        at: At | None = None,
+        given: Mapping[str, float] | None = None,
     ) -> "anndata.AnnData":
         """Draw samples into an AnnData: `obs` holds `time` and `draw`, and `uns["time_unit"]` the unit.
 
         Raises:
             InputError: the library anndata is not installed, or as for `sample`.
         """
-        return self.draws(times, n, seed, given=given).anndata()
+        return self.draws(times, n, seed, at=at, given=given).anndata()
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and `config.json` into `folder`; each file appears whole or not at all.
 
         Members go into `members/00`, `members/01`, .. beside them; what was left there of a former model is removed.
+
+        Raises:
+            InputError: it is one of several conditions, which is no model of its own.
         """
+        if isinstance(self.path, Under):
+            raise InputError("this is a model under one of its conditions; save the model of all, and ask it `at` one.")
         for place, member in zip(files.member_folders(folder, len(self.members)), self.members, strict=True):
             member.save(place)
         config = {
@@ -360,6 +453,7 @@ class WeightFlow:
             "unit": self.unit,
             "members": len(self.members),
             "last": self.last,
+            "conditions": None if self.conditions is None else self.conditions.facts(),
         }
         files.write(Path(folder), config, self.path, self.clock, self.motion)
 
@@ -384,6 +478,7 @@ class WeightFlow:
             members,
             motion,
             config.get("last"),
+            Conditions.of_facts(config.get("conditions")),
         )
 
     def __repr__(self) -> str:
@@ -399,6 +494,7 @@ class WeightFlow:
         return "WeightFlow", [
             ("species", ", ".join(species)),
             ("fitted times", f"{first:g} to {last:g} {self.unit}".strip()),
+            *([] if self.conditions is None else [("conditions", "; ".join(self.conditions.in_words()))]),
             ("backbone", f"{core.kind} of {core.hidden}, {self.backbone.layout.n_weights:,} weights"),
             ("path", f"{type(self.path).__name__.lower()}, on {self.device}"),
             ("drift", "none" if self.motion is None else "of dx = f(x) dt + g dW, the same at all times"),
@@ -437,15 +533,15 @@ class WeightFlow:
             yield tokens, self._engine.over_draws(self.backbone.sample, tokens, numbers)[0]
 
     def _evaluated(
-        self, function: Callable[[Tensor, Tensor], Tensor], x: Numbers, t: Numbers
+        self, function: Callable[[Tensor, Tensor], Tensor], x: Numbers, t: Numbers, at: At | None
     ) -> Float[Tensor, "*shape"]:
-        """Apply a function of (weights, samples) at one or several times."""
+        """Apply a function of (weights, samples) at one or several times, under a condition."""
         asked, samples = self._aligned(x, t)
-        clock = self._clock(asked)
+        clock, engine = self._clock(asked), self.under(at)._engine
         if asked.single:
-            found = self._engine.apply(function, clock, samples.reshape(1, -1, samples.shape[-1]))
+            found = engine.apply(function, clock, samples.reshape(1, -1, samples.shape[-1]))
             return found.reshape((*samples.shape[:-1], *found.shape[2:]))
-        return self._engine.apply(function, clock, samples)
+        return engine.apply(function, clock, samples)
 
     def _aligned(self, x: Numbers, t: Numbers) -> tuple[Asked, Float[Tensor, "*shape dim"]]:
         """Return the times, and samples with one cloud for each, where they are several."""

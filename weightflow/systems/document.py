@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
+from weightflow.data.words import listed
 from weightflow.errors import InputError
 from weightflow.systems.bounds import ANY, NOT_NEGATIVE, WHOLE, Interval, bounds
 from weightflow.systems.mathml import MATH, Definitions, cn, local, names
@@ -59,6 +60,30 @@ class Document:
             place = next((i for i, part in enumerate(self.model) if local(part) in later), len(self.model))
             self.model.insert(place, found)
         found.append(item)
+
+    def set_value(self, name: str, value: float) -> None:
+        """Give a parameter another value, or a species another number or concentration to start with.
+
+        Raises:
+            InputError: the model has no such name, or says the value by a formula.
+        """
+        parameters = {item.get("id", ""): item for item in self.listed("listOfParameters")}
+        species = self.species()
+        if name not in {**parameters, **species}:
+            raise InputError(
+                f"model `{self.name}` has no parameter or species `{name}` to vary; it has "
+                f"{listed([*parameters, *species]) or 'none'}."
+            )
+        if name in self.assigned:
+            raise InputError(
+                f"`{name}` of model `{self.name}` is set by a formula, so that its own value means nothing; vary what "
+                "the formula is made of."
+            )
+        if name in parameters:
+            parameters[name].set("value", repr(value))
+            return
+        start = "initialConcentration" if "initialConcentration" in species[name].attrib else "initialAmount"
+        species[name].set(start, repr(value))
 
     def element(self, name: str, **attributes: str) -> ET.Element:
         """Return a new element of SBML."""

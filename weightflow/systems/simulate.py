@@ -1,7 +1,7 @@
 """Exact stochastic simulation of reaction networks, by libRoadRunner's Gillespie integrator."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from weightflow.errors import InputError
 from weightflow.rng import derive_seed
+from weightflow.systems.document import Document
 from weightflow.systems.library import System, find_system
 from weightflow.systems.network import ARMED, COUNT, DUE, PAUSE, PAUSED, Network, build
 
@@ -62,6 +63,7 @@ class Simulator:
         molecules_per_unit: for models in moles or concentrations: how many molecules are one unit of substance. A law
             r(amounts) becomes X r(numbers / X), whatever its form; volumes, parameters and time stay as they are, and
             k A A does not become k A (A - 1), see `molecules`.
+        values: of parameters, and of what species start with, in the place of those in the text.
 
     Attributes:
         species: names of the species, in the order of the model's text.
@@ -71,9 +73,13 @@ class Simulator:
             cannot be followed exactly.
     """
 
-    def __init__(self, system: System, molecules_per_unit: float | None = None) -> None:
+    def __init__(
+        self, system: System, molecules_per_unit: float | None = None, values: Mapping[str, float] | None = None
+    ) -> None:
         self.system = system
-        self._network = build(_sbml_of(system), system.name, molecules_per_unit)
+        self._network = build(
+            _with_values(_sbml_of(system), system.name, values or {}), system.name, molecules_per_unit
+        )
         self._runner = _compile(self._network, system.name)
         self.species = self._network.species
         self._reactions = self._network.reactions
@@ -229,6 +235,15 @@ def _sbml_of(system: System) -> str:
         language = "SBML" if old else "Antimony"
         raise InputError(f"model `{system.name}` is not valid {language}: {reason}")
     return str(antimony.getSBMLString(antimony.getMainModuleName()))
+
+
+def _with_values(sbml: str, name: str, values: Mapping[str, float]) -> str:
+    if not values:
+        return sbml
+    document = Document(sbml, name)
+    for parameter, value in values.items():
+        document.set_value(parameter, value)
+    return document.text()
 
 
 def _compile(network: Network, name: str) -> Any:

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from weightflow.anchors import Anchors
 from weightflow.backbones import Backbone
-from weightflow.bridge import Samples
+from weightflow.bridge import Family
 from weightflow.dynamics import Rollout, solve
 from weightflow.path import Clock
 from weightflow.training.options import TrainingOptions
-from weightflow.training.teacher import draw_times
+from weightflow.training.teacher import with_times_between
 
 
 @runtime_checkable
@@ -26,25 +26,33 @@ class RolloutObjective(Protocol):
 
 
 class Likelihood:
-    """Negative log-likelihood of snapshots, and of bridge samples between them, along one rollout from the start."""
+    """Negative log-likelihood of snapshots, and of bridge samples between them, along rollouts from the start.
 
-    def __init__(self, backbone: Backbone, bridge: Samples, clock: Clock, options: TrainingOptions) -> None:
+    Of several conditions each step takes some, and solves them as one batch.
+    """
+
+    def __init__(self, backbone: Backbone, family: Family, clock: Clock, options: TrainingOptions) -> None:
         self.backbone = backbone
-        self.bridge = bridge
+        self.family = family
         self.clock = clock
         self.options = options
 
     def loss(self, rollout: Rollout, rng: np.random.Generator) -> Float[Tensor, ""]:
         """Evaluate at all seen times and some random ones."""
-        times = self.bridge.times
-        if self.options.random_times:
-            times = np.concatenate([times, draw_times(times, self.options.random_times, rng)])
-        samples = self.bridge.sample(times, self.options.draws, rng)
-        solution = rollout.solution()
-        marks = torch.as_tensor(self.clock(times), dtype=torch.float32, device=solution.tokens.device)
-        tokens = solution.at(marks.clamp(0, 1)[None])[0]
-        log_prob = self.backbone.log_prob(tokens, torch.as_tensor(samples, dtype=torch.float64, device=tokens.device))
-        return self.options.energy * solution.energy.mean() - log_prob.mean()
+        family, options, place = self.family, self.options, rollout.start.device
+        chosen = family.chosen(rng)
+        courses = [family.courses[i] for i in chosen]
+        times = [with_times_between(course.times, options.random_times, rng) for course in courses]
+        samples = [course.sample(when, options.draws, rng) for course, when in zip(courses, times, strict=True)]
+        sizes = [len(when) for when in times]
+        codes = torch.as_tensor(family.codes[chosen], dtype=torch.float32, device=place) if family.conditions else None
+        solution = rollout.solution(codes=codes)
+        # windows have as many queries as the longest: those of shorter ones are asked again, and not used
+        asked = np.stack([np.resize(self.clock(when), max(sizes)) for when in times])
+        found = solution.at(torch.as_tensor(asked, dtype=torch.float32, device=place).clamp(0, 1))
+        tokens = torch.cat([one[:size] for one, size in zip(found, sizes, strict=True)])
+        data = torch.as_tensor(np.concatenate(samples), dtype=torch.float64, device=place)
+        return options.energy * solution.energy.mean() - self.backbone.log_prob(tokens, data).mean()
 
 
 class AnchorDistance:

@@ -1,8 +1,12 @@
-"""The teacher: a direct path theta(t), fitted by likelihood to snapshots and bridge samples at once.
+"""The teacher: a direct path theta(t, c), fitted by likelihood to snapshots and bridge samples at once.
 
 Many paths through weight space describe the same densities; the price on path length picks a short one, which costs no
 likelihood and makes the path easy to follow: a small vector field learns it to the noise floor. Noise of the samples
 that would make the path wander is not worth its price either, so that the path rests where the distribution does.
+
+Of several conditions each step takes some, with the snapshots and bridges of each, and places between neighbouring
+ones: one network serves all of them, which is what lets it answer between them. There are more steps where there are
+more conditions, but far fewer than steps times conditions.
 """
 
 from dataclasses import dataclass
@@ -13,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from weightflow.backbones import Backbone
-from weightflow.bridge import Samples
+from weightflow.bridge import Draws, Family
 from weightflow.dynamics import Direct
 from weightflow.errors import TrainingError
 from weightflow.files import Arrays
@@ -24,6 +28,7 @@ from weightflow.training.options import TeacherOptions
 
 TABLE_SIZE = 1025
 STATE = "state."
+MORE = 1.5  # by which several conditions take more steps, as there is more to be learned in each
 LAST_SHARE = 0.05  # of the steps, over which the reported loss is averaged
 
 
@@ -71,17 +76,20 @@ class Teacher:
         """Return the path, on a uniform clock over the span."""
         return Direct.of_state({name: torch.tensor(array) for name, array in self.state.items()}, backbone.layout.mask)
 
-    def table(self, backbone: Backbone) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point token width"]]:
-        """Return physical times, denser towards the start, and the weights there."""
-        s = np.linspace(0.0, 1.0, TABLE_SIZE) ** 1.5
+    def table(
+        self, backbone: Backbone, code: Float[np.ndarray, "feature"] | None = None, size: int = TABLE_SIZE
+    ) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point token width"]]:
+        """Return physical times, denser towards the start, and the weights there, under a condition."""
+        s = np.linspace(0.0, 1.0, size) ** 1.5
+        under = None if code is None else torch.as_tensor(code, dtype=torch.float32)[None]
         with torch.no_grad():
-            tokens = self.path(backbone)(torch.as_tensor(s, dtype=torch.float32))
+            tokens = self.path(backbone)(torch.as_tensor(s, dtype=torch.float32), under)
         return self.span[0] + s * (self.span[1] - self.span[0]), tokens.numpy()
 
 
 def fit_teacher(
     backbone: Backbone,
-    bridge: Samples,
+    family: Family,
     start: Float[np.ndarray, "token width"] | Teacher,
     options: TeacherOptions,
     seed: int,
@@ -94,51 +102,90 @@ def fit_teacher(
         TrainingError: the likelihood is no longer finite.
     """
     rng = generator(seed, "teacher")
-    path = _start(backbone, start, options, seed).train().to(device)
+    path, steps = _start(backbone, family, start, options, seed).train().to(device), steps_for(family, options)
     optimiser = torch.optim.AdamW(path.parameters(), options.learning_rate, weight_decay=1e-4, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, options.steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, steps)
     losses: list[float] = []
-    for step in range(options.steps):
-        loss = _loss(path, backbone, bridge, options, rng, device)
+    for step in range(steps):
+        loss = _loss(path, backbone, family, options, rng, device)
         losses.append(loss.item())
         if not np.isfinite(losses[-1]):
             raise TrainingError(
-                f"the teacher's likelihood is not finite at step {step} of {options.steps}; lower "
+                f"the teacher's likelihood is not finite at step {step} of {steps}; lower "
                 f"`teacher.learning_rate` (now {options.learning_rate:g})."
             )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
-        progress(step + 1, options.steps)
+        progress(step + 1, steps)
     state = {name: tensor.cpu().numpy() for name, tensor in path.state_dict().items()}
-    last = max(1, round(LAST_SHARE * options.steps))
-    return Teacher(state, (float(bridge.times[0]), float(bridge.times[-1])), float(np.mean(losses[-last:])))
+    last = max(1, round(LAST_SHARE * steps))
+    return Teacher(state, family.span, float(np.mean(losses[-last:])))
+
+
+def steps_for(family: Family, options: TeacherOptions) -> int:
+    """Return the steps of a fit: of several conditions more, by the root of how many steps it takes to see all."""
+    n = len(family.courses)
+    return options.steps if n == 1 else round(MORE * options.steps * max(1.0, n / family.options.per_step) ** 0.5)
 
 
 def _start(
-    backbone: Backbone, start: Float[np.ndarray, "token width"] | Teacher, options: TeacherOptions, seed: int
+    backbone: Backbone,
+    family: Family,
+    start: Float[np.ndarray, "token width"] | Teacher,
+    options: TeacherOptions,
+    seed: int,
 ) -> Direct:
     if isinstance(start, Teacher):
         return start.path(backbone)
+    shared = family.conditions is not None and family.conditions.shared_start
     with seeded(seed, "teacher"):
-        return Direct(torch.as_tensor(np.array(start)), options.width, backbone.layout.mask)
+        return Direct(
+            torch.as_tensor(np.array(start)), options.width, backbone.layout.mask, family.codes.shape[1], shared
+        )
 
 
 def _loss(
     path: Direct,
     backbone: Backbone,
-    bridge: Samples,
+    family: Family,
     options: TeacherOptions,
     rng: np.random.Generator,
     device: torch.device | str,
 ) -> Float[Tensor, ""]:
-    first, span = bridge.times[0], bridge.times[-1] - bridge.times[0]
-    times = np.sort(np.concatenate([bridge.times, draw_times(bridge.times, options.random_times, rng)]))
-    samples = torch.as_tensor(bridge.sample(times, options.draws, rng), dtype=torch.float64, device=device)
-    tokens = path(torch.as_tensor((times - first) / span, dtype=torch.float32, device=device))
-    length = (tokens[1:] - tokens[:-1]).flatten(1).norm(dim=1).sum()
-    return options.length * length - backbone.log_prob(tokens, samples).mean()
+    drawn = _within(family, options, rng)
+    tokens = _tokens(path, family, drawn, device)
+    lengths = [(one[1:] - one[:-1]).flatten(1).norm(dim=1).sum() for one in tokens.split(drawn.sizes)]
+    length = torch.stack(lengths).mean()
+    log_prob = backbone.log_prob(tokens, torch.as_tensor(drawn.samples, dtype=torch.float64, device=device))
+    between = family.between(options.draws, rng)
+    if between is not None:
+        samples = torch.as_tensor(between.samples, dtype=torch.float64, device=device)
+        log_prob = torch.cat([log_prob, backbone.log_prob(_tokens(path, family, between, device), samples)])
+    return options.length * length - log_prob.mean()
+
+
+def _within(family: Family, options: TeacherOptions, rng: np.random.Generator) -> Draws:
+    """Draw samples of some conditions, at their snapshots and between these."""
+    chosen = family.chosen(rng)
+    times = [np.sort(with_times_between(family.courses[i].times, options.random_times, rng)) for i in chosen]
+    samples = [family.courses[i].sample(when, options.draws, rng) for i, when in zip(chosen, times, strict=True)]
+    sizes = tuple(map(len, times))
+    return Draws(np.concatenate(times), family.codes[np.repeat(chosen, sizes)], np.concatenate(samples), sizes)
+
+
+def _tokens(
+    path: Direct, family: Family, drawn: Draws, device: torch.device | str
+) -> Float[Tensor, "query token width"]:
+    first, last = family.span
+    s = torch.as_tensor((drawn.times - first) / (last - first), dtype=torch.float32, device=device)
+    return path(s, torch.as_tensor(drawn.codes, dtype=torch.float32, device=device))
+
+
+def with_times_between(times: Float[np.ndarray, "time"], n: int, rng: np.random.Generator) -> Float[np.ndarray, "more"]:
+    """Return the times of snapshots, and `n` more between them, where there is a between."""
+    return np.concatenate([times, draw_times(times, n, rng)]) if n and len(times) > 1 else times
 
 
 def draw_times(times: Float[np.ndarray, "time"], n: int, rng: np.random.Generator) -> Float[np.ndarray, "draw"]:
