@@ -2,18 +2,21 @@
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import weightflow
 from weightflow.bridge import BridgeOptions, ConditionOptions, Family, neighbours
-from weightflow.data import Conditions, Snapshots
+from weightflow.cli import app
+from weightflow.data import Conditions, Covariate, Snapshots
 from weightflow.errors import ExtrapolationWarning, InputError
 from weightflow.experiment import ExperimentConfig, Preparation, preset
-from weightflow.model import WeightFlow
+from weightflow.model import WeightFlow, interval
 
 TIMES = np.array([0.0, 1.0, 2.0, 3.0])
 DOSES = (1.0, 3.0, 9.0)
@@ -160,3 +163,83 @@ def test_what_needs_one_course_refuses_several(tmp_path: Path):
         weightflow.fit(doses(), small("ode", training={"objective": "anchor", "epochs": 2, "rollout_steps": 1}))
     with pytest.raises(InputError, match=r"`bridge.curve` is `drift`"):
         weightflow.fit(doses(), small(bridge={"curve": "drift"}))
+
+
+def test_the_posterior_is_the_likelihood_over_a_grid_and_holds_the_dose_that_made_the_samples(model):
+    unknown = course(4.0, np.array([1.0, 2.5]), 40, seed=5)
+    posterior = model.infer(unknown)
+    assert posterior["weight"].sum() == pytest.approx(1.0)
+    row = posterior.iloc[posterior["weight"].argmax()]
+    own = sum(
+        float(model.log_prob(cloud, time, at={"dose": row["dose"]}).sum())
+        for time, cloud in zip(unknown.times, unknown.samples, strict=True)
+    )
+    assert row["log_likelihood"] == pytest.approx(own)
+    # weights are uniform in log dose: the ratio of two is that of their likelihoods
+    first, second = posterior.iloc[row.name - 1], row
+    ratio = np.exp(first["log_likelihood"] - second["log_likelihood"])
+    assert first["weight"] / second["weight"] == pytest.approx(ratio)
+    dose = model.conditions.covariates[0]
+    middle, low, high = interval(posterior, dose)
+    assert low < middle < high
+    assert low < 4.0 * 1.3
+    assert high > 4.0 / 1.3
+    # 80 samples of deviation 1 say the mean, which moves by 2 t / log 3 with the logarithm of the dose
+    error = 1 / np.sqrt(40 * sum((2 * time / np.log(3)) ** 2 for time in unknown.times))
+    assert np.log(high / low) == pytest.approx(2 * 1.96 * error, rel=0.5)
+
+
+def test_a_posterior_of_weights_that_are_known_has_the_median_and_the_interval_of_its_quantiles():
+    dose = Covariate.of("dose", [1.0, 100.0])
+    z = np.linspace(-5, 5, 401)
+    table = pd.DataFrame({"dose": 10.0 ** (1 + 0.1 * z), "weight": np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()})
+    assert np.log10(interval(table, dose)) == pytest.approx([1.0, 1 - 0.196, 1 + 0.196], abs=1e-3)
+
+
+def test_a_prior_restricts_a_covariate_and_one_that_is_impossible_is_refused(model):
+    unknown = course(4.0, np.array([1.0, 2.5]), 10, seed=5)
+    assert model.infer(unknown, {"dose": (1.0, 2.0)})["dose"].between(1.0, 2.0).all()
+    with pytest.raises(InputError, match="a prior is given for `rate`"):
+        model.infer(unknown, {"rate": (1.0, 2.0)})
+    with pytest.raises(InputError, match="give the lower end first"):
+        model.infer(unknown, {"dose": (2.0, 1.0)})
+    with pytest.raises(InputError, match="fitted to one condition"):
+        model.under({"dose": 2.0}).infer(unknown)
+    with pytest.raises(InputError, match="inference is for one course"):
+        model.infer(doses())
+
+
+def test_the_command_line_asks_a_model_at_a_condition_and_infers_one(model, tmp_path: Path, capsys):
+    model.save(tmp_path / "m")
+    asked = ["--model", str(tmp_path / "m")]
+    run = partial(app, standalone_mode=False)
+    run(["forecast", *asked, "--times", "0:3:1", "--draws", "20", "--at", "dose=2", "--out", str(tmp_path / "s.npy")])
+    assert np.array_equal(np.load(tmp_path / "s.npy"), model.sample(np.arange(4.0), 20, 0, at={"dose": 2.0}).numpy())
+    run(["export", *asked, "--times", "0,3", "--at", "dose=20", "--out", str(tmp_path / "e")])
+    assert "dose=20 is an extrapolation" in capsys.readouterr().err
+    frame = pd.DataFrame({"time": np.repeat([1.0, 2.0], 30), "x1": np.concatenate(course(4.0).samples[1:3])[:60, 0]})
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    out = tmp_path / "p.csv"
+    run(["infer", *asked, "--data", str(tmp_path / "new.csv"), "--kind", "continuous", "--out", str(out)])
+    assert pd.read_csv(out).columns.tolist() == ["dose", "log_likelihood", "weight"]
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert "with probability 0.95" in capsys.readouterr().out
+    with pytest.raises(InputError, match="`--at dose` cannot be read"):
+        run(["forecast", *asked, "--at", "dose"])
+    with pytest.raises(InputError, match=r"`--at dose=..`"):
+        run(["forecast", *asked, "--out", str(tmp_path / "s.npy")])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_intervals_of_95_percent_hold_the_dose_in_90_to_98_percent_of_200_cases():
+    model = weightflow.fit(
+        Snapshots.of_conditions({dose: course(dose, n=1000) for dose in (1.0, 2.0, 4.5, 9.0)}, "dose", {"dose": "log"}),
+        preset("default", dynamics={"kind": "direct"}, bridge={"drift_steps": 0}),
+    )
+    dose, rng = model.conditions.covariates[0], np.random.default_rng(7)
+    held = 0
+    for case, truth in enumerate(9.0 ** rng.random(200)):
+        found = interval(model.infer(course(truth, np.array([1.0, 2.5]), 8, seed=1000 + case)), dose)
+        held += found[1] <= truth <= found[2]
+    assert 180 <= held <= 196

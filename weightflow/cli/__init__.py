@@ -11,6 +11,7 @@ from weightflow.cli.export import export
 from weightflow.cli.fit import fit
 from weightflow.cli.forecast import forecast
 from weightflow.cli.helping import Command, Group
+from weightflow.cli.infer import infer
 from weightflow.cli.inspect import inspect
 from weightflow.cli.score import score
 from weightflow.cli.simulate import simulate
@@ -27,5 +28,5 @@ def main() -> None:
     """Predict the distribution of a stochastic system between and beyond the times at which it was observed."""
 
 
-for command in (inspect, simulate, fit, tune, score, compare, forecast, export, sync):
+for command in (inspect, simulate, fit, tune, score, compare, forecast, infer, export, sync):
     app.command(cls=Command)(command)

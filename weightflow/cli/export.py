@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from weightflow.cli.conditions import At, condition, told
 from weightflow.data import parse_times
 
 
@@ -15,6 +16,7 @@ def export(
         str, typer.Option(metavar="START:STOP:STEP", help="Times to export, the stop included, or a list: 0,2.5,10.")
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
+    at: At = None,
 ) -> None:
     """Write a model for those who have NumPy alone: its weights at some times, and a short reader.
 
@@ -26,7 +28,9 @@ def export(
     """
     from weightflow.model import export_model, load
 
-    fitted, wanted = load(model), parse_times(times)
+    wanted = parse_times(times)
+    with told():
+        fitted = load(model).under(condition(at))
     export_model(fitted, wanted, out)
     sys.stdout.write(
         f"{out}: weights.npz with {len(wanted)} times from {wanted[0]:g} to {wanted[-1]:g}"

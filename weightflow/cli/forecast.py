@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from weightflow.cli import certainty
+from weightflow.cli.conditions import At, condition, told
 from weightflow.cli.options import Device
 from weightflow.cli.output import whole_file
 from weightflow.cli.samples import WRITERS, check_library, write_samples
@@ -28,6 +29,7 @@ def forecast(
         Path, typer.Option(help="File to write: .npy, .npz, .csv, .parquet or .h5ad; an existing one is replaced.")
     ] = Path("samples.npy"),
     device: Device = "cpu",
+    at: At = None,
 ) -> None:
     """Draw samples of a fitted model at any times, in the data's units, and write them.
 
@@ -39,10 +41,12 @@ def forecast(
     \b
     python -m weightflow forecast --model runs/NAME/best --times 0:100:1 --draws 1000 --seed 0 --out samples.npy
     python -m weightflow forecast --model runs/NAME/best --times 12 --out at_noon.csv
+    python -m weightflow forecast --model doses --at dose=1 --out one.csv
     """
     from weightflow.model import load
 
-    fitted = load(model, device)
+    with told():
+        fitted = load(model, device).under(condition(at))
     first, last = fitted.span
     wanted = np.linspace(first, last, 101) if times is None else parse_times(times)
     check_library(out)

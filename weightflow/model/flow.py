@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from weightflow.backbones import Backbone
-from weightflow.data import Conditions, Value
+from weightflow.data import Conditions, Snapshots, Value
 from weightflow.device import find_device
 from weightflow.drift import Drift
 from weightflow.dynamics import Direct, Rollout, Under
@@ -31,6 +31,7 @@ from weightflow.model.draws import Draws
 from weightflow.model.engine import AnyPath, Engine
 from weightflow.model.given import Given, resampled
 from weightflow.model.gradient import gradient
+from weightflow.model.inference import Prior, infer
 from weightflow.model.marginals import drawn_marginals, exact_marginals, listable
 from weightflow.model.standing import forecasts_in_words, in_words
 from weightflow.model.statistics import Moments, levels, moments, sample_quantiles
@@ -432,6 +433,22 @@ class WeightFlow:
             InputError: the library anndata is not installed, or as for `sample`.
         """
         return self.draws(times, n, seed, at=at, given=given).anndata()
+
+    def infer(self, snapshots: Snapshots, prior: Prior | None = None) -> "pandas.DataFrame":
+        """Return the posterior of the covariates that new snapshots were observed under (`weightflow.model.inference`).
+
+        Args:
+            snapshots: of one unknown condition, whose samples are independent of each other.
+            prior: limits of covariates, as in `{"dose": (0.1, 10.0)}`, within which all values are as likely on the
+                covariate's scale; the fitted range by default.
+
+        Returns:
+            one row a point: its covariates, `log_likelihood` and `weight`, which sums to one.
+
+        Raises:
+            InputError: the model has no conditions that vary, the data are of other species, or as for `log_prob`.
+        """
+        return infer(self, snapshots, prior)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and `config.json` into `folder`; each file appears whole or not at all.
