@@ -39,7 +39,7 @@ class ConditionOptions(Options):
     powers: int = Field(default=2, ge=1, le=4, description="powers of each numeric covariate that a model sees")
     per_step: int = Field(default=2, ge=1, description="conditions whose samples a step of training takes")
     across: int = Field(
-        default=8, ge=0, description="places between neighbouring conditions that a step of the teacher takes; 0: none"
+        default=4, ge=0, description="places between neighbouring conditions that a step of the teacher takes; 0: none"
     )
 
 
@@ -154,6 +154,14 @@ class Family:
         """The first time of all courses, and the last."""
         times = [course.times for course in self.courses]
         return float(min(one[0] for one in times)), float(max(one[-1] for one in times))
+
+    @property
+    def effort(self) -> float:
+        """By how much more steps than one condition all of them take: the root of the steps that it takes to see all.
+
+        What is learned of one tells of the others, so that not each needs as many as it would alone.
+        """
+        return max(1.0, len(self.courses) / self.options.per_step) ** 0.5
 
     def chosen(self, rng: np.random.Generator) -> list[int]:
         """Choose the conditions of a step."""

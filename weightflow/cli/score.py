@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,10 +11,16 @@ from rich.console import Console
 from weightflow.cli.config import read_config
 from weightflow.cli.options import Data, Device, Preset, Seed
 from weightflow.cli.reading import reads_data, tell
-from weightflow.data import ReadOptions, advice
+from weightflow.data import Dataset, ReadOptions, advice, in_words
 from weightflow.errors import InputError
 from weightflow.progress import Shown
+from weightflow.side_by_side import Mapper
 from weightflow.systems import load_dataset
+
+if TYPE_CHECKING:
+    import torch
+
+    from weightflow.experiment import ExperimentConfig
 
 
 @reads_data
@@ -43,11 +49,13 @@ def score(
     """Judge a model, or what the method makes of data, without a search: scores, alternatives, floor and report.
 
     A model is scored at the times of the file that it was not fitted to. With --leave-one-out a model is fitted without
-    each time but the first in turn, and scored at that time; OUT/best is fitted to all times.
+    each time but the first in turn, and scored at that time; OUT/best is fitted to all times. With --conditions it is
+    each condition that is left out in turn.
 
     \b
     python -m weightflow score --model runs/NAME/best --data cells.csv
     python -m weightflow score --data cells.csv --leave-one-out --out judged
+    python -m weightflow score --data doses.csv --conditions dose --leave-one-out --out judged
     """
     from weightflow.device import find_device
     from weightflow.experiment import nest, preset
@@ -67,6 +75,13 @@ def score(
     for warning in advice(dataset.snapshots):
         sys.stderr.write(f"warning: {warning}\n")
     console = Console(emoji=False, markup=False)
+    if dataset.snapshots.conditions is not None and each and out is not None:
+        if tracking is not None:
+            raise InputError("scores by condition cannot be tracked with `--mlflow` yet; leave it out.")
+        options = preset(start, **nest(read_config(config)))
+        _by_condition(dataset, options, out, seed, place, mapper, console)
+        return
+    dataset.snapshots.alone("`--model`, and all that compares times,")
     with Shown(Console(stderr=True)) as shown:
         if model is None:
             options = preset(start, **nest(read_config(config)))
@@ -80,6 +95,33 @@ def score(
     console.print(f"Written: {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
     if tracking is not None:
         console.print(judged.track(tracking, folder, dataset, seed), highlight=False, soft_wrap=True)
+
+
+def _by_condition(
+    dataset: Dataset,
+    options: "ExperimentConfig",
+    out: Path,
+    seed: int,
+    device: "torch.device",
+    mapper: Mapper,
+    console: Console,
+) -> None:
+    """Leave each condition out in turn, and write scores and a model of all."""
+    from weightflow.experiment import conditions_left_out, fit_model, judge_conditions, write_conditions
+    from weightflow.report.terminal import print_scores
+
+    folds = conditions_left_out(dataset.visible)
+    with Shown(Console(stderr=True)) as shown:
+        found = judge_conditions(folds, options, seed, device, shown, mapper)
+        model = fit_model(dataset, options, seed, device, progress=shown)
+    out.mkdir(parents=True, exist_ok=True)
+    model.save(out / "best")
+    write_conditions(out / "scores.json", found)
+    for one in found:
+        said = f": {one.extrapolation}" if one.extrapolation else ""
+        console.print(f"without {in_words(one.at)}{said}", highlight=False, soft_wrap=True)
+        print_scores(console, one.scores)
+    console.print(f"Written: {out / 'best'}, {out / 'scores.json'}", highlight=False, soft_wrap=True)
 
 
 def _check(model: Path | None, each: bool, out: Path | None, config: Path | None, start: str) -> None:

@@ -1,5 +1,6 @@
 """Scores of samplers against held-out data, beside baselines and the sampling floor."""
 
+from weightflow.evaluation.across import BetweenConditions, condition_baselines
 from weightflow.evaluation.baselines import (
     BridgeSamples,
     ChosenBridge,
@@ -39,6 +40,7 @@ __all__ = [
     "POINTS",
     "REPEATS",
     "SHIFT",
+    "BetweenConditions",
     "BridgeSamples",
     "ChosenBridge",
     "Density",
@@ -60,6 +62,7 @@ __all__ = [
     "by_course",
     "check_scorable",
     "clears_bar",
+    "condition_baselines",
     "evaluate",
     "fidelity",
     "figure",

@@ -5,6 +5,12 @@ the first among its trials; a single fit does both. Whatever is fitted is held a
 on, or begins anew with more, where it can be told from them.
 """
 
+from weightflow.experiment.conditions_left_out import (
+    LeftOutCondition,
+    conditions_left_out,
+    judge_conditions,
+    write_conditions,
+)
 from weightflow.experiment.config import ExperimentConfig, flat_keys, flatten, nest, preset
 from weightflow.experiment.fitting import fit_model
 from weightflow.experiment.judging import DRAWS, Fitted, fit_each, judge, reference_points, seconds_to_judge, shown
@@ -24,10 +30,12 @@ __all__ = [
     "PIECES",
     "ExperimentConfig",
     "Fitted",
+    "LeftOutCondition",
     "Preparation",
     "Prepared",
     "Trial",
     "check_members",
+    "conditions_left_out",
     "direct_model",
     "fit_each",
     "fit_model",
@@ -35,6 +43,7 @@ __all__ = [
     "flat_keys",
     "flatten",
     "judge",
+    "judge_conditions",
     "line_model",
     "nest",
     "prepare",
@@ -44,4 +53,5 @@ __all__ = [
     "shown",
     "told_of",
     "with_members",
+    "write_conditions",
 ]

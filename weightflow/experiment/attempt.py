@@ -42,7 +42,9 @@ class Attempt:
         mask = self.prepared.backbone.layout.mask
         codes = self.codes if self.varied else None
         collocation = Collocation(self.references, self.path.field.units, mask, self.device, codes)
-        return Training(self.path, collocation, self._objective(), self.config.training, self.seed)
+        options, effort = self.config.training, self.prepared.family.effort
+        more = {name: round(getattr(options, name) * effort) for name in ("collocation_steps", "rollout_steps")}
+        return Training(self.path, collocation, self._objective(), options.model_copy(update=more), self.seed)
 
     @property
     def varied(self) -> bool:

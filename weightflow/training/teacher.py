@@ -28,7 +28,6 @@ from weightflow.training.options import TeacherOptions
 
 TABLE_SIZE = 1025
 STATE = "state."
-MORE = 1.5  # by which several conditions take more steps, as there is more to be learned in each
 LAST_SHARE = 0.05  # of the steps, over which the reported loss is averaged
 
 
@@ -125,9 +124,8 @@ def fit_teacher(
 
 
 def steps_for(family: Family, options: TeacherOptions) -> int:
-    """Return the steps of a fit: of several conditions more, by the root of how many steps it takes to see all."""
-    n = len(family.courses)
-    return options.steps if n == 1 else round(MORE * options.steps * max(1.0, n / family.options.per_step) ** 0.5)
+    """Return the steps of a fit: those of one condition, times the root of how many steps it takes to see all."""
+    return round(options.steps * family.effort)
 
 
 def _start(
