@@ -1,5 +1,6 @@
 """One model of many conditions: what it knows between them, and that one condition changes nothing."""
 
+import json
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -9,13 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 import weightflow
 from weightflow.bridge import BridgeOptions, ConditionOptions, Family, neighbours
 from weightflow.cli import app
 from weightflow.data import Conditions, Covariate, Snapshots
 from weightflow.errors import ExtrapolationWarning, InputError
-from weightflow.experiment import ExperimentConfig, Preparation, preset
+from weightflow.evaluation import condition_baselines
+from weightflow.experiment import ExperimentConfig, Preparation, conditions_left_out, flatten, preset
 from weightflow.model import WeightFlow, interval
 
 TIMES = np.array([0.0, 1.0, 2.0, 3.0])
@@ -243,3 +246,58 @@ def test_intervals_of_95_percent_hold_the_dose_in_90_to_98_percent_of_200_cases(
         found = interval(model.infer(course(truth, np.array([1.0, 2.5]), 8, seed=1000 + case)), dose)
         held += found[1] <= truth <= found[2]
     assert 180 <= held <= 196
+
+
+def test_each_condition_that_can_be_left_out_is_scored_without_it_and_a_lone_category_is_not():
+    courses = {(dose, drug): course(dose) for dose, drug in ((1.0, "a"), (3.0, "a"), (9.0, "a"), (3.0, "b"))}
+    data = Snapshots.of_conditions(courses, ("dose", "drug"), {"dose": "log"})
+    folds = conditions_left_out(data)
+    assert [point for point, _ in folds] == [(1.0, "a"), (3.0, "a"), (9.0, "a")]
+    for point, fold in folds:
+        assert point not in fold.fit.courses
+        assert len(fold.fit) == 12
+        assert fold.held_out.digest() == course(point[0]).digest()
+    with pytest.raises(InputError, match="takes three at least, and there are 2"):
+        conditions_left_out(doses((1.0, 9.0)))
+
+
+def test_neighbouring_conditions_rearranged_lie_between_them():
+    seen = doses((1.0, 9.0))
+    found = {name: one.sample(TIMES, 500, 0) for name, one in condition_baselines(seen, (3.0,)).items()}
+    ends = [mean(1.0, 3.0), mean(9.0, 3.0)]
+    # half-way on the logarithmic scale: transport moves each point half-way, a mixture takes half of each
+    assert found["transport_between_conditions"][3].mean() == pytest.approx(mean(3.0, 3.0), abs=0.3)
+    assert found["transport_between_conditions"][3].std() == pytest.approx(1.0, abs=0.3)
+    assert found["mixture_of_conditions"][3].mean() == pytest.approx(np.mean(ends), abs=0.7)
+    assert found["mixture_of_conditions"][3].std() == pytest.approx(np.hypot(1.0, (ends[1] - ends[0]) / 2), abs=0.5)
+    assert min(abs(found["nearest_condition"][3].mean() - end) for end in ends) < 0.4
+
+
+def test_the_command_line_leaves_each_dose_out_in_turn_and_writes_scores_of_each(tmp_path: Path, capsys):
+    rows = [
+        pd.DataFrame({"dose": dose, "time": time, "x1": cloud[:, 0]})
+        for dose in DOSES
+        for time, cloud in zip(TIMES, course(dose).samples, strict=True)
+    ]
+    pd.concat(rows).to_csv(tmp_path / "doses.csv", index=False)
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(flatten(small())))
+    asked = ["--data", str(tmp_path / "doses.csv"), "--conditions", "dose:log", "--config", str(tmp_path / "c.yaml")]
+    out = tmp_path / "judged"
+    app(["score", *asked, "--leave-one-out", "--cpus", "1", "--out", str(out)], standalone_mode=False)
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["protocol"] == "leave-one-condition-out"
+    assert [one["at"]["dose"] for one in scores["conditions"]] == [1.0, 3.0, 9.0]
+    assert [bool(one["extrapolation"]) for one in scores["conditions"]] == [True, False, True]
+    assert {"model", "transport_between_conditions", "floor"} <= {*scores["conditions"][1]["scores"]["methods"]}
+    assert weightflow.load(out / "best").conditions.names == ("dose",)
+    assert "without dose=1: dose=1 is an extrapolation" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["tune", "--trials", "1"], ["score", "--model", "m"]])
+def test_commands_that_know_no_conditions_yet_refuse_them(words, model, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model.save(tmp_path / "m")
+    frame = pd.DataFrame({"dose": [1, 1, 2, 2] * 5, "time": [0, 1] * 10, "x1": np.arange(20) * 0.5})
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    with pytest.raises(InputError, match="is for one course of snapshots, and these are of 2 conditions"):
+        app([*words, "--data", "d.csv", "--conditions", "dose"], standalone_mode=False)
