@@ -19,6 +19,7 @@ from weightflow.data import Conditions, Covariate, Snapshots
 from weightflow.errors import ExtrapolationWarning, InputError
 from weightflow.evaluation import condition_baselines
 from weightflow.experiment import ExperimentConfig, Preparation, conditions_left_out, flatten, preset
+from weightflow.experiment.members import resampled
 from weightflow.model import WeightFlow, interval
 
 TIMES = np.array([0.0, 1.0, 2.0, 3.0])
@@ -273,6 +274,7 @@ def test_neighbouring_conditions_rearranged_lie_between_them():
     assert min(abs(found["nearest_condition"][3].mean() - end) for end in ends) < 0.4
 
 
+@pytest.mark.slow
 def test_the_command_line_leaves_each_dose_out_in_turn_and_writes_scores_of_each(tmp_path: Path, capsys):
     rows = [
         pd.DataFrame({"dose": dose, "time": time, "x1": cloud[:, 0]})
@@ -293,11 +295,39 @@ def test_the_command_line_leaves_each_dose_out_in_turn_and_writes_scores_of_each
     assert "without dose=1: dose=1 is an extrapolation" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["tune", "--trials", "1"], ["score", "--model", "m"]])
-def test_commands_that_know_no_conditions_yet_refuse_them(words, model, tmp_path: Path, monkeypatch):
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["tune", "--trials", "1"], "over which nothing is searched yet; `fit` fits one model of all"),
+        (["score", "--model", "m"], "is for one course of snapshots, and these are of 2 conditions"),
+    ],
+)
+def test_commands_that_know_no_conditions_yet_refuse_them(words, says, model, tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model.save(tmp_path / "m")
     frame = pd.DataFrame({"dose": [1, 1, 2, 2] * 5, "time": [0, 1] * 10, "x1": np.arange(20) * 0.5})
     frame.to_csv(tmp_path / "d.csv", index=False)
-    with pytest.raises(InputError, match="is for one course of snapshots, and these are of 2 conditions"):
+    with pytest.raises(InputError, match=says):
         app([*words, "--data", "d.csv", "--conditions", "dose"], standalone_mode=False)
+
+
+def test_members_of_several_conditions_give_bands_and_widen_the_posterior():
+    fitted = weightflow.fit(doses(), small(), members=3)
+    at = {"dose": 2.0}
+    band = fitted.band("mean", [1.0, 3.0], at=at)
+    assert (band.low < band.high).all()
+    assert torch.equal(band.mid, fitted.mean_and_cov([1.0, 3.0], 2000, at=at).mean)
+    found = fitted.infer(course(4.0, np.array([1.0, 2.5]), 200, seed=5))
+    spread = [
+        np.ptp(interval(found, fitted.conditions.covariates[0], weight=name)[1:])
+        for name in ("weight", "weight_without_members")
+    ]
+    assert spread[0] > spread[1]
+
+
+def test_clouds_of_one_time_are_resampled_apart_under_each_condition():
+    same = Snapshots.of_conditions({dose: course(1.0) for dose in DOSES}, "dose")
+    drawn = [one.samples[1] for one in resampled(same, 0, None).courses.values()]
+    assert not np.array_equal(drawn[0], drawn[1])
+    plain = resampled(course(1.0), 0, None)
+    assert not np.array_equal(plain.samples[1], drawn[0])

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from weightflow.data import Conditions, Covariate, Scale, Snapshots, read
+from weightflow.data import Conditions, Covariate, Scale, Snapshots, advice, read
 from weightflow.errors import InputError
 
 
@@ -147,6 +147,13 @@ def test_a_shared_start_is_all_rows_of_the_earliest_time_at_the_start_of_each_co
     assert data.snapshots.conditions.shared_start
     with pytest.raises(InputError, match="`--shared-start` is for `--conditions`"):
         read(tmp_path / "doses.csv", shared_start=True)
+
+
+def test_a_shared_start_is_no_copy_by_mistake_and_equal_samples_elsewhere_are():
+    courses = {1.0: course([0, 1, 2]), 2.0: course([0, 1, 2])}
+    shared = Snapshots.of_conditions(courses, "dose", shared_start=True)
+    assert [said for said in advice(shared) if "are the same" in said and "t = 0, 0" in said] == []
+    assert sum("are the same" in said for said in advice(Snapshots.of_conditions(courses, "dose"))) == 3
 
 
 def test_a_condition_that_is_missing_or_not_there_is_refused(tmp_path: Path):

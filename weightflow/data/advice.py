@@ -72,9 +72,11 @@ def _apart(snapshots: Snapshots) -> list[str]:
 def _copies(snapshots: Snapshots) -> list[str]:
     """Say where samples are copies of each other: of continuous ones hardly any should be."""
     said: list[str] = []
+    shared = snapshots.conditions is not None and snapshots.conditions.shared_start  # which are copies on purpose
     sorted_clouds = [cloud[np.lexsort(cloud.T)] for cloud in snapshots.samples]
     for i, cloud in enumerate(sorted_clouds):
-        same = [k for k in range(i) if len(cloud) > 1 and np.array_equal(sorted_clouds[k], cloud)]
+        others = [k for k in range(i) if not (shared and snapshots.times[k] == snapshots.times[i])]
+        same = [k for k in others if len(cloud) > 1 and np.array_equal(sorted_clouds[k], cloud)]
         if same and varies(cloud).any():
             when = at_times([snapshots.times[same[0]], snapshots.times[i]], snapshots.unit)
             said.append(f"the samples at {when} are the same: one may be a copy of the other by mistake.")

@@ -151,7 +151,12 @@ def split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
     Raises:
         InputError: too few snapshots are seen, or none is left to be scored.
     """
-    dataset.snapshots.alone(f"the protocol `{protocol}`")
+    if dataset.snapshots.conditions is not None:
+        names = ",".join(dataset.snapshots.conditions.names)
+        raise InputError(
+            f"`{dataset.name}` has conditions ({names}), over which nothing is searched yet; `fit` fits one model of all, "
+            f"and `score --conditions {names} --leave-one-out` judges it at conditions that it has not seen."
+        )
     protocol = protocol.of(dataset)
     if protocol is Protocol.LEAVE_ONE_OUT:
         return _nested(dataset, seed)

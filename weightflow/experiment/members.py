@@ -136,7 +136,7 @@ def resampled(snapshots: Snapshots, seed: int, units: Units | None) -> Snapshots
         InputError: units are not given for each row, or so few of them have some time that it remains empty.
     """
     if units is None:
-        streams = [float(time).hex() for time in snapshots.times]
+        streams = [float(time).hex() + snapshots.of_condition(i) for i, time in enumerate(snapshots.times)]
         sizes = [len(cloud) for cloud in snapshots.samples]
         rows = [generator(seed, "resampled", key).integers(n, size=n) for key, n in zip(streams, sizes, strict=True)]
     else:
