@@ -101,8 +101,8 @@ def epidemic(key: str, seed: int, kind: str) -> list[common.Row]:
 def dusp1(key: str, seed: int, kind: str, dose: float) -> list[common.Row]:
     """Leave one dose out, fit the others, and score at its times after the start."""
     torch.set_num_threads(1)
-    reading = {"time": "minutes", "species": "nuclear,cytoplasmic", "conditions": "dose_nM:log", "shared_start": True}
-    data = weightflow.read(DUSP1, **reading).snapshots
+    species, varied = "nuclear,cytoplasmic", "dose_nM:log"
+    data = weightflow.read(DUSP1, time="minutes", species=species, conditions=varied, shared_start=True).snapshots
     courses = {float(point[0]): course for point, course in data.courses.items()}
     points = [] if data.conditions is None else data.conditions.points
     kept = data.subset([i for i, point in enumerate(points) if point[0] != dose])

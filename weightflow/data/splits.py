@@ -154,8 +154,8 @@ def split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
     if dataset.snapshots.conditions is not None:
         names = ",".join(dataset.snapshots.conditions.names)
         raise InputError(
-            f"`{dataset.name}` has conditions ({names}), over which nothing is searched yet; `fit` fits one model of all, "
-            f"and `score --conditions {names} --leave-one-out` judges it at conditions that it has not seen."
+            f"`{dataset.name}` has conditions ({names}), over which nothing is searched yet; `fit` fits one model of "
+            f"all, and `score --conditions {names} --leave-one-out` judges it at conditions that it has not seen."
         )
     protocol = protocol.of(dataset)
     if protocol is Protocol.LEAVE_ONE_OUT:

@@ -34,9 +34,20 @@ Prior = Mapping[str, tuple[float, float]]
 class Asked(Protocol):
     """A model of several conditions."""
 
-    conditions: Conditions | None
-    members: tuple[Any, ...]
-    species: tuple[str, ...]
+    @property
+    def conditions(self) -> Conditions | None:
+        """That were fitted."""
+        ...
+
+    @property
+    def members(self) -> tuple[Any, ...]:
+        """Fits to resampled data."""
+        ...
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        """Names of the dimensions."""
+        ...
 
     def under(self, at: Mapping[str, Value], /) -> Any:
         """Return the model of one."""
@@ -161,7 +172,7 @@ def _places(box: Float[np.ndarray, "axis 2"], seed: int) -> Float[np.ndarray, "p
     if not len(box):
         return np.zeros((1, 0))
     if len(box) in GRID:
-        return np.array(list(product(*(np.unique(np.linspace(*axis, GRID[len(box)])) for axis in box))))
+        return np.array(list(product(*(np.unique(np.linspace(low, high, GRID[len(box)])) for low, high in box))))
     shares = quasi_uniforms(DRAWS, len(box), seed, "infer").numpy()
     return box[:, 0] + shares * (box[:, 1] - box[:, 0])
 
