@@ -198,6 +198,15 @@ def test_the_posterior_is_the_likelihood_over_a_grid_and_holds_the_dose_that_mad
     assert np.log(high / low) == pytest.approx(2 * 1.96 * error, rel=0.5)
 
 
+@pytest.mark.parametrize("kind", ["direct", "ode"])
+def test_log_densities_under_several_conditions_at_once_are_those_under_each(kind):
+    fitted = weightflow.fit(doses(), small(kind))
+    x, times = np.stack(course(2.0).samples[:3]), TIMES[:3]
+    found = fitted.log_prob_each(x, times, [{"dose": 1.0}, {"dose": 5.0}])
+    each = torch.stack([fitted.log_prob(x, times, at={"dose": dose}) for dose in (1.0, 5.0)])
+    assert torch.allclose(found, each, atol=1e-4)
+
+
 def test_a_posterior_of_weights_that_are_known_has_the_median_and_the_interval_of_its_quantiles():
     dose = Covariate.of("dose", [1.0, 100.0])
     z = np.linspace(-5, 5, 401)
@@ -335,3 +344,22 @@ def test_clouds_of_one_time_are_resampled_apart_under_each_condition():
     assert not np.array_equal(drawn[0], drawn[1])
     plain = resampled(course(1.0), 0, None)
     assert not np.array_equal(plain.samples[1], drawn[0])
+
+
+def test_fit_says_how_many_conditions_it_has_fitted_and_how_to_ask_at_one(tmp_path: Path, capsys):
+    frames = [
+        pd.DataFrame({"dose": dose, "time": time, "x1": cloud[:, 0]})
+        for dose in DOSES[::-1]
+        for time, cloud in zip(TIMES, course(dose).samples, strict=True)
+    ]
+    pd.concat(frames).to_csv(tmp_path / "doses.csv", index=False)
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(flatten(small())))
+    asked = ["--data", str(tmp_path / "doses.csv"), "--conditions", "dose:log", "--config", str(tmp_path / "c.yaml")]
+    app(["fit", *asked, "--out", str(tmp_path / "m")], standalone_mode=False)
+    told = capsys.readouterr()
+    assert "fitted to 12 snapshots of doses under 3 conditions of dose, t = 0 to 3" in told.out
+    assert f"forecast --model {tmp_path / 'm'} --at dose=.." in told.out
+    assert "`dose` is numeric, 1, 3, 9, on a logarithmic scale" in told.err
+    pd.concat(frames[:4]).drop(columns="dose").to_csv(tmp_path / "one.csv", index=False)
+    with pytest.raises(InputError, match="this model is of 3 conditions, and is asked at one"):
+        app(["score", "--data", str(tmp_path / "one.csv"), "--model", str(tmp_path / "m")], standalone_mode=False)

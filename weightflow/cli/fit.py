@@ -11,6 +11,7 @@ from weightflow.cli.config import read_config
 from weightflow.cli.options import HEAD, HORIZON, Data, Device, HeadOfCounts, Horizon, Members, Preset, Seed
 from weightflow.cli.reading import reads_data, tell
 from weightflow.data import ReadOptions, advice
+from weightflow.data.words import listed
 from weightflow.progress import Shown
 from weightflow.systems import load_dataset
 
@@ -39,6 +40,7 @@ def fit(
     python -m weightflow fit --data epidemic --out model
     python -m weightflow fit --data counts.csv --time day --drop batch --config mine.yaml --out model
     python -m weightflow fit --data epidemic --preset paper --out published
+    python -m weightflow fit --data doses.csv --conditions dose --shared-start --out doses
     """
     from weightflow.device import find_device
     from weightflow.evaluation import forecasts_in_words, in_words
@@ -55,10 +57,13 @@ def fit(
     with Shown(Console(stderr=True)) as shown:
         model = fit_model(dataset, options, seed, place, progress=shown, members=members)
     model.save(out)
+    known = snapshots.conditions
+    under = "" if known is None else f" under {len(known.distinct)} conditions of {listed(known.names)}"
+    at = "" if known is None else "".join(f" --at {name}=.." for name in known.names)
     sys.stdout.write(
-        f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "
-        f"{snapshots.times[-1]:g}; {in_words(model.record['fidelity'])}\n"
+        f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}{under}, t = {snapshots.times.min():g} to "
+        f"{snapshots.times.max():g}; {in_words(model.record['fidelity'])}\n"
         f"Forecasts: {forecasts_in_words(model.record['forecast'])}\n"
         + (f"{told_of(model)} beside it give bands: {out / 'members'}\n" if members else "")
-        + f"Use it with: python -m weightflow forecast --model {out}\n"
+        + f"Use it with: python -m weightflow forecast --model {out}{at}\n"
     )

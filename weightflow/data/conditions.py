@@ -347,6 +347,8 @@ def known_scale(name: str, scale: Scale | str) -> Scale:
 def _in_hull(here: Float[np.ndarray, "axis"], peers: Float[np.ndarray, "peer axis"]) -> bool:
     """Whether a point is a mean of others with some weights: the smallest error that such a mean has is zero."""
     n, axes = peers.shape
+    if axes == 1:
+        return bool(peers.min() - OUTSIDE <= here[0] <= peers.max() + OUTSIDE)
     # weights w >= 0 of sum 1, and slacks u, v >= 0 with peers^T w + u - v = here; the sum of the slacks is minimised
     equal = np.block([[peers.T, np.eye(axes), -np.eye(axes)], [np.ones((1, n)), np.zeros((1, 2 * axes))]])
     cost = np.concatenate([np.zeros(n), np.ones(2 * axes)])

@@ -64,11 +64,16 @@ class Direct(nn.Module):
             features = torch.cat([features, self._seen(s, code)], 1)
         return (self.base + self.out(self.hidden(features)).unflatten(-1, self.base.shape)) * self.used
 
-    def weights(
-        self, t: Float[Tensor, "query"], code: Float[Tensor, "1 feature"] | None = None
-    ) -> Float[Tensor, "query token width"]:
+    def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
         """Return the weights at clock times, in any order, from 0 on; beyond 1 they are no forecasts."""
-        return self(t, code)
+        return self(t)
+
+    def each(
+        self, t: Float[Tensor, "query"], codes: Float[Tensor, "condition feature"]
+    ) -> Float[Tensor, "condition query token width"]:
+        """Return the weights at clock times under each of some conditions."""
+        n = len(codes)
+        return self(t.repeat(n), codes.repeat_interleave(len(t), 0)).unflatten(0, (n, len(t)))
 
     def _seen(
         self, s: Float[Tensor, "query"], code: Float[Tensor, "#query feature"] | None

@@ -56,13 +56,19 @@ class Rollout(nn.Module):
         field = FieldUnder(self.field, codes)
         return solve(field, self.origin(zero, codes), zero, zero + end, steps, options)
 
-    def weights(
-        self, t: Float[Tensor, "query"], code: Float[Tensor, "1 feature"] | None = None
-    ) -> Float[Tensor, "query token width"]:
+    def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
         """Return the weights at clock times; the answer at one time does not depend on the others."""
+        return self.solution(self._end(t)).at(t[None])[0]
+
+    def each(
+        self, t: Float[Tensor, "query"], codes: Float[Tensor, "condition feature"]
+    ) -> Float[Tensor, "condition query token width"]:
+        """Return the weights at clock times under each of some conditions."""
+        return self.solution(self._end(t), codes).at(t.expand(len(codes), -1))
+
+    def _end(self, t: Float[Tensor, "query"]) -> float:
         steps = self.options.steps
-        end = max(1.0, math.ceil(float(t.max()) * steps - 1e-6) / steps)
-        return self.solution(end, code).at(t[None])[0]
+        return max(1.0, math.ceil(float(t.max()) * steps - 1e-6) / steps)
 
 
 class Under(nn.Module):
@@ -82,7 +88,7 @@ class Under(nn.Module):
 
     def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
         """Return the weights at clock times."""
-        return self.path.weights(t, self.code)
+        return self.path.each(t, self.code)[0]
 
 
 class Table(nn.Module):

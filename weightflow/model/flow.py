@@ -6,7 +6,7 @@ condition is asked of it.
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -226,6 +226,36 @@ class WeightFlow:
             InputError: shapes do not fit, a value is not a number, or as for `weights`.
         """
         return self._evaluated(self._finite_log_prob, x, t, at)
+
+    def log_prob_each(
+        self, x: Float[np.ndarray, "time draw dim"], t: Float[np.ndarray, "time"], points: Sequence[At]
+    ) -> Float[Tensor, "condition time draw"]:
+        """Evaluate the log-density under each of several conditions at once; see `log_prob`, and nothing is warned of.
+
+        Args:
+            x: one cloud for each time.
+            t: times.
+            points: conditions.
+
+        Raises:
+            InputError: as for `log_prob`, and for `under`.
+        """
+        conditions, path = self.conditions, self.path
+        if conditions is None or not isinstance(path, Rollout | Direct):
+            raise InputError("this model has no conditions; ask its `log_prob`.")
+        asked, clouds = self._aligned(x, t)
+        clock, engine = self._clock(asked).to(self.device), self._engine
+        codes = torch.as_tensor(np.stack([conditions.features(conditions.point(at)) for at in points]))
+        if not codes.shape[1]:  # one condition is all there is
+            return self.under(points[0]).log_prob(x, t).expand(len(points), -1, -1)
+        at_once = max(1, engine.max_values // (len(clouds) * clouds.shape[1] * self.backbone.dim))
+        found: list[Tensor] = []
+        for some in codes.to(self.device, torch.float32).split(at_once):
+            with torch.no_grad():
+                tokens = path.each(clock, some).flatten(0, 1).double()
+            values = engine.over_draws(self._finite_log_prob, tokens, clouds.repeat(len(some), 1, 1))
+            found.append(values.unflatten(0, (len(some), -1)))
+        return torch.cat(found)
 
     def score(self, x: Numbers, t: Numbers, *, at: At | None = None) -> Float[Tensor, "*shape dim"]:
         """Return the gradient of the log-density with respect to `x`: the score of diffusion theory.

@@ -7,7 +7,7 @@ more, a Sobol sequence. With members, each of which has a posterior of its own, 
 own error adds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -49,8 +49,8 @@ class Asked(Protocol):
         """Names of the dimensions."""
         ...
 
-    def under(self, at: Mapping[str, Value], /) -> Any:
-        """Return the model of one."""
+    def log_prob_each(self, x: np.ndarray, t: np.ndarray, points: Sequence[Mapping[str, Value]], /) -> Any:
+        """Return log-densities under each of some conditions."""
         ...
 
 
@@ -206,11 +206,8 @@ def _log_likelihoods(
     filled = np.stack([np.resize(cloud, (max(sizes), data.dim)) for cloud in data.samples])
     real = np.arange(max(sizes)) < np.array(sizes)[:, None]
 
-    def of(fit: Any) -> float:
-        return float(np.asarray(fit.log_prob(filled, data.times))[real].sum())
-
-    found: list[list[float]] = []
-    for point in points:
-        here = model.under(conditions.named(point))
-        found.append([of(here), *(of(member) for member in here.members)])
-    return np.array(found)
+    asked = [conditions.named(point) for point in points]
+    per_fit = [
+        fit.log_prob_each(filled, data.times, asked).numpy()[:, real].sum(axis=1) for fit in (model, *model.members)
+    ]
+    return np.stack(per_fit, axis=1)

@@ -175,9 +175,10 @@ def fitted_before(
     from the data, where all of their times are there.
 
     Raises:
-        InputError: the data have other species, no time that the model can be asked for, or too few samples at one.
+        InputError: the data have other species, no time that the model can be asked for, or too few samples at one; or
+            the model is of several conditions.
     """
-    data = dataset.snapshots
+    data, model = dataset.snapshots, model.under(None)
     _check_species(model, data)
     fitted = _fitted_times(model, data)
     is_fitted, possible = np.isin(data.times, fitted), data.times >= model.span[0]
