@@ -253,19 +253,26 @@ def written(steps: list[dict[str, str]], trials: list[dict[str, str]]) -> str:
 
 
 def advised(trials: list[dict[str, str]]) -> list[str]:
-    """Say, for each cell, how many trials a GPU carries best and what that is worth beside a CPU core."""
+    """Say, for each cell, how many trials a GPU carries best, and what that is worth."""
     lines: list[str] = []
     for cell in dict.fromkeys((row["case"], row["model"]) for row in trials):
-        of_cell = [row for row in trials if (row["case"], row["model"]) == cell]
-        shared = [row for row in of_cell if row["device"] == "cuda"]
-        cores = [float(row["trials_per_hour"]) for row in of_cell if row["device"] == "cpu"]
-        if shared and cores:
-            best = max(shared, key=lambda row: float(row["trials_per_hour"]))
-            worth = float(best["trials_per_hour"]) / cores[0]
-            lines.append(
-                f"- {cell[0]}, {cell[1]}: most trials an hour with {best['number']} at a time "
-                f"(`--gpus-per-trial {1 / int(best['number']):.3g}`), as many as {worth:.1f} CPU cores would end."
-            )
+        per_hour = {
+            (row["device"], int(row["number"])): float(row["trials_per_hour"])
+            for row in trials
+            if (row["case"], row["model"]) == cell
+        }
+        best = max((place for place in per_hour if place[0] == "cuda"), key=per_hour.__getitem__, default=None)
+        if best is None:
+            continue
+        worth = [
+            f"{per_hour[best] / per_hour[other]:.1f} times as many as {what}"
+            for other, what in ((("cuda", 1), "one at a time"), (("cpu", 1), "a CPU core"))
+            if other in per_hour
+        ]
+        share = f"`--gpus-per-trial {1 / best[1]:.3g}`"
+        lines.append(
+            f"- {', '.join(cell)}: most trials an hour with {best[1]} at a time ({share}), {', '.join(worth)}."
+        )
     return lines
 
 
