@@ -8,6 +8,7 @@ from weightflow.bridge.coupling import Coupling, couple
 from weightflow.bridge.family import Across, ConditionOptions, Draws, Family, neighbours, seen
 from weightflow.bridge.lengthened import samples_for_fitting
 from weightflow.bridge.options import BridgeOptions, CouplingKind, Curve, Spread
+from weightflow.bridge.pace import Pace
 from weightflow.bridge.smoothed import Samples, Smoothed, kernel_widths
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Draws",
     "Family",
     "Forecast",
+    "Pace",
     "Samples",
     "Smoothed",
     "Spread",

@@ -63,7 +63,7 @@ def fit(
     sys.stdout.write(
         f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}{under}, t = {snapshots.times.min():g} to "
         f"{snapshots.times.max():g}; {in_words(model.record['fidelity'])}\n"
-        f"Forecasts: {forecasts_in_words(model.record['forecast'])}\n"
+        f"Forecasts: {forecasts_in_words(model.record['forecast'], model.rests)}\n"
         + (f"{told_of(model)} beside it give bands: {out / 'members'}\n" if members else "")
         + f"Use it with: python -m weightflow forecast --model {out}{at}\n"
     )

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from weightflow.anchors import Anchors, ArrayCache, fit_anchors, fit_base, go_on
 from weightflow.backbones import Backbone
-from weightflow.bridge import Bridge, BridgeOptions, ConditionOptions, Family, build_bridges, seen
+from weightflow.bridge import Bridge, BridgeOptions, ConditionOptions, Family, Pace, build_bridges, seen
 from weightflow.data import Conditions, Snapshots, in_words
 from weightflow.data.spread import deviation
 from weightflow.dynamics import Direct, Rollout, Table
@@ -93,6 +93,13 @@ class Prepared:
         """The conditions as the model sees them."""
         return seen(self.snapshots, self.varied)
 
+    @cached_property
+    def _pace(self) -> dict[str, Any] | None:
+        """The pace of the condition that moved fastest at its end; None where each was observed once."""
+        courses = [course for course in self.snapshots.courses.values() if len(course) > 1]
+        paces = [Pace.of(course.samples, course.times) for course in courses]
+        return max(paces, key=lambda pace: pace.moved / pace.gap**2).facts() if paces else None
+
     def model(self, path: Rollout | Table | Direct, clock: Clock, record: dict[str, Any]) -> WeightFlow:
         """Return the model whose weights follow a path."""
         snapshots, bridges = self.snapshots, _some(self.bridges)
@@ -103,7 +110,7 @@ class Prepared:
         if self.conditions is not None:
             courses = snapshots.courses.items()
             fitted["courses"] = {in_words(self.conditions.named(at)): one.times.tolist() for at, one in courses}
-        record = {**record, **fitted, "forecast": self._forecast(clock)}
+        record = {**record, **fitted, "forecast": self._forecast(clock), "pace": self._pace}
         return WeightFlow(
             self.backbone,
             path,

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from weightflow.backbones import Backbone
+from weightflow.bridge import Pace
 from weightflow.data import Conditions, Snapshots, Value
 from weightflow.device import find_device
 from weightflow.drift import Drift
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 MAX_SPANS = 10  # forecasts further than this many fitted spans are refused: nothing supports them
 DRAWS = 10_000  # what statistics are computed from
 BAND_DRAWS = 2_000  # and those of each member
+PACED = 500  # by which it is told whether the path runs away
 Statistic = Callable[["WeightFlow", Numbers], Tensor]
 At = Mapping[str, Value]  # a condition: a value for each covariate
 
@@ -94,6 +96,24 @@ class WeightFlow:
     def taught_until(self) -> float:
         """The time up to which the path was taught: the last fitted one, or the horizon of a drift's forecasts."""
         return float(self.clock.times[-1])
+
+    @cached_property
+    def rests(self) -> bool:
+        """Whether the weights stand still beyond the last fitted time, because nothing leads their path there.
+
+        That is so where the path was not taught further and would run away (`weightflow.bridge.pace`); of a model of
+        several conditions, where it would under one of them.
+        """
+        if self.conditions is not None:
+            return any(self.under(self.conditions.named(point)).rests for point in self.conditions.distinct)
+        facts, last = self.record.get("pace"), self.span[1]
+        if facts is None or self.taught_until > last:
+            return False
+        pace = Pace.of_facts(facts)
+        clock = torch.as_tensor(self.clock(np.array([last, last + pace.gap])), dtype=torch.float32)
+        numbers = quasi_uniforms(PACED, self.backbone.dim, 0, "pace").expand(2, -1, -1)
+        before, after = self._engine.apply(self.backbone.sample, clock, numbers).numpy()
+        return pace.is_left_behind(before, after)
 
     @property
     def device(self) -> torch.device:
@@ -154,7 +174,7 @@ class WeightFlow:
                 `under`.
         """
         asked, here = Asked.of(times), self.under(at)
-        return asked.shaped(here._engine.weights(self._clock(asked)).cpu())
+        return asked.shaped(here._engine.weights(here._clock(asked)).cpu())
 
     def sample(
         self,
@@ -185,8 +205,9 @@ class WeightFlow:
         """
         if n < 1:
             raise InputError(f"`n`={n} samples were asked for; ask for at least one.")
-        asked, engine = Asked.of(times), self.under(at)._engine
-        clock = self._clock(asked)
+        asked, here = Asked.of(times), self.under(at)
+        engine = here._engine
+        clock = here._clock(asked)
         known = Given.of(given or {}, self.species, self.kinds)
         numbers = uniforms if independent else quasi_uniforms
         if known.first(self.backbone):
@@ -331,7 +352,7 @@ class WeightFlow:
         """
         asked = Asked.of(times)
         here = self.under(at)
-        clock, engine, least = self._clock(asked), here._engine, self.backbone.states
+        clock, engine, least = here._clock(asked), here._engine, self.backbone.states
         listed = least if states is None else states
         if listed < least:
             raise InputError(f"`states`={listed} were asked for; this model lists at least {least}.")
@@ -352,7 +373,8 @@ class WeightFlow:
             InputError: as for `sample`.
         """
         asked = Asked.of(times)
-        found = [moments(cloud) for _, cloud in self.under(at)._clouds(asked, self._clock(asked), draws, seed)]
+        here = self.under(at)
+        found = [moments(cloud) for _, cloud in here._clouds(asked, here._clock(asked), draws, seed)]
         return Moments(*(asked.shaped(torch.stack(part)) for part in zip(*found, strict=True)))
 
     def quantiles(
@@ -382,7 +404,8 @@ class WeightFlow:
             InputError: a level is outside [0, 1], or as for `sample`.
         """
         asked, wanted = Asked.of(times), levels(q)
-        clouds = self.under(at)._clouds(asked, self._clock(asked), draws, seed)
+        here = self.under(at)
+        clouds = here._clouds(asked, here._clock(asked), draws, seed)
         return asked.shaped(torch.stack([sample_quantiles(cloud, wanted, self.kinds) for _, cloud in clouds]))
 
     def band(
@@ -546,7 +569,7 @@ class WeightFlow:
             ("path", f"{type(self.path).__name__.lower()}, on {self.device}"),
             ("drift", "none" if self.motion is None else "of dx = f(x) dt + g dW, the same at all times"),
             ("snapshots", in_words(standing) if standing else "not held against any."),
-            ("forecasts", forecasts_in_words(self.record.get("forecast"))),
+            ("forecasts", forecasts_in_words(self.record.get("forecast"), self.rests)),
             ("members", f"{len(self.members)}, for bands" if self.members else "none: it gives no bands"),
         ]
 
@@ -563,6 +586,8 @@ class WeightFlow:
                 f"`times` must be finite and lie in [{first:g}, {limit:g}] (fitted: [{first:g}, {last:g}]), but got "
                 f"{asked}; ask for times in that range."
             )
+        if wanted.max() > last and self.rests:
+            wanted = np.minimum(wanted, last)
         return torch.as_tensor(np.clip(self.clock(wanted), 0.0, None), dtype=torch.float32)
 
     def _clouds(
@@ -584,7 +609,8 @@ class WeightFlow:
     ) -> Float[Tensor, "*shape"]:
         """Apply a function of (weights, samples) at one or several times, under a condition."""
         asked, samples = self._aligned(x, t)
-        clock, engine = self._clock(asked), self.under(at)._engine
+        here = self.under(at)
+        clock, engine = here._clock(asked), here._engine
         if asked.single:
             found = engine.apply(function, clock, samples.reshape(1, -1, samples.shape[-1]))
             return found.reshape((*samples.shape[:-1], *found.shape[2:]))
