@@ -96,6 +96,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
             "`runs/NAME/best`."
         ) from None
     if config.get("format") not in READ:
-        known = " and ".join(str(number) for number in sorted(READ))
+        *older, newest = sorted(READ)
+        known = f"{', '.join(map(str, older))} and {newest}"
         raise InputError(f"`{folder}` has format {config.get('format')} and this version reads {known}; fit it again.")
     return config
