@@ -276,7 +276,7 @@ class TestMistakes:
         [
             ("- a", r"the file must be a mapping, not \['a'\]"),
             ("", r"the file must be a mapping, not None"),
-            ("params: {}", r"holds `params`, .*; known: description, parameters, fixed, first_trials"),
+            ("params: {}", r"holds `params`, .*; known: description, preparations, parameters, fixed,"),
             ("parameters: {}", r"`parameters` is empty; name at least one"),
             ("parameters: [a]", r"`parameters` must be a mapping, not \['a'\]"),
             (f"{SMALL}    fixed: {{}}", r"line \d+: `fixed` stands here for the second time"),
