@@ -1,4 +1,4 @@
-"""The named preparations of a space: what they say, which suit which data, and how a trial's configuration holds them."""
+"""Named preparations of a space: what they say, which suit which data, and how a trial's configuration holds them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -238,7 +238,7 @@ class TestSearches:
         default, small, long_path = (8, 1e-2), (4, 1e-2), (8, 1e-3)
         few = search(read(TEXT), 5)  # the default, then what suits few samples, then the rest
         folds = len(few.parts.folds)
-        assert folds == 3
+        assert folds == 4
         assert hidden(few, 1) == hidden(few, folds) == hidden(few, 2 * folds - 1) == [default]
         assert hidden(few, 2 * folds) == [default, small]
         assert hidden(few, 100 * folds) == [default, small, long_path]
