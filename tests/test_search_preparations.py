@@ -19,7 +19,7 @@ SPACE = """
 preparations:
   as_default: {}
   small: {backbone.hidden: 4}
-  narrow: {bridge.width: 0.5, suits: many samples}
+  narrow: {bridge.width: 0.5, suits: few samples}
 parameters:
   training.learning_rate: {kind: choice, values: [0.003, 0.01]}
 fixed:
@@ -59,9 +59,6 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory, ray_environment: dict[str, str]) -> Story:
     folder = furnish(tmp_path_factory.mktemp("preparations"))
-    rng = np.random.default_rng(0)
-    survival = np.exp(-np.outer(np.arange(13), [0.15, 0.06]))
-    np.save(folder / "counts.npy", np.stack([rng.binomial(9, p, (600, 2)) for p in survival], 1))
     (folder / "space.yaml").write_text(SPACE)
     words = ("--trials", "6", "--cpus", "2", "--scheduler", "none", "--time-budget", "2h")
     process = Process(folder, ray_environment, command(*words, "--name", "sets"))
