@@ -93,7 +93,7 @@ def head(title: str) -> str:
     )
     return (
         f"# {title}\n\n- command: `{command}`\n- commit: {commit.stdout.strip()}\n"
-        f"- machine: {_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}\n"
+        f"- machine: {processor()}, {os.cpu_count()} cores, Python {platform.python_version()}\n"
     )
 
 
@@ -112,7 +112,8 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean:.4f} ± {deviation:.4f}"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -9,7 +9,7 @@ from joblib import cpu_count
 
 from weightflow.errors import InputError
 
-TRIALS_PER_GPU = 4  # a trial's tensors are small: one of them leaves most of a GPU idle
+TRIALS_PER_GPU = 8  # measured: small models end 5 times as many trials as one at a time, at 1 GiB each
 GIB = 2**30
 ROUNDING = 1e-9  # of quotients of shares such as 0.1, which are not exact
 Amount = int | float
