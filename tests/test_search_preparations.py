@@ -12,7 +12,7 @@ from weightflow import load
 from weightflow.files import read_arrays
 from weightflow.trials import TrialRecord
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
 VALUES = {"as_default": (8, 1.0), "narrow": (8, 0.5), "small": (4, 1.0)}  # size of the backbone, width of the bridge
 ASKED = ["as_default", "narrow", "small", "small", "narrow"]  # and then whatever the sampler likes
 SPACE = """
