@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from searches import Process, check_results, check_trials, command, furnish, lines, tracked, trials_of
+from searches import Process, check_results, check_trials, command, furnish, lines, tracked, trials_of, tune_here
 
 from weightflow import load
 from weightflow.files import read_arrays
-from weightflow.trials import TrialRecord
+from weightflow.trials import TrialRecord, TrialState
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
 VALUES = {"as_default": (8, 1.0), "narrow": (8, 0.5), "small": (4, 1.0)}  # size of the backbone, width of the bridge
@@ -140,3 +140,19 @@ def test_the_best_trial_is_fitted_again_with_its_preparation(story: Story) -> No
     config = load(out / "best").record["config"]
     assert (config["backbone"]["hidden"], config["bridge"]["width"]) == VALUES[best.preparation]
     assert "preparation" in (out / "report.html").read_text()
+
+
+def test_a_preparation_that_cannot_be_made_costs_its_own_trials_alone(
+    tmp_path: Path, ray_environment: dict[str, str]
+) -> None:
+    furnish(tmp_path)
+    broken = SPACE.replace("{bridge.width: 0.5,", "{anchors.learning_rate: 1.0e+30,").replace("steps: 150", "steps: 5")
+    (tmp_path / "space.yaml").write_text(broken)
+    words = ("--trials", "3", "--cpus", "2", "--retries", "0", "--name", "broken")
+    done = tune_here(tmp_path, ray_environment, *words)
+    assert done.returncode == 0, done.stderr
+    assert "the default's preparation is made alone, because of another one that cannot be: " in done.stdout
+    default, narrow, small = trials_of(tmp_path, "broken")
+    assert (narrow.preparation, narrow.state) == ("narrow", TrialState.FAILED)
+    assert "is no longer finite" in narrow.reason or "is not finite" in narrow.reason, narrow.reason
+    assert {default.state, small.state} <= {TrialState.FINISHED, TrialState.PRUNED}

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -193,7 +193,7 @@ class Search:
             space_digest=self.space.digest(),
             facts=environment_facts(),
             description=f"{self.describe()}; {'; '.join(self.parts.in_words())}. {self.space.description}",
-            options=options(self.plan, self.space, self.members),
+            options=options(self.asked, self.space, self.members),
             parts=data_parts(self.dataset, self.parts),
         )
 
@@ -358,14 +358,19 @@ def _prepare(
             shown(phase, done, total)
             estimate(phase, done, total)
 
-        with Crew(resources, ArrayCache(search.cache), say, watch) as crew:
-            try:
-                prepared = crew.prepare_each(parts, beforehand, search.seed)
-            except (InputError, TrainingError):
-                beforehand = beforehand[:1]
-                prepared = crew.prepare_each(parts, beforehand, search.seed)
+        def made(configs: Sequence[ExperimentConfig]) -> dict[str, tuple[Prepared, ...]]:
+            with Crew(resources, ArrayCache(search.cache), say, watch) as crew:
+                return dict(zip(map(prepares_as, configs), crew.prepare_each(parts, configs, search.seed), strict=True))
+
+        try:
+            prepared = made(beforehand)
+        except (InputError, TrainingError) as error:
+            if len(beforehand) == 1:
+                raise
+            say(f"the default's preparation is made alone, because of another one that cannot be: {first_line(error)}")
+            prepared = made(beforehand[:1])
     ending.book.note_preparation(time.monotonic() - began)
-    return dict(zip(map(prepares_as, beforehand), prepared, strict=True))
+    return prepared
 
 
 def _run_trials(

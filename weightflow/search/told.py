@@ -33,6 +33,7 @@ def options(plan: Plan, space: Space, members: int) -> Mapping[str, str]:
     """Return all options of a search by name, and its space by parameter."""
     told = {field.name: getattr(plan, field.name) for field in fields(plan)}
     told |= {"criteria": ",".join(plan.criteria), "warm_start": len(plan.warm_start), "members": members}
+    told |= {"shapes": ", ".join(sorted(plan.shapes))}
     searched = {f"space.{name}": parameter.describe() for name, parameter in space.parameters.items()}
     fixed = {f"fixed.{name}": value for name, value in space.fixed.items()}
     sets = {f"{PREPARATION}.{name}": _said(preparation.values) for name, preparation in space.preparations.items()}
