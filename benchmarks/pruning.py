@@ -156,8 +156,9 @@ def _best_case() -> str:
     return text + (
         "\nWilcoxon's signed-rank test over n folds cannot have a p-value below 2^-n: at the level 0.1 it is silent "
         "about fewer than four. Fold after fold, as `WilcoxonPruner` is meant to be used, it spends more than "
-        "successive halving even here, where it has all that it needs. Over the folds of each epoch it could spend less, where "
-        "there are four folds at least; whether it finds the best of real trials then is for `curves` to say.\n"
+        "successive halving even here, where it has all that it needs. Over the folds of each epoch it could spend "
+        "less, where there are four folds at least; whether it finds the best of real trials then is for `curves` to "
+        "say.\n"
     )
 
 
