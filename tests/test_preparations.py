@@ -152,6 +152,38 @@ class TestConfigurations:
         assert [*plain.parameters] == ["dynamics.hidden"]
         assert Space.of_content(plain.content(), flat_keys()) == plain
 
+    def test_searches_of_earlier_versions_are_still_the_same_search(self, read: Reader):
+        earlier = """
+            parameters:
+              dynamics.kind: {kind: choice, values: [ode, cde]}
+              backbone.hidden: {kind: int, low: 4, high: 8, step: 4}
+              training.learning_rate: {kind: float, low: 1.0e-3, high: 1.0e-2, log: true, when: {dynamics.kind: cde}}
+            fixed:
+              bridge.width: 0.5
+            first_trials:
+              - {dynamics.kind: ode, backbone.hidden: 4}
+        """
+        assert read(earlier).digest() == "9ee4c06866969abf"  # by commit b220750, which knew no preparations
+
+    def test_a_search_that_knew_no_preparations_goes_on_with_the_space_that_its_book_tells_of(
+        self, read: Reader, tmp_path: Path
+    ):
+        space = read("parameters: {backbone.hidden: {kind: int, low: 4, high: 8}}")
+        about = {"space": space.content()}
+        begun = Book(tmp_path, space, Plan(), 4, 1, 0, about, {})
+        first = begun.next_trial()
+        begun.close()
+        kept = space_of(tmp_path)
+        assert kept is not None
+        assert kept == space.content()
+        again = Space.of_content(kept, flat_keys())
+        book = Book(tmp_path, again, Plan(), 4, 1, 0, {"space": again.content()}, {})  # or else it is refused
+        resumed = book.next_trial()
+        assert first is not None
+        assert resumed is not None
+        assert (resumed.number, resumed.params, resumed.preparation) == (0, first.params, "")
+        book.close()
+
     def test_preparations_alone_can_be_searched(self, read: Reader):
         space = read("preparations: {as_default: {}, small: {backbone.hidden: 4}}")
         assert [point["preparation"] for point in space.points()] == ["as_default", "small"]
