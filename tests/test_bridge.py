@@ -15,6 +15,7 @@ from weightflow.bridge import (
     Coupling,
     CouplingKind,
     Curve,
+    Pace,
     Spread,
     build_bridge,
     chain,
@@ -27,7 +28,9 @@ from weightflow.errors import InputError
 
 N = 700
 CURVES = [curve for curve in Curve if curve is not Curve.AUTO]
-THROUGH = [curve for curve in CURVES if curve is not Curve.DRIFT]  # those through couplings that are there
+THROUGH = [
+    curve for curve in CURVES if curve not in {Curve.DRIFT, Curve.JUMP}
+]  # those through couplings that are there
 PLANS = {
     "exact": BridgeOptions(curve=Curve.STRAIGHT, coupling=CouplingKind.EXACT),
     "minibatch": BridgeOptions(curve=Curve.STRAIGHT, coupling=CouplingKind.MINIBATCH),
@@ -303,7 +306,30 @@ def test_a_path_that_jumps_to_and_fro_is_given_no_curve_that_overshoots() -> Non
     times = np.arange(9.0)
     jumps = np.stack([20.0 * (-1.0) ** times, 0 * times], axis=1)
     chosen = choose_bridge(moving(jumps, times), BridgeOptions(drift_steps=0)).options.curve
-    assert chosen in {Curve.STRAIGHT, Curve.SHIFT_PCHIP, Curve.PCHIP}
+    assert chosen in {Curve.STRAIGHT, Curve.SHIFT_PCHIP, Curve.PCHIP, Curve.JUMP}
+
+
+def test_where_mass_passes_from_one_state_to_another_nobody_is_on_the_way() -> None:
+    """Two clouds ten apart, the second holding 0.02 + 0.16 t of all: what moves particles puts them between the two."""
+    times, rng = np.arange(7.0), np.random.default_rng(0)
+
+    def cloud(share: float) -> np.ndarray:
+        return 10.0 * (np.arange(400) < 400 * share)[:, None] + rng.normal(size=(400, 2))
+
+    snapshots = Snapshots(times, tuple(cloud(0.02 + 0.16 * time) for time in times))
+    bridge = build_bridge(snapshots, BridgeOptions(drift_steps=0))
+    assert bridge.options.curve is Curve.JUMP
+    drawn = drawn_of(bridge, 40_000)
+    far = drawn.mean(axis=1) > 5
+    assert far.mean() == pytest.approx(0.54, abs=0.01)
+    np.testing.assert_allclose(drawn[far].mean(axis=0), 10.0, atol=0.15)
+    np.testing.assert_allclose(drawn[far].var(axis=0), 1.0, rtol=0.15)
+    again = Bridge.of_arrays(bridge.arrays(), snapshots, BridgeOptions())
+    np.testing.assert_array_equal(drawn_of(again, 9), drawn_of(bridge, 9))
+
+
+def drawn_of(bridge: Bridge, n: int) -> np.ndarray:
+    return bridge.sample(np.array([3.25]), n, np.random.default_rng(1))[0]
 
 
 def test_a_named_curve_is_kept_and_between_two_snapshots_it_is_straight() -> None:
@@ -379,3 +405,23 @@ def assignment_cost(start: np.ndarray, stop: np.ndarray) -> float:
 def squared_distance(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
     unit = np.concatenate([start, stop]).std(0)
     return cdist(start / unit, stop / unit, "sqeuclidean")
+
+
+def test_the_pace_of_the_last_two_intervals_is_what_a_forecast_may_double() -> None:
+    """Shifted copies: their energy distance grows with the shift alone, whatever the units are."""
+    base = np.random.default_rng(0).normal(size=(500, 2)) * [1.0, 1e6]
+    step = np.array([0.1, 0.0])  # deviations of what is pooled; the square law of small shifts holds
+
+    def clouds(*shifts: float) -> list[np.ndarray]:
+        return [base + shift * step for shift in shifts]
+
+    even = Pace.of(clouds(0, 1, 2), np.array([0.0, 1.0, 2.0]))
+    turned = Pace.of(clouds(0, 1, 1), np.array([0.0, 1.0, 2.0]))  # it hardly moves where it turns round
+    assert even.moved == pytest.approx(turned.moved, rel=0.02)
+    assert Pace.of(clouds(0, 1, 2), np.array([0.0, 2.0, 4.0])).moved == pytest.approx(even.moved, rel=1e-9)
+    slowed = Pace.of(clouds(0, 1, 2), np.array([0.0, 1.0, 3.0]))  # at the pace of the first, two in this time
+    assert slowed.moved == pytest.approx(4 * even.moved, rel=0.02)
+    for pace in (even, Pace.of_facts(even.facts())):
+        assert not pace.is_left_behind(base, base + 1.9 * step)
+        assert pace.is_left_behind(base, base + 2.1 * step)
+        assert pace.is_left_behind(base, base * np.nan)

@@ -282,6 +282,17 @@ def test_forecasts_follow_the_drift_and_are_doubted_the_more_the_further_they_re
             np.testing.assert_allclose(cloud[k].var(0), variance + doubt**2, rtol=0.08)
 
 
+def test_a_drift_that_rushes_on_where_the_snapshots_have_slowed_down_forecasts_nothing() -> None:
+    """The clouds stand still; 0.2 a unit of time is a tenth of the pace at which they would have to be left behind."""
+    rng = np.random.default_rng(0)
+    still = Snapshots(np.arange(4.0), tuple(rng.normal(3.0, 1.0, (2000, 2)) for _ in range(4)))
+    slow, fast = (
+        Bridge.between(still, DRIFT, drift=linear(rate * np.eye(2), 0.0), forecast=held_out(0.0))
+        for rate in (0.005, 0.5)
+    )
+    assert (slow.reach, fast.reach) == (4.0, 3.0)
+
+
 def test_forecasts_reach_a_third_of_the_span_or_as_far_as_asked_and_no_further() -> None:
     snapshots = turning(np.array([1.0, 2.0, 4.0]), n=20)
     for horizon, reach in ((None, 5.0), (7.0, 11.0), (0.0, 4.0)):

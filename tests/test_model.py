@@ -1,12 +1,16 @@
 """What a model answers: shapes, statistics, conditional samples, gradients and tables, against exact values."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from models import SPECIES, mixed, model_of, numbers, of_counts, small_counts
 from scipy import stats
 
-from weightflow import Snapshots, WeightFlow
+from weightflow import Snapshots, WeightFlow, load
+from weightflow.bridge import Pace
 from weightflow.errors import InputError
 from weightflow.model import engine, marginals
 from weightflow.types import Kind
@@ -241,3 +245,23 @@ def test_marginals_by_draws_and_by_listing_agree(monkeypatch: pytest.MonkeyPatch
     exact = model.marginals([12.0, 18.0])
     monkeypatch.setattr(marginals, "MAX_STATES", 1)
     torch.testing.assert_close(model.marginals([12.0, 18.0], draws=20_000), exact, atol=2e-3, rtol=0)
+
+
+def test_a_path_that_would_run_away_rests_and_one_that_keeps_the_pace_goes_on(tmp_path: Path) -> None:
+    """The weights go in a straight line, so that the samples of 30 are as far from those of 20 as these from 10."""
+    model = model_of(numbers())
+    draws = [model.sample(time, 500).numpy() for time in (10.0, 20.0, 30.0)]
+    pace = Pace.of(draws, np.array([10.0, 20.0, 30.0]))
+    steady, rushing = (
+        replace(model, record={**model.record, "pace": replace(pace, moved=moved).facts()})
+        for moved in (pace.moved, pace.moved / 1000)
+    )
+    rushing.save(tmp_path)
+    assert (model.rests, steady.rests, rushing.rests) == (False, False, True)
+    for one in (model, steady):
+        torch.testing.assert_close(one.weights(30.0), 2 * one.weights(20.0) - one.weights(10.0))
+    for one in (rushing, load(tmp_path)):
+        torch.testing.assert_close(one.weights([20.0, 21.0, 90.0]), model.weights([20.0, 20.0, 20.0]))
+        torch.testing.assert_close(one.weights([15.0, 30.0])[0], model.weights(15.0))
+        assert "beyond the last snapshot all stands still, since the field alone would run away there" in repr(one)
+    assert "stands still" not in repr(steady)

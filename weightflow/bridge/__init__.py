@@ -7,6 +7,7 @@ from weightflow.bridge.choice import BridgeChoice, build_bridge, choose_bridge
 from weightflow.bridge.coupling import Coupling, couple
 from weightflow.bridge.lengthened import samples_for_fitting
 from weightflow.bridge.options import BridgeOptions, CouplingKind, Curve, Spread
+from weightflow.bridge.pace import Pace
 from weightflow.bridge.smoothed import Samples, Smoothed, kernel_widths
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "CouplingKind",
     "Curve",
     "Forecast",
+    "Pace",
     "Samples",
     "Smoothed",
     "Spread",

@@ -21,6 +21,10 @@ and 1, or nearly so.
 Where plans are sampled (entropic and unbalanced couplings), each end has pairs of its own: at s a pair is drawn from a
 point of the earlier cloud with probability 1 - s, from one of the later cloud with probability s. Samples at the
 snapshots are thus the data, whatever the coupling, and mass that grows does so linearly in time.
+
+Where states switch faster than snapshots follow each other, nobody is on the way: the curve `jump` leaves a particle
+where it was until a moment that is uniform in the interval, and then it is at its end, so that the samples are those of
+the mixture (1 - s) p_0 + s p_1, without any noise.
 """
 
 from collections.abc import Mapping
@@ -35,11 +39,13 @@ from weightflow.bridge.chain import Chain, even_clouds
 from weightflow.bridge.coupling import Coupling
 from weightflow.bridge.curves import bends
 from weightflow.bridge.options import BridgeOptions, Curve, Spread
+from weightflow.bridge.pace import Pace
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
 from weightflow.drift import Drift, fit_drifts
 from weightflow.errors import InputError
 from weightflow.files import within
+from weightflow.rng import generator
 from weightflow.types import Kind
 
 DRIFT = "drift."
@@ -180,13 +186,17 @@ class Bridge:
         """Carry the last snapshot on as far as the options say, where forecasts of the drift hold.
 
         Only a drift that made the paths is asked: the path would be bent to meet what another says, and what lies
-        between the snapshots pays for that.
+        between the snapshots pays for that. A drift that rushes on where the snapshots had slowed down is not believed.
         """
         span, last = float(self.times[-1] - self.times[0]), float(self.times[-1])
         horizon = AHEAD * span if self.options.horizon is None else self.options.horizon
         if forecast is None or not forecast.holds or horizon == 0:
             return None
-        return Ahead.of(drift, self.chain.clouds[-1], last, horizon, forecast, seed)
+        ahead = Ahead.of(drift, self.chain.clouds[-1], last, horizon, forecast, seed)
+        pace = Pace.of(list(self.chain.clouds), self.times)
+        soon = np.array([last + min(pace.gap, horizon)])
+        carried = ahead.sample(soon, self.chain.clouds.shape[1], generator(seed, "pace"))[0]
+        return None if pace.is_left_behind(self.chain.clouds[-1], carried) else ahead
 
     @property
     def times(self) -> Float[np.ndarray, "time"]:
@@ -219,12 +229,15 @@ class Bridge:
         pair = _draw_pairs(len(s), n_pairs, n, rng)
         if self.carried is not None:
             return self._to_valid(self.carried.at(k, s, side, pair, rng), rng)
-        return self._to_valid(self._on_curves(k, s, side, pair) + self._around_curves(k, s, n, rng), rng)
+        if self.options.curve is Curve.JUMP:
+            return self._on_curves(k, (rng.random((len(s), n)) < s[:, None]).astype(np.float64), side, pair)
+        around = self._around_curves(k, s, n, rng)
+        return self._to_valid(self._on_curves(k, s[:, None], side, pair) + around, rng)
 
     def _on_curves(
         self,
         k: Int[np.ndarray, "query"],
-        s: Float[np.ndarray, "query"],
+        s: Float[np.ndarray, "query #n"],
         side: Int[np.ndarray, "_ _"],
         pair: Int[np.ndarray, "query n"],
     ) -> Float[np.ndarray, "query n dim"]:
@@ -233,7 +246,7 @@ class Bridge:
         # arrays that all sides, or all pairs, share have one of them
         side, pair = (np.minimum(index, self.bends.shape[axis] - 1) for index, axis in ((side, 0), (pair, 3)))
         first, second = (self.bends[side, k, end, pair] for end in range(2))
-        s = s[:, None, None]
+        s = s[..., None]
         return start + s * (stop - start) + s * (1 - s) * ((1 - s) * first - s * second)
 
     def _around_curves(

@@ -8,7 +8,7 @@ ten times as much.
 There are seldom more than ten such times, one bad snapshot rules a mean, and intervals without a snapshot are twice as
 long as those that the chosen curve will be used in: whoever takes the best mean follows noise. A curve therefore has to
 earn its place: it replaces the default, the bounded cubic of the means, only if it is better by Student's one-sided
-paired test at 99 % (five curves are tried), over the times, of the scores relative to the default's. With fewer than
+paired test at 99 % (six curves are tried), over the times, of the scores relative to the default's. With fewer than
 three interior times that test says nothing, and the default stays.
 
 A drift (`carried`) is one more candidate, unless `drift_steps` is 0, where there are `DRIFT_TIMES` snapshots at least
@@ -156,7 +156,8 @@ def _scores_without(
     noise = noise_roots(gap, options)
     scores: list[float] = []
     for curve in CURVES:
-        bridge = Bridge(gap, counts, upper, options, bends(curve, rest, [k - 1]), noise)
+        named = options.model_copy(update={"curve": curve})
+        bridge = Bridge(gap, counts, upper, named, bends(curve, rest, [k - 1]), noise)
         # The same random numbers for all: the differences are then those of the curves.
         samples = bridge.sample(chain.times[[k]], len(target), generator(seed, "choice", k))[0]
         scores.append(energy_distance(samples / unit, target / unit))

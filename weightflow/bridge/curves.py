@@ -40,7 +40,7 @@ def bends(curve: Curve, chain: Chain, intervals: Sequence[int]) -> Float[np.ndar
     Of the two sides, the first holds the particles of the earlier snapshot, in its order, the second those of the
     later one; there is only one where both are the same.
     """
-    if curve is Curve.STRAIGHT or len(chain.times) < 3:
+    if curve in {Curve.STRAIGHT, Curve.JUMP} or len(chain.times) < 3:
         return np.zeros((1, len(intervals), 2, 1, 1))
     if curve.of_means:
         means = chain.clouds.mean(axis=1, keepdims=True)

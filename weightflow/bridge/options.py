@@ -18,6 +18,7 @@ class Curve(StrEnum):
     PCHIP = "pchip"
     CUBIC = "cubic"
     DRIFT = "drift"
+    JUMP = "jump"
 
     @property
     def of_means(self) -> bool:

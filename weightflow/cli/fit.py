@@ -58,7 +58,7 @@ def fit(
     sys.stdout.write(
         f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}, t = {snapshots.times[0]:g} to "
         f"{snapshots.times[-1]:g}; {in_words(model.record['fidelity'])}\n"
-        f"Forecasts: {forecasts_in_words(model.record['forecast'])}\n"
+        f"Forecasts: {forecasts_in_words(model.record['forecast'], model.rests)}\n"
         + (f"{told_of(model)} beside it give bands: {out / 'members'}\n" if members else "")
         + f"Use it with: python -m weightflow forecast --model {out}\n"
     )

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from weightflow.anchors import Anchors, ArrayCache, fit_anchors, fit_base, go_on
 from weightflow.backbones import Backbone
-from weightflow.bridge import Bridge, Samples, build_bridge, samples_for_fitting
+from weightflow.bridge import Bridge, Pace, Samples, build_bridge, samples_for_fitting
 from weightflow.data import Snapshots
 from weightflow.data.spread import deviation
 from weightflow.dynamics import Direct, Rollout, Table
@@ -72,11 +72,15 @@ class Prepared:
         """What is fitted: samples at the snapshots, between them, and beyond them where a drift forecasts."""
         return samples_for_fitting(self.bridge, self.snapshots)
 
+    @cached_property
+    def _pace(self) -> dict[str, Any]:
+        return Pace.of(self.snapshots.samples, self.snapshots.times).facts()
+
     def model(self, path: Rollout | Table | Direct, clock: Clock, record: dict[str, Any]) -> WeightFlow:
         """Return the model whose weights follow a path."""
         snapshots = self.snapshots
         fitted = {"times": snapshots.times.tolist(), "bridge": self.bridge.options.model_dump(mode="json")}
-        record = {**record, **fitted, "forecast": self._forecast(clock)}
+        record = {**record, **fitted, "forecast": self._forecast(clock), "pace": self._pace}
         return WeightFlow(
             self.backbone,
             path,

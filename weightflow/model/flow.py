@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from weightflow.backbones import Backbone
+from weightflow.bridge import Pace
 from weightflow.device import find_device
 from weightflow.drift import Drift
 from weightflow.errors import InputError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 MAX_SPANS = 10  # forecasts further than this many fitted spans are refused: nothing supports them
 DRAWS = 10_000  # what statistics are computed from
 BAND_DRAWS = 2_000  # and those of each member
+PACED = 500  # by which it is told whether the path runs away
 Statistic = Callable[["WeightFlow", Numbers], Tensor]
 
 
@@ -82,6 +84,21 @@ class WeightFlow:
     def taught_until(self) -> float:
         """The time up to which the path was taught: the last fitted one, or the horizon of a drift's forecasts."""
         return float(self.clock.times[-1])
+
+    @cached_property
+    def rests(self) -> bool:
+        """Whether the weights stand still beyond the last fitted time, because nothing leads their path there.
+
+        That is so where the path was not taught further and would run away (`weightflow.bridge.pace`).
+        """
+        facts, last = self.record.get("pace"), self.span[1]
+        if facts is None or self.taught_until > last:
+            return False
+        pace = Pace.of_facts(facts)
+        clock = torch.as_tensor(self.clock(np.array([last, last + pace.gap])), dtype=torch.float32)
+        numbers = quasi_uniforms(PACED, self.backbone.dim, 0, "pace").expand(2, -1, -1)
+        before, after = self._engine.apply(self.backbone.sample, clock, numbers).numpy()
+        return pace.is_left_behind(before, after)
 
     @property
     def device(self) -> torch.device:
@@ -403,7 +420,7 @@ class WeightFlow:
             ("path", f"{type(self.path).__name__.lower()}, on {self.device}"),
             ("drift", "none" if self.motion is None else "of dx = f(x) dt + g dW, the same at all times"),
             ("snapshots", in_words(standing) if standing else "not held against any."),
-            ("forecasts", forecasts_in_words(self.record.get("forecast"))),
+            ("forecasts", forecasts_in_words(self.record.get("forecast"), self.rests)),
             ("members", f"{len(self.members)}, for bands" if self.members else "none: it gives no bands"),
         ]
 
@@ -420,6 +437,8 @@ class WeightFlow:
                 f"`times` must be finite and lie in [{first:g}, {limit:g}] (fitted: [{first:g}, {last:g}]), but got "
                 f"{asked}; ask for times in that range."
             )
+        if wanted.max() > last and self.rests:
+            wanted = np.minimum(wanted, last)
         return torch.as_tensor(np.clip(self.clock(wanted), 0.0, None), dtype=torch.float32)
 
     def _clouds(

@@ -31,13 +31,22 @@ def in_words(fidelity: Mapping[str, Any]) -> str:
     )
 
 
-def forecasts_in_words(forecast: Mapping[str, Any] | None) -> str:
+def forecasts_in_words(forecast: Mapping[str, Any] | None, rests: bool = False) -> str:
     """Say in a sentence what a model's record holds under `forecast`: where they come from, and what they are worth.
 
     Distances are energy distances at the last snapshot, forecast without having seen it, in deviations of each species.
+
+    Args:
+        forecast: what the record holds; none where no drift was tried.
+        rests: whether the model stands still beyond the last snapshot (`WeightFlow.rests`).
     """
+    alone = (
+        "none: beyond the last snapshot all stands still, since the field alone would run away there"
+        if rests
+        else "by the field alone, as it goes on, which nothing supports"
+    )
     if forecast is None:
-        return "by the field alone, as it goes on; no drift was tried, and nothing here says what they are worth."
+        return f"{alone}; no drift was tried, and nothing here says what they are worth."
     held_out = (
         f"the held-out last snapshot was forecast by a drift with energy distance {forecast['drift']:.2g}, where the "
         f"snapshot before has {forecast['persistence']:.2g}, transport that goes on {forecast['transport']:.2g}, and "
@@ -48,4 +57,4 @@ def forecasts_in_words(forecast: Mapping[str, Any] | None) -> str:
             f"taught by a drift up to t = {forecast['until']:g}, beyond which the field goes on alone and nothing "
             f"supports it; {held_out}."
         )
-    return f"by the field alone, as it goes on, which nothing supports; no drift was kept for them: {held_out}."
+    return f"{alone}; no drift was kept for them: {held_out}."
