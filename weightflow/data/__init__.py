@@ -4,6 +4,7 @@ from weightflow.data.advice import advice
 from weightflow.data.dataset import SPECIES, Dataset, every_nth
 from weightflow.data.grid import parse_times
 from weightflow.data.reading import ReadOptions, from_anndata, read
+from weightflow.data.shape import Shape, shapes
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.splits import Fold, Protocol, Split, leave_one_out, split
 from weightflow.data.words import at_times
@@ -14,6 +15,7 @@ __all__ = [
     "Fold",
     "Protocol",
     "ReadOptions",
+    "Shape",
     "Snapshots",
     "Split",
     "advice",
@@ -23,5 +25,6 @@ __all__ = [
     "leave_one_out",
     "parse_times",
     "read",
+    "shapes",
     "split",
 ]
