@@ -28,7 +28,7 @@ import typer
 from weightflow.anchors import ArrayCache
 from weightflow.data import Protocol, Split, split
 from weightflow.evaluation import evaluate
-from weightflow.experiment import ExperimentConfig, Prepared, flat_keys, nest, prepare
+from weightflow.experiment import ExperimentConfig, Prepared, flat_keys, nest, prepare, prepares_as
 from weightflow.search.book import Book
 from weightflow.search.cluster import connected
 from weightflow.search.ending import Ending
@@ -134,7 +134,7 @@ class Ground:
         torch.set_num_threads(1)
         parts = split(load_dataset(system, seed), protocol, seed)
         _, first = next(Plan().first_points(space))
-        config = ExperimentConfig.parse(nest({**space.fixed, **first}))
+        config = ExperimentConfig.parse(nest(space.configuration(first)))
         return cls(parts, space, prepare(parts.folds[0].fit, config, seed), config, seed)
 
     def run(
@@ -151,9 +151,10 @@ class Ground:
             book = Book(folder, self.space, plan, training.epochs, training.grace_epochs, seed, identity, {})
             clock = Clock(then=then)
             book.watchers.append(clock)
-            task = Task(config, self.parts, self.seed, folder / "cache", folder / CHECKPOINTS, False)
+            task = Task(self.parts, self.seed, folder / "cache", folder / CHECKPOINTS, False)
+            shared = {prepares_as(config): (self.prepared,)}
             ending = Ending(book, plan, 1.0, 0.0)
-            run_trials(book, ending, Resources(cpus, 0), (self.prepared,), task, folder / "tune", typer.echo)
+            run_trials(book, ending, Resources(cpus, 0), shared, task, folder / "tune", typer.echo)
             book.close()
             return clock, book, time.monotonic() - began
 

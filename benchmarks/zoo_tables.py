@@ -170,7 +170,7 @@ def write_markdown(rows: Sequence[Mapping[str, str]], path: Path, picture: str) 
     """Write verdicts, then a table for each place."""
     found = Found(rows)
     text = common.head("The zoo: all built-in systems, and two equations") + (
-        f"\nMeans over {found.seeds} seeds, each with data of its own. Lower is better; all is scored on fresh "
+        f"\nMeans over {found.seeds} seed(s), each with data of its own. Lower is better; all is scored on fresh "
         "samples, 1,000 of the method against 1,000 of the system (equations: 200 against 200). The floor is what as "
         "many samples of the true system score, mean over draws of three times as many. Networks are fitted at eleven "
         "times (forecasts: the first "
@@ -286,6 +286,8 @@ def draw(rows: Sequence[Mapping[str, str]], path: Path) -> None:
         for method, (color, marker) in SHOWN.items():
             at = [system for system in systems if found.has(system, where, method)]
             values = [found.multiple(system, where, method) for system in at]
+            if not at:
+                continue
             rows_of = [systems.index(system) for system in at]
             axis.plot(values, rows_of, marker, color=color, label=method, ms=8 if method == MODEL else 5, mew=1.4)
         axis.set(xscale="log", title=PLACES[where], xlabel="energy distance, multiples of the floor")

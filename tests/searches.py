@@ -166,12 +166,16 @@ class Process:
             pytest.fail(f"the search ended with {self.popen.returncode} too early:\n{out}{err}")
         return what[0]
 
-    def kill(self) -> None:
-        """Kill it at once; its workers must not outlive it, for they could write into what the next one reads."""
+    def kill(self) -> str:
+        """Kill it at once, and return what it said.
+
+        Its workers must not outlive it, for they could write into what the next one reads.
+        """
         workers = self.workers("")
         self.popen.kill()
-        self.popen.communicate()
+        out, _ = self.popen.communicate()
         wait_for(lambda: not any(runs(worker) for worker in workers), PATIENCE)
+        return out
 
     def end(self) -> tuple[int, str, str]:
         """Wait for its end; return exit code, stdout and stderr."""

@@ -407,21 +407,29 @@ def squared_distance(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
     return cdist(start / unit, stop / unit, "sqeuclidean")
 
 
-def test_the_pace_of_the_last_two_intervals_is_what_a_forecast_may_double() -> None:
-    """Shifted copies: their energy distance grows with the shift alone, whatever the units are."""
+def test_how_far_a_forecast_may_go_is_told_by_the_last_two_intervals() -> None:
+    """Shifted copies: their energy distance grows with the square of a small shift, whatever the units are."""
     base = np.random.default_rng(0).normal(size=(500, 2)) * [1.0, 1e6]
-    step = np.array([0.1, 0.0])  # deviations of what is pooled; the square law of small shifts holds
+    step = np.array([0.1, 0.0])
 
-    def clouds(*shifts: float) -> list[np.ndarray]:
-        return [base + shift * step for shift in shifts]
+    def pace(shifts: tuple[float, ...], times: tuple[float, ...]) -> Pace:
+        return Pace.of([base + shift * step for shift in shifts], np.array(times, dtype=float))
 
-    even = Pace.of(clouds(0, 1, 2), np.array([0.0, 1.0, 2.0]))
-    turned = Pace.of(clouds(0, 1, 1), np.array([0.0, 1.0, 2.0]))  # it hardly moves where it turns round
-    assert even.moved == pytest.approx(turned.moved, rel=0.02)
-    assert Pace.of(clouds(0, 1, 2), np.array([0.0, 2.0, 4.0])).moved == pytest.approx(even.moved, rel=1e-9)
-    slowed = Pace.of(clouds(0, 1, 2), np.array([0.0, 1.0, 3.0]))  # at the pace of the first, two in this time
-    assert slowed.moved == pytest.approx(4 * even.moved, rel=0.02)
-    for pace in (even, Pace.of_facts(even.facts())):
-        assert not pace.is_left_behind(base, base + 1.9 * step)
-        assert pace.is_left_behind(base, base + 2.1 * step)
-        assert pace.is_left_behind(base, base * np.nan)
+    even, turned = pace((0, 1, 2), (0, 1, 2)), pace((0, 1, 1.2), (0, 1, 2))
+    faster, slowed = pace((0, 1, 2.5), (0, 1, 2)), pace((0, 1, 2), (0, 1, 3))
+    assert even.last == pytest.approx(even.before, rel=0.02)
+    assert slowed.before == pytest.approx(4 * slowed.last, rel=0.02)  # twice the time at the pace of the first
+    assert pace((0, 1, 2), (0, 2, 4)).last == pytest.approx(even.last, rel=1e-9)
+    assert pace((0, 1), (0, 1)).before == pace((0, 1), (0, 1)).last
+    far = {  # in steps: what nothing speaks for, and what has forecast a snapshot
+        even: (1.0, 2.0),
+        turned: (0.2, 2.0),  # whatever swings hardly moves where it turns round
+        faster: (1.5 * 1.5, 3.0),
+        slowed: (1.0, 4.0),
+        Pace.of_facts(even.facts()): (1.0, 2.0),
+    }
+    for one, limits in far.items():
+        for trusted, limit in zip((False, True), limits, strict=True):
+            assert not one.is_left_behind(base, base + 0.95 * limit * step, trusted)
+            assert one.is_left_behind(base, base + 1.05 * limit * step, trusted)
+            assert one.is_left_behind(base, base * np.nan, trusted)

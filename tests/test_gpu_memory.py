@@ -14,7 +14,6 @@ from ray.cloudpickle import register_pickle_by_value
 from test_book import EPOCHS, open_book, report
 
 from weightflow.data import Fold, Snapshots, Split
-from weightflow.experiment import ExperimentConfig
 from weightflow.search import cluster, tuning
 from weightflow.search.ending import Ending
 from weightflow.search.nodes import Joining
@@ -108,8 +107,8 @@ def test_ray_gives_the_larger_share(ray_home: Path, tmp_path: Path, monkeypatch:
         ending = Ending(book, plan, 1.0, 0.25)
         part = Snapshots(np.arange(2.0), (np.zeros((2, 1)), np.ones((2, 1))))
         split = Split("by hand", part, (Fold(part, part),), (Fold(part, part),))
-        task = Task(ExperimentConfig.parse({}), split, 0, tmp_path, tmp_path, False)
-        run_trials(book, ending, resources, (), task, tmp_path / "tune", print)
+        task = Task(split, 0, tmp_path, tmp_path, False)
+        run_trials(book, ending, resources, {}, task, tmp_path / "tune", print)
     finally:
         ray.shutdown()
     assert [record.state for record in book.all()] == [TrialState.FINISHED] * 2

@@ -253,8 +253,8 @@ def test_a_path_that_would_run_away_rests_and_one_that_keeps_the_pace_goes_on(tm
     draws = [model.sample(time, 500).numpy() for time in (10.0, 20.0, 30.0)]
     pace = Pace.of(draws, np.array([10.0, 20.0, 30.0]))
     steady, rushing = (
-        replace(model, record={**model.record, "pace": replace(pace, moved=moved).facts()})
-        for moved in (pace.moved, pace.moved / 1000)
+        replace(model, record={**model.record, "pace": replace(pace, before=moved, last=moved).facts()})
+        for moved in (pace.last, pace.last / 1000)
     )
     rushing.save(tmp_path)
     assert (model.rests, steady.rests, rushing.rests) == (False, False, True)

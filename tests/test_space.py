@@ -65,7 +65,7 @@ def _quiet_optuna():
 
 def first_configs(path: Path) -> list[ExperimentConfig]:
     space = Space.read(path, flat_keys())
-    return [ExperimentConfig.parse(nest({**space.fixed, **point})) for _, point in Plan().first_points(space)]
+    return [ExperimentConfig.parse(nest(space.configuration(point))) for _, point in Plan().first_points(space)]
 
 
 class TestSampling:
@@ -75,7 +75,7 @@ class TestSampling:
         trials = sampled(space, 500)
         assert len(trials) == 500
         for params in trials:
-            can_be_used({**space.fixed, **params})
+            can_be_used(space.configuration(params))
             assert ("dynamics.z_dim" in params) == (params["dynamics.kind"] == "cde")
         for key, parameter in space.parameters.items():
             values = [params[key] for params in trials if key in params]
@@ -276,7 +276,7 @@ class TestMistakes:
         [
             ("- a", r"the file must be a mapping, not \['a'\]"),
             ("", r"the file must be a mapping, not None"),
-            ("params: {}", r"holds `params`, .*; known: description, parameters, fixed, first_trials"),
+            ("params: {}", r"holds `params`, .*; known: description, preparations, parameters, fixed,"),
             ("parameters: {}", r"`parameters` is empty; name at least one"),
             ("parameters: [a]", r"`parameters` must be a mapping, not \['a'\]"),
             (f"{SMALL}    fixed: {{}}", r"line \d+: `fixed` stands here for the second time"),

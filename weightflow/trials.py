@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from scipy.special import stdtrit
 
 Parameter = bool | int | float | str
+PREPARATION = "preparation"  # the parameter that names a set of values, where a space has such sets
 
 
 class TrialState(StrEnum):
@@ -69,7 +70,7 @@ class TrialRecord:
     Attributes:
         number: counted from 0 in the order in which trials started; it names the trial, also after an interruption.
         state: how far it has come.
-        params: its configuration by dotted key.
+        params: its configuration by dotted key, the values of its preparation among them.
         score: held-out score after the last epoch (lower is better), if there is one.
         epochs: epochs done.
         seconds: wall time that it took, with preparation and scoring.
@@ -80,6 +81,7 @@ class TrialRecord:
         repeat_of: the number of the trial whose configuration this one repeats with another seed.
         started: when it first did, in seconds since 1970; None where that is not known.
         ended: when it did; None where it has not, or that is not known.
+        preparation: the name of its preparation, where the space has such; otherwise empty.
     """
 
     number: int
@@ -94,6 +96,12 @@ class TrialRecord:
     repeat_of: int | None = None
     started: float | None = None
     ended: float | None = None
+    preparation: str = ""
+
+    @property
+    def chosen(self) -> dict[str, Parameter]:
+        """Its configuration, and the name of its preparation where there is one."""
+        return {**({PREPARATION: self.preparation} if self.preparation else {}), **self.params}
 
     def value(self, criterion: Criterion) -> float:
         """Return the value of a criterion; only finished trials have all of them."""

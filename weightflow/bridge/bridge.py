@@ -196,7 +196,7 @@ class Bridge:
         pace = Pace.of(list(self.chain.clouds), self.times)
         soon = np.array([last + min(pace.gap, horizon)])
         carried = ahead.sample(soon, self.chain.clouds.shape[1], generator(seed, "pace"))[0]
-        return None if pace.is_left_behind(self.chain.clouds[-1], carried) else ahead
+        return None if pace.is_left_behind(self.chain.clouds[-1], carried, trusted=True) else ahead
 
     @property
     def times(self) -> Float[np.ndarray, "time"]:

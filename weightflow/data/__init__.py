@@ -5,6 +5,7 @@ from weightflow.data.conditions import Conditions, Covariate, Point, Scale, Valu
 from weightflow.data.dataset import SPECIES, Dataset, every_nth
 from weightflow.data.grid import parse_times
 from weightflow.data.reading import ReadOptions, from_anndata, read
+from weightflow.data.shape import Shape, shapes
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.splits import Fold, Protocol, Split, leave_one_out, split
 from weightflow.data.words import at_times
@@ -19,6 +20,7 @@ __all__ = [
     "Protocol",
     "ReadOptions",
     "Scale",
+    "Shape",
     "Snapshots",
     "Split",
     "Value",
@@ -30,5 +32,6 @@ __all__ = [
     "leave_one_out",
     "parse_times",
     "read",
+    "shapes",
     "split",
 ]

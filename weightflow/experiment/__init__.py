@@ -16,18 +16,19 @@ from weightflow.experiment.fitting import fit_model
 from weightflow.experiment.judging import DRAWS, Fitted, fit_each, judge, reference_points, seconds_to_judge, shown
 from weightflow.experiment.members import check_members, fitting, told_of, with_members
 from weightflow.experiment.preparation import (
-    PIECES,
+    PREPARED,
     Preparation,
     Prepared,
     direct_model,
     line_model,
     prepare,
+    prepares_as,
 )
 from weightflow.experiment.trial import Trial
 
 __all__ = [
     "DRAWS",
-    "PIECES",
+    "PREPARED",
     "ExperimentConfig",
     "Fitted",
     "LeftOutCondition",
@@ -47,6 +48,7 @@ __all__ = [
     "line_model",
     "nest",
     "prepare",
+    "prepares_as",
     "preset",
     "reference_points",
     "seconds_to_judge",

@@ -1,5 +1,6 @@
 """What depends on the data alone (base, anchors, bridge, teacher): made once, and shared by all trials of a search."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -147,6 +148,12 @@ PIECES = {
     "teacher": ("backbone", "anchors", "bridge", "teacher"),
 }
 VARIED = {"teacher": ("conditions",)}  # of several conditions the piece depends on this, too
+PREPARED = tuple(dict.fromkeys(group for groups in PIECES.values() for group in groups))
+
+
+def prepares_as(config: ExperimentConfig) -> str:
+    """Return a text that is the same for configurations whose preparations are."""
+    return json.dumps({group: getattr(config, group).model_dump(mode="json") for group in PREPARED}, sort_keys=True)
 
 
 class Preparation:

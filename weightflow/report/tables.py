@@ -217,12 +217,12 @@ def score_table(scores: Scores) -> str:
 
 def trial_table(trials: Sequence[TrialRecord]) -> str:
     """Return all trials with all that they were trained with as a table with commas."""
-    names = list(dict.fromkeys(name for trial in trials for name in trial.params))
+    names = list(dict.fromkeys(name for trial in trials for name in trial.chosen))
     head = ("trial", "state", "repeat_of", "score", "epochs", "seconds", *names)
     return _table(
         head,
         (
-            (t.number, t.state, t.repeat_of, t.score, t.epochs, t.seconds, *(t.params.get(name) for name in names))
+            (t.number, t.state, t.repeat_of, t.score, t.epochs, t.seconds, *(t.chosen.get(name) for name in names))
             for t in trials
         ),
     )
@@ -305,7 +305,7 @@ def _mean(one: Repeated) -> str:
 
 
 def _params(trial: TrialRecord, varied: set[str]) -> Params:
-    return tuple((name, plain(value)) for name, value in trial.params.items() if name in varied)
+    return tuple((name, plain(value)) for name, value in trial.chosen.items() if name in varied)
 
 
 def plain(value: Any) -> str:
@@ -316,5 +316,5 @@ def plain(value: Any) -> str:
 
 
 def _varied(trials: Sequence[TrialRecord]) -> set[str]:
-    names = {name for trial in trials for name in trial.params}
-    return {name for name in names if len(trials) == 1 or len({repr(trial.params.get(name)) for trial in trials}) > 1}
+    names = {name for trial in trials for name in trial.chosen}
+    return {name for name in names if len(trials) == 1 or len({repr(trial.chosen.get(name)) for trial in trials}) > 1}

@@ -24,19 +24,20 @@ from optuna.trial import FrozenTrial
 from weightflow.errors import InputError, first_line
 from weightflow.search.journal import Storage, mend, open_storage
 from weightflow.search.plan import Plan
+from weightflow.search.preparations import expanded
 from weightflow.search.rungs import Scheduler
 from weightflow.search.samplers import LOOK_AT_MANY, make_sampler
 from weightflow.search.space import Space
 from weightflow.search.totals import Totals
 from weightflow.search.window import LATEST, Window
-from weightflow.trials import Criterion, Parameter, Repeated, SamplerName, TrialRecord, TrialState
+from weightflow.trials import PREPARATION, Criterion, Parameter, Repeated, SamplerName, TrialRecord, TrialState
 
 FILE = "study.log"
 FORMAT = 3  # raised whenever trials are scored otherwise: a search that goes on compares all of its trials
 BEFORE_BOOKS = "search.json"  # in which the first versions kept a search
 NAME = "weightflow"
 ELAPSED = "elapsed"
-PREPARATION = "preparation"
+PREPARING = "preparation"
 EPOCH = "epoch "  # an epoch's metrics are an attribute of the trial, `epoch 3`
 ENDED = {
     optuna.trial.TrialState.COMPLETE: TrialState.FINISHED,
@@ -44,6 +45,7 @@ ENDED = {
     optuna.trial.TrialState.FAIL: TrialState.FAILED,
     optuna.trial.TrialState.RUNNING: TrialState.STOPPED,  # cut off, when it is read by another process
 }
+Completed = Callable[[Mapping[str, Any]], dict[str, Any]]  # a trial's parameters to its configuration
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
@@ -134,7 +136,7 @@ class Book:
         self.study.set_user_attr("runs", runs + 1)
         storage.journal.claim()
         self._used = float(self.study.user_attrs.get("seconds", 0.0))
-        self.preparation = float(self.study.user_attrs.get(PREPARATION, 0.0))
+        self.preparation = float(self.study.user_attrs.get(PREPARING, 0.0))
         self._study_id = storage.get_study_id_from_name(NAME)
         self._began = time.monotonic()  # whoever sets the clock, and summer time, neither end nor extend a search
         self._trials: dict[int, optuna.trial.Trial] = {}
@@ -142,7 +144,7 @@ class Book:
         self._totals = Totals()
         self._scheduler = Scheduler(plan.scheduler, grace, epochs, NAME)
         self._window = Window() if plan.sampler in LOOK_AT_MANY else None
-        for record in _records(self.study, space.fixed):
+        for record in _records(self.study, space.configuration):
             self._take_up(record)
         tried = [trial.params for trial in self.study.get_trials(deepcopy=False)]
         self._first_points = [(origin, point) for origin, point in plan.first_points(space) if point not in tried]
@@ -180,7 +182,7 @@ class Book:
         """Take note of how long it took; where it came from the cache, how long it had taken before is what counts."""
         if seconds > self.preparation:
             self.preparation = seconds
-            self.study.set_user_attr(PREPARATION, seconds)
+            self.study.set_user_attr(PREPARING, seconds)
 
     @property
     def running(self) -> bool:
@@ -339,7 +341,7 @@ class Book:
             trial = ask()
             self.space(trial)
         self._trials[trial.number] = trial
-        record = _record(self._frozen(trial.number), self.space.fixed, TrialState.RUNNING)
+        record = _record(self._frozen(trial.number), self.space.configuration, TrialState.RUNNING)
         self._tell("start_trial", record)
         return record
 
@@ -425,7 +427,7 @@ def read_book(folder: Path) -> tuple[dict[str, Any], tuple[TrialRecord, ...]]:
     about = _about(storage)
     if about is None:
         raise InputError(f"`{folder / FILE}` holds no search yet; remove the folder and start anew.")
-    return about, tuple(_records(optuna.load_study(study_name=NAME, storage=storage), _fixed(about)))
+    return about, tuple(_records(optuna.load_study(study_name=NAME, storage=storage), _configuration(about)))
 
 
 def open_study(folder: Path) -> optuna.study.Study:
@@ -447,6 +449,12 @@ def check_same(folder: Path, identity: Mapping[str, Any]) -> None:
     about = _about(open_storage(folder / FILE))
     if about is not None:  # none where it was killed as it began
         _check_same(folder, about, identity)
+
+
+def space_of(folder: Path) -> Mapping[str, Any] | None:
+    """Return what `Space.content` told of the search in a folder; None where none is there that can go on."""
+    about = _about(open_storage(folder / FILE)) if (folder / FILE).is_file() else None
+    return about["identity"]["space"] if about is not None and about.get("format") == FORMAT else None
 
 
 def refuse_before_books(folder: Path) -> None:
@@ -502,23 +510,25 @@ def best_points(folder: Path, n: int = 3) -> tuple[dict[str, Parameter], ...]:
     return tuple(record.params for record in sorted(finished, key=lambda record: record.score or 0.0)[:n])
 
 
-def _fixed(about: Mapping[str, Any]) -> dict[str, Parameter]:
-    return about["identity"]["space"]["fixed"]
+def _configuration(about: Mapping[str, Any]) -> Completed:
+    """Return what makes a trial's parameters its configuration, by what the book says of its space."""
+    space = about["identity"]["space"]
+    return partial(expanded, fixed=space["fixed"], preparations=space.get("preparations", {}))
 
 
-def _records(study: optuna.study.Study, fixed: Mapping[str, Parameter]) -> list[TrialRecord]:
+def _records(study: optuna.study.Study, completed: Completed) -> list[TrialRecord]:
     trials = study.get_trials(deepcopy=False)
-    return [_record(trial, fixed, ENDED[trial.state]) for trial in trials if trial.state in ENDED]
+    return [_record(trial, completed, ENDED[trial.state]) for trial in trials if trial.state in ENDED]
 
 
-def _record(trial: FrozenTrial, fixed: Mapping[str, Parameter], state: TrialState) -> TrialRecord:
+def _record(trial: FrozenTrial, completed: Completed, state: TrialState) -> TrialRecord:
     known = trial.user_attrs
     epochs = sorted((v for key, v in known.items() if key.startswith(EPOCH)), key=lambda values: values["epoch"])
     score = epochs[-1]["score"] if epochs else math.nan
     return TrialRecord(
         trial.number,
         state,
-        {**fixed, **trial.params},
+        completed(trial.params),
         score=score if math.isfinite(score) else None,
         epochs=int(epochs[-1]["epoch"]) if epochs else 0,
         seconds=epochs[-1][ELAPSED] if epochs else 0.0,
@@ -528,6 +538,7 @@ def _record(trial: FrozenTrial, fixed: Mapping[str, Parameter], state: TrialStat
         repeat_of=known.get("repeat_of"),
         started=None if trial.datetime_start is None else trial.datetime_start.timestamp(),
         ended=None if trial.datetime_complete is None else trial.datetime_complete.timestamp(),
+        preparation=trial.params.get(PREPARATION, ""),
     )
 
 

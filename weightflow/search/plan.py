@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from weightflow.data import Shape
 from weightflow.experiment import flatten, preset
 from weightflow.search.space import Space
 from weightflow.trials import Criterion, Parameter, SamplerName, SchedulerName
@@ -29,6 +30,7 @@ class Plan:
         stop_at_floor: whether to end once the best trial cannot be told from a perfect one.
         retries: how often a trial that fails is tried again.
         warm_start: configurations of an earlier search, which are tried early.
+        shapes: features of the data; preparations that suit them are tried early.
     """
 
     trials: int = 32
@@ -45,6 +47,7 @@ class Plan:
     stop_at_floor: bool = True
     retries: int = 2
     warm_start: tuple[Point, ...] = field(default=())
+    shapes: frozenset[Shape] = frozenset()
 
     @property
     def several(self) -> bool:
@@ -54,12 +57,16 @@ class Plan:
     def first_points(self, space: Space) -> Iterator[tuple[str, Point]]:
         """Yield, each once, what is tried before the sampler chooses, and where it comes from.
 
-        The default and the paper's configuration come first: whatever a search finds is then at least as good.
+        The default comes first, and early the paper's configuration: whatever a search finds is then at least as good.
+        In between is the default with each preparation that suits the data.
         """
+        default = flatten(preset("default"))
         points = [
-            *((f"{name} preset", space.nearest(flatten(preset(name)))) for name in ("default", "paper")),
+            ("default preset", space.nearest(default)),
+            *(("suits the data", space.nearest(default, name)) for name in space.suited(self.shapes)),
+            ("paper preset", space.nearest(flatten(preset("paper")))),
             *(("first trial", dict(point)) for point in space.first_trials),
-            *(("warm start", space.nearest({**flatten(preset("default")), **point})) for point in self.warm_start),
+            *(("warm start", space.nearest({**default, **point})) for point in self.warm_start),
         ]
         for i, (origin, point) in enumerate(points):
             if point not in [earlier for _, earlier in points[:i]]:

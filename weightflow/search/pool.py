@@ -6,11 +6,14 @@ come back as return values, so that they outlive the actor, and the driver keeps
 worker has started and is free; one whose worker dies, or whose machine leaves, is made again by another.
 """
 
+import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -100,10 +103,15 @@ class Piece:
     name: str
     needs: Sequence[Arrays] = ()
 
-    @property
+    @cached_property
     def depends_on(self) -> dict[str, Any]:
         """What the piece depends on."""
         return self.preparation.depends_on(self.name)
+
+    @cached_property
+    def key(self) -> str:
+        """What tells it from other pieces; those of different preparations may be one and the same."""
+        return json.dumps([self.name, self.depends_on], sort_keys=True)
 
 
 class Crew:
@@ -137,7 +145,14 @@ class Crew:
 
     def prepare(self, parts: Sequence[Snapshots], config: ExperimentConfig, seed: int) -> tuple[Prepared, ...]:
         """Fit, or fetch from the cache, what does not depend on phi: for all parts side by side."""
-        made = [Preparation(part, config, seed) for part in parts]
+        (prepared,) = self.prepare_each(parts, [config], seed)
+        return prepared
+
+    def prepare_each(
+        self, parts: Sequence[Snapshots], configs: Sequence[ExperimentConfig], seed: int
+    ) -> list[tuple[Prepared, ...]]:
+        """Do so for each configuration, all side by side; pieces that depend on the same are made once."""
+        made = [Preparation(part, config, seed) for config in configs for part in parts]
         shared = [ray.put(preparation) for preparation in made]
         pairs = list(zip(made, shared, strict=True))
         first = self._pieces("base and bridge", [Piece(*pair, name) for pair in pairs for name in ("base", "bridge")])
@@ -145,7 +160,8 @@ class Crew:
         anchors = self._anchors(pairs, bases)
         fitted = [Piece(*pair, "teacher", needed) for pair, *needed in zip(pairs, bases, bridges, strict=True)]
         teachers = self._pieces("teacher path", fitted)
-        return tuple(one.assemble(*pieces) for one, *pieces in zip(made, anchors, bridges, teachers, strict=True))
+        done = iter(one.assemble(*pieces) for one, *pieces in zip(made, anchors, bridges, teachers, strict=True))
+        return [tuple(islice(done, len(parts))) for _ in configs]
 
     def fit(
         self, prepared: Sequence[Prepared], config: ExperimentConfig, seed: int, record: dict[str, Any]
@@ -175,31 +191,32 @@ class Crew:
 
     def _pieces(self, what: str, pieces: Sequence["Piece"]) -> list[Arrays]:
         """Have the pieces that the cache lacks made side by side, and keep each one as it comes."""
-        found = [self.cache.get(piece.name, piece.depends_on) for piece in pieces]
-        missing = [i for i, arrays in enumerate(found) if arrays is None]
+        found, missing = self._found(pieces)
         with self._timed(what, len(missing)):
-            for call, arrays in self._run([(pieces[i].name, (pieces[i].shared, *pieces[i].needs)) for i in missing]):
-                found[missing[call]] = self._keep(pieces[missing[call]], arrays)
-        return [arrays for arrays in found if arrays is not None]
+            for call, arrays in self._run([(piece.name, (piece.shared, *piece.needs)) for piece in missing]):
+                found[missing[call].key] = self._keep(missing[call], arrays)
+        return [found[piece.key] for piece in pieces]
+
+    def _found(self, pieces: Sequence["Piece"]) -> tuple[dict[str, Arrays], list["Piece"]]:
+        """Return what the cache has, by keys of pieces, and one piece for each that it lacks."""
+        each = {piece.key: piece for piece in pieces}
+        asked = {key: self.cache.get(piece.name, piece.depends_on) for key, piece in each.items()}
+        found = {key: arrays for key, arrays in asked.items() if arrays is not None}
+        return found, [piece for key, piece in each.items() if key not in found]
 
     def _anchors(self, pairs: Sequence[tuple[Preparation, ray.ObjectRef]], bases: Sequence[Arrays]) -> list[Arrays]:
         """Share the snapshots out, neighbours together; a chain is fitted link by link."""
         pieces = [Piece(*pair, "anchors", (base,)) for pair, base in zip(pairs, bases, strict=True)]
-        found = [self.cache.get(piece.name, piece.depends_on) for piece in pieces]
-        calls = [
-            (i, batch.tolist())
-            for i, piece in enumerate(pieces)
-            if found[i] is None
-            for batch in self._batches(piece.preparation, len(pieces))
-        ]
-        with self._timed(f"anchors of {_sizes([piece.preparation for piece in pieces])}", len(calls)):
-            made = dict(self._run([("anchors", (pieces[i].shared, batch, bases[i])) for i, batch in calls]))
-        for i, piece in enumerate(pieces):
-            own = [made[call] for call, (owner, _) in enumerate(calls) if owner == i]
-            if own:
-                joined = Anchors.join([Anchors(part["times"], part["tokens"]) for part in own])
-                found[i] = self._keep(piece, {"times": joined.times, "tokens": joined.tokens})
-        return [arrays for arrays in found if arrays is not None]
+        found, missing = self._found(pieces)
+        each = missing or pieces
+        calls = [(piece, batch.tolist()) for piece in missing for batch in self._batches(piece.preparation, len(each))]
+        with self._timed(f"anchors of {_sizes([piece.preparation for piece in each])}", len(calls)):
+            made = dict(self._run([("anchors", (piece.shared, batch, *piece.needs)) for piece, batch in calls]))
+        for piece in missing:
+            own = [made[call] for call, (owner, _) in enumerate(calls) if owner is piece]
+            joined = Anchors.join([Anchors(part["times"], part["tokens"]) for part in own])
+            found[piece.key] = self._keep(piece, {"times": joined.times, "tokens": joined.tokens})
+        return [found[piece.key] for piece in pieces]
 
     def _batches(self, preparation: Preparation, parts: int) -> list[np.ndarray]:
         n = len(preparation.snapshots)

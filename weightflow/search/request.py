@@ -13,12 +13,12 @@ from rich.console import Console
 from weightflow.data import Dataset, Protocol, Snapshots
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, flat_keys, nest
-from weightflow.search.book import best_points
+from weightflow.search.book import best_points, space_of
 from weightflow.search.cluster import connected
 from weightflow.search.plan import Plan, Point
 from weightflow.search.resources import Wanted, read_memory
 from weightflow.search.result import SearchResult
-from weightflow.search.say import saying
+from weightflow.search.say import Say, saying
 from weightflow.search.shipped import shipped_file
 from weightflow.search.space import Space
 from weightflow.search.study import Search, run_search
@@ -97,7 +97,7 @@ def tune(
         drain: let trials finish that run when a budget is used up.
         protocol: how the model is judged.
         name: of the search and its folder; data and time by default.
-        resume: go on with the search of this name; give the other arguments as before.
+        resume: go on with the search of this name; give the other arguments as before. Its space need not be given.
         sampler: who proposes configurations.
         scheduler: who ends trials that do worse than others after as many epochs.
         minimize: `score`, or several criteria with commas between.
@@ -138,7 +138,7 @@ def tune(
     search = Search(
         dataset=dataset,
         protocol=_one_of(Protocol, protocol, "protocol"),
-        space=read_space(space, fixed or {}),
+        space=_space(space, fixed or {}, folder / resume if resume else None, say),
         tracking=tracking_config(mlflow),
         name=resume or _name(name, dataset.name, say),
         out=folder,
@@ -231,6 +231,15 @@ def make_plan(
     )
 
 
+def _space(path: str | Path | None, fixed: Mapping[str, Parameter], earlier: Path | None, say: Say) -> Space:
+    """Return the space of a search: where it goes on and none is named, the one that it began with."""
+    content = None if path is not None or earlier is None else space_of(earlier)
+    if content is None:
+        return read_space(path, fixed)
+    say("the space is the one that the search began with, since `--space` names none")
+    return _fixing(Space.of_content(content, flat_keys()), fixed)
+
+
 def read_space(path: str | Path | None, fixed: Mapping[str, Parameter]) -> Space:
     """Read a file, or the default space, and fix some of its keys.
 
@@ -238,7 +247,10 @@ def read_space(path: str | Path | None, fixed: Mapping[str, Parameter]) -> Space
         InputError: as for `Space.read`, or a key is not known.
     """
     file = shipped_file(DEFAULT_SPACE) if path is None else Path(path)
-    space = Space.read(file, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat)))
+    return _fixing(Space.read(file, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat))), fixed)
+
+
+def _fixing(space: Space, fixed: Mapping[str, Parameter]) -> Space:
     for key, value in fixed.items():
         if key not in flat_keys():
             raise InputError(f"`fixed` holds `{key}`, which is not known; known: {', '.join(flat_keys())}.")

@@ -85,7 +85,7 @@ class SearchResult:
                 "seconds": record.seconds,
                 "repeat_of": record.repeat_of,
                 "reason": record.reason,
-                **record.params,
+                **record.chosen,
             }
             for record in self.outcome.trials
         ]

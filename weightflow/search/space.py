@@ -10,10 +10,11 @@
       training.epochs: 12
     first_trials:
       - {dynamics.kind: ode, dynamics.depth: 1, training.learning_rate: 3e-3}
+    preparations: see `preparations`
 
 A range may have a `step`. A parameter with `when` is asked for only where the named choices, which stand above it, have
 the named value (or one of a list of them). `fixed` holds for every trial; `first_trials` come before those that the
-sampler chooses.
+sampler chooses. Where there are `preparations`, the first parameter is `preparation`, a choice of one of them.
 """
 
 import hashlib
@@ -24,12 +25,14 @@ from itertools import combinations_with_replacement, product
 from pathlib import Path
 from typing import Any
 
+from weightflow.data import Shape
 from weightflow.errors import InputError
 from weightflow.search.parameters import Choice, Searched, parse_parameter
+from weightflow.search.preparations import NamedPreparation, expanded, nearest, parse_preparations
 from weightflow.search.yaml_file import read_yaml
-from weightflow.trials import Parameter
+from weightflow.trials import PREPARATION, Parameter
 
-_SECTIONS = ("description", "parameters", "fixed", "first_trials")
+_SECTIONS = ("description", "preparations", "parameters", "fixed", "first_trials")
 
 Check = Callable[[dict[str, Any]], object]
 
@@ -43,12 +46,14 @@ class Space:
         fixed: what holds for every trial.
         first_trials: complete points that are evaluated first.
         description: for people.
+        preparations: sets of values by name, of which the parameter `preparation` chooses one.
     """
 
     parameters: dict[str, Searched]
     fixed: dict[str, Any] = field(default_factory=dict)
     first_trials: tuple[dict[str, Parameter], ...] = ()
     description: str = ""
+    preparations: dict[str, NamedPreparation] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path, known: Collection[str], check: Check | None = None) -> "Space":
@@ -77,16 +82,28 @@ class Space:
     def build(cls, content: object, known: Collection[str]) -> "Space":
         """Validate what a YAML file holds; see `read`."""
         sections = _mapping(content, "the file", _SECTIONS)
-        parameters = _parameters(sections.get("parameters"), known)
+        preparations = parse_preparations(sections.get("preparations") or {}, known)
+        parameters = _parameters(sections.get("parameters"), known, preparations)
         fixed = _mapping(sections.get("fixed") or {}, "`fixed`", known)
-        for key in parameters:
+        for key in (*parameters, *_prepared(preparations)):
             if key in fixed:
                 raise InputError(f"`{key}` is both searched and fixed (to {fixed[key]!r}); keep one of the two.")
         points = sections.get("first_trials") or []
         if not isinstance(points, list):
             raise InputError(f"`first_trials` must be a list of mappings, not {points!r}.")
         first = tuple(_first_trial(number, point, parameters) for number, point in enumerate(points, 1))
-        return cls(parameters, fixed, first, _text(sections.get("description")))
+        return cls(parameters, fixed, first, _text(sections.get("description")), preparations)
+
+    @classmethod
+    def of_content(cls, content: Mapping[str, Any], known: Collection[str]) -> "Space":
+        """Build the space that `content` told of.
+
+        Raises:
+            InputError: this version does not know a key or value of it.
+        """
+        order = [key for key in content["order"] if key != PREPARATION]
+        sections = {key: content[key] for key in ("fixed", "first_trials", "preparations") if key in content}
+        return cls.build({"parameters": {key: content["parameters"][key] for key in order}, **sections}, known)
 
     def __call__(self, trial: Any) -> dict[str, Any]:
         """Ask `trial` for one configuration; return the constants that Ray merges into it.
@@ -110,7 +127,21 @@ class Space:
                 f"`{key}`={value} was asked for, but the space searches it ({self.parameters[key].describe()}); leave "
                 "the option out, or take the key out of the space's `parameters`."
             )
+        if key in _prepared(self.preparations):
+            raise InputError(
+                f"`{key}`={value} was asked for, but `preparations` of the space set it; leave the option out, or take "
+                "the key out of them."
+            )
         return replace(self, fixed={**self.fixed, key: value})
+
+    def configuration(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a trial at a point runs with, by dotted keys."""
+        sets = {name: preparation.values for name, preparation in self.preparations.items()}
+        return expanded(point, self.fixed, sets)
+
+    def suited(self, shapes: Collection[Shape]) -> list[str]:
+        """Return the names of the preparations that suit data of these features."""
+        return [name for name, preparation in self.preparations.items() if not {*preparation.suits}.isdisjoint(shapes)]
 
     def check(self, check: Check) -> None:
         """Ask `check` about the first trials and about each pair of extreme values.
@@ -120,7 +151,7 @@ class Space:
         """
         for point in (*self.first_trials, *self._corners()):
             try:
-                check({**self.fixed, **point})
+                check(self.configuration(point))
             except InputError as error:
                 shown = ", ".join(f"{key}: {value}" for key, value in point.items())
                 raise InputError(
@@ -129,19 +160,23 @@ class Space:
 
     def content(self) -> dict[str, Any]:
         """Return all that makes it this space, as plain values."""
+        sets = {name: preparation.content() for name, preparation in self.preparations.items()}
         return {
             "order": [*self.parameters],  # of asking, on which the sampler depends
             "parameters": {key: parameter.model_dump() for key, parameter in self.parameters.items()},
             "fixed": dict(self.fixed),
             "first_trials": [dict(point) for point in self.first_trials],
+            **({"preparations": sets} if sets else {}),
         }
 
     def digest(self) -> str:
         """Return a hash: equal digests, equal searches."""
         return hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()[:16]
 
-    def nearest(self, values: Mapping[str, Any]) -> dict[str, Parameter]:
-        """Return the point of the space that is nearest to a whole configuration by dotted keys."""
+    def nearest(self, values: Mapping[str, Any], preparation: str | None = None) -> dict[str, Parameter]:
+        """Return the point that is nearest to a whole configuration by dotted keys, or that of one preparation."""
+        if self.preparations:
+            values = {**values, PREPARATION: preparation or nearest(values, self.preparations)}
         point: dict[str, Parameter] = {}
         for name, parameter in self.parameters.items():
             if parameter.applies(point):
@@ -206,9 +241,20 @@ def _text(value: object) -> str:
     return (value or "").strip()
 
 
-def _parameters(section: object, known: Collection[str]) -> dict[str, Searched]:
+def _prepared(preparations: Mapping[str, NamedPreparation]) -> list[str]:
+    """Return the keys that the sets say; each says all of them."""
+    return list(dict.fromkeys(key for preparation in preparations.values() for key in preparation.values))
+
+
+def _parameters(
+    section: object, known: Collection[str], preparations: Mapping[str, NamedPreparation]
+) -> dict[str, Searched]:
     parameters: dict[str, Searched] = {}
+    if preparations:
+        parameters[PREPARATION] = Choice(kind="choice", values=[*preparations])
     for key, value in _mapping(section or {}, "`parameters`", known).items():
+        if key in _prepared(preparations):
+            raise InputError(f"`{key}` stands under `parameters` and in `preparations`; keep one of the two.")
         try:
             parameter = parse_parameter(value)
             _check_conditions(parameter, parameters)

@@ -2,9 +2,9 @@
 
 import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,19 @@ from typing import Any
 from rich.console import Console
 
 from weightflow.anchors import ArrayCache
-from weightflow.data import Dataset, Protocol, Split, advice, split
-from weightflow.errors import InputError, SearchError, first_line
+from weightflow.data import Dataset, Protocol, Split, advice, shapes, split
+from weightflow.errors import InputError, SearchError, TrainingError, first_line
 from weightflow.evaluation import Scores, check_scorable
-from weightflow.experiment import ExperimentConfig, Prepared, check_members, nest, seconds_to_judge
+from weightflow.experiment import (
+    ExperimentConfig,
+    Prepared,
+    check_members,
+    flatten,
+    nest,
+    prepares_as,
+    preset,
+    seconds_to_judge,
+)
 from weightflow.progress import Shown, duration
 from weightflow.search.book import FILE, Book, check_same, claim, refuse_before_books
 from weightflow.search.bundle import MODEL
@@ -77,7 +86,7 @@ class Search:
 
     @cached_property
     def shared_config(self) -> ExperimentConfig:
-        """The configuration that most trials prepare with: that of the first trial.
+        """The configuration of the first trial, whose preparation comes first.
 
         Raises:
             InputError: the space searches how long trials train, by which they are compared.
@@ -87,8 +96,31 @@ class Search:
                 raise InputError(
                     f"`{key}` must be the same for all trials, so it cannot be searched; put it under `fixed`."
                 )
-        _, first = next(self.plan.first_points(self.space))
-        return ExperimentConfig.parse(nest({**self.space.fixed, **first}))
+        return self.preparing[0]
+
+    @cached_property
+    def asked(self) -> Plan:
+        """The plan, which heeds what can be seen of the data."""
+        return replace(self.plan, shapes=shapes(self.parts.seen))
+
+    @cached_property
+    def preparing(self) -> tuple[ExperimentConfig, ...]:
+        """One configuration for each preparation that is known before the search, in the order of their first trials.
+
+        After those come the other preparations of the space, in its order.
+        """
+        space, default = self.space, flatten(preset("default"))
+        points = [point for _, point in self.asked.first_points(space)]
+        points += [space.nearest(default, name) for name in space.preparations]
+        found: dict[str, ExperimentConfig] = {}
+        for point in points:
+            config = ExperimentConfig.parse(nest(space.configuration(point)))
+            found.setdefault(prepares_as(config), config)
+        return tuple(found.values())
+
+    def beforehand(self, workers: int) -> tuple[ExperimentConfig, ...]:
+        """Return those that are prepared before the first trial: the default's, and as many as no worker waits for."""
+        return self.preparing[: min(max(1, workers // len(self.parts.folds)), self.plan.trials)]
 
     @cached_property
     def parts(self) -> Split:
@@ -104,7 +136,8 @@ class Search:
         check_members(self.members)
         check_scorable(self.parts)
         check_sampler(self.plan, self.space)
-        self.shared_config.backbone.build(self.parts.seen, self.seed)
+        for config in (self.shared_config, *self.preparing):  # the first one has words for what is wrong with a space
+            config.backbone.build(self.parts.seen, self.seed)
         if self.resume or self._taken():
             refuse_before_books(self.folder)
         if self.resume and not (self.folder / FILE).is_file():
@@ -160,7 +193,7 @@ class Search:
             space_digest=self.space.digest(),
             facts=environment_facts(),
             description=f"{self.describe()}; {'; '.join(self.parts.in_words())}. {self.space.description}",
-            options=options(self.plan, self.space, self.members),
+            options=options(self.asked, self.space, self.members),
             parts=data_parts(self.dataset, self.parts),
         )
 
@@ -186,7 +219,7 @@ class Search:
             return Book(
                 self.folder,
                 self.space,
-                self.plan,
+                self.asked,
                 training.epochs,
                 training.grace_epochs,
                 self.seed,
@@ -303,9 +336,18 @@ def _ending(search: Search, book: Book, resources: Resources) -> Ending:
     return rules.by(search.deadline, after)
 
 
-def _prepare(search: Search, ending: Ending, resources: Resources, console: Console, say: Say) -> tuple[Prepared, ...]:
-    """Have made what the trials share; how long that will take is said as soon as it can be told."""
+def _prepare(
+    search: Search, ending: Ending, resources: Resources, console: Console, say: Say
+) -> dict[str, tuple[Prepared, ...]]:
+    """Have made what trials share; how long that will take is said as soon as it can be told.
+
+    Trials find it by what it is prepared as. Beside the default's preparation others are made by workers that would
+    have nothing to do. They are no reason to end a search: trials that need one that cannot be made will say why.
+    """
     parts, config = [fold.fit for fold in search.parts.folds], search.shared_config
+    beforehand = search.beforehand(resources.workers)
+    if len(beforehand) > 1:
+        say(f"{len(beforehand)} of at least {len(search.preparing)} preparations are made side by side, before trials")
     work = rows_evaluated(config, max(map(len, parts)), resources.workers, len(parts))
     estimate = Estimate(work, ending.left, say, search.plan.time_budget <= ending.deadline.left)
     began = time.monotonic()
@@ -316,8 +358,17 @@ def _prepare(search: Search, ending: Ending, resources: Resources, console: Cons
             shown(phase, done, total)
             estimate(phase, done, total)
 
-        with Crew(resources, ArrayCache(search.cache), say, watch) as crew:
-            prepared = crew.prepare(parts, config, search.seed)
+        def made(configs: Sequence[ExperimentConfig]) -> dict[str, tuple[Prepared, ...]]:
+            with Crew(resources, ArrayCache(search.cache), say, watch) as crew:
+                return dict(zip(map(prepares_as, configs), crew.prepare_each(parts, configs, search.seed), strict=True))
+
+        try:
+            prepared = made(beforehand)
+        except (InputError, TrainingError) as error:
+            if len(beforehand) == 1:
+                raise
+            say(f"the default's preparation is made alone, because of another one that cannot be: {first_line(error)}")
+            prepared = made(beforehand[:1])
     ending.book.note_preparation(time.monotonic() - began)
     return prepared
 
@@ -327,12 +378,11 @@ def _run_trials(
     book: Book,
     ending: Ending,
     resources: Resources,
-    prepared: tuple[Prepared, ...],
+    prepared: Mapping[str, tuple[Prepared, ...]],
     console: Console,
     say: Say,
 ) -> None:
     task = Task(
-        shared=search.shared_config,
         split=search.parts,
         seed=search.seed,
         cache=search.cache,
@@ -357,7 +407,7 @@ def _run_repeats(
     book: Book,
     ending: Ending,
     resources: Resources,
-    prepared: tuple[Prepared, ...],
+    prepared: Mapping[str, tuple[Prepared, ...]],
     task: Task,
     notes: Path,
     say: Say,

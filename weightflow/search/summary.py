@@ -82,5 +82,5 @@ def _print_interrupted(console: Console, outcome: Outcome) -> None:
         console.print(
             f"The best so far is trial {outcome.best.number}, score {outcome.best.score:.4f}:", highlight=False
         )
-        for key, value in outcome.best.params.items():
+        for key, value in outcome.best.chosen.items():
             console.print(f"  {key}: {value}", highlight=False)

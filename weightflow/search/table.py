@@ -99,7 +99,7 @@ class LiveTable:
 
     def _summary(self, record: TrialRecord) -> str:
         names = short_names(self.searched)
-        return " ".join(f"{names[key]}={_value(record, key)}" for key in self.searched if key in record.params)
+        return " ".join(f"{names[key]}={_value(record, key)}" for key in self.searched if key in record.chosen)
 
     def _print_lines(self) -> None:
         began = due = time.monotonic()
@@ -187,7 +187,7 @@ def _told(record: TrialRecord) -> str:
 
 
 def _value(record: TrialRecord, key: str) -> str:
-    value = record.params.get(key, "")
+    value = record.chosen.get(key, "")
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from weightflow.data import Dataset, Snapshots, Split, at_times
 from weightflow.search.plan import Plan
 from weightflow.search.space import Space
 from weightflow.tracking import FIT, HELD_OUT, TEST, DataPart
+from weightflow.trials import PREPARATION
 
 
 def data_parts(dataset: Dataset, split: Split) -> tuple[DataPart, ...]:
@@ -31,6 +33,12 @@ def options(plan: Plan, space: Space, members: int) -> Mapping[str, str]:
     """Return all options of a search by name, and its space by parameter."""
     told = {field.name: getattr(plan, field.name) for field in fields(plan)}
     told |= {"criteria": ",".join(plan.criteria), "warm_start": len(plan.warm_start), "members": members}
+    told |= {"shapes": ", ".join(sorted(plan.shapes))}
     searched = {f"space.{name}": parameter.describe() for name, parameter in space.parameters.items()}
     fixed = {f"fixed.{name}": value for name, value in space.fixed.items()}
-    return {name: str(value) for name, value in {**told, **searched, **fixed}.items()}
+    sets = {f"{PREPARATION}.{name}": _said(preparation.values) for name, preparation in space.preparations.items()}
+    return {name: str(value) for name, value in {**told, **searched, **fixed, **sets}.items()}
+
+
+def _said(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items())

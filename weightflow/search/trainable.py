@@ -9,6 +9,7 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
+import ray
 import torch
 from jaxtyping import Float
 from ray import tune
@@ -26,7 +27,7 @@ from weightflow.evaluation import (
     held_out_score,
     left_out_model,
 )
-from weightflow.experiment import PIECES, ExperimentConfig, Prepared, Trial, nest, prepare
+from weightflow.experiment import ExperimentConfig, Prepared, Trial, nest, prepare, prepares_as
 from weightflow.files import read_arrays, write_arrays
 from weightflow.model import WeightFlow
 from weightflow.rng import derive_seed
@@ -43,15 +44,13 @@ class Task:
     """What all trials of a search share beside the preparation.
 
     Attributes:
-        shared: the configuration that the shared preparation was made with.
         split: what is fitted and held out, in folds.
         seed: of the search.
-        cache: folder of other preparations.
+        cache: folder of preparations.
         checkpoints: folder of what trials leave after each epoch.
         tests_floor: whether finished trials are held against the sampling floor.
     """
 
-    shared: ExperimentConfig
     split: Split
     seed: int
     cache: Path
@@ -64,19 +63,22 @@ def checkpoint_file(folder: Path, number: int) -> Path:
     return folder / f"{number:04d}.safetensors"
 
 
-def train_trial(asked: dict[str, Any], prepared: tuple[Prepared, ...], task: Task) -> None:
+Shared = Mapping[str, "ray.ObjectRef[tuple[Prepared, ...]]"]  # by what they are prepared as, one for each fold
+
+
+def train_trial(asked: dict[str, Any], prepared: Shared, task: Task) -> None:
     """Train one phi on each fold and report each epoch; the score is measured on what the folds hold out.
 
     All folds are trained side by side, so that a trial that does badly on them together ends early on all.
 
-    A trial whose backbone, bridge, anchors or teacher differ from the shared ones takes its own from the cache; the
-    first one that asks makes them. One that was cut off goes on from its checkpoint, and first repeats the report that
+    A trial for which nothing was prepared beforehand takes its preparation from the cache; the first one that asks
+    makes it. One that was cut off goes on from its checkpoint, and first repeats the report that
     belongs to it, which may have been lost. One that diverges reports that as its `failure`: its process is as good as
     before. Whatever else is raised ends the process too.
 
     Args:
         asked: `number` of the trial, `params` by dotted key, and `seed`: 0, or i for the i-th repeat.
-        prepared: what most trials share, for each fold.
+        prepared: what was made beforehand, in the object store.
         task: see there.
     """
     try:
@@ -85,14 +87,12 @@ def train_trial(asked: dict[str, Any], prepared: tuple[Prepared, ...], task: Tas
         tune.report({"number": asked["number"], "failure": str(error)})
 
 
-def _train(asked: dict[str, Any], prepared: tuple[Prepared, ...], task: Task) -> None:
+def _train(asked: dict[str, Any], prepared: Shared, task: Task) -> None:
     began = time.perf_counter()
     config, device = ExperimentConfig.parse(nest(asked["params"])), worker_device()
-    if not _alike(config, task.shared):
-        cache = ArrayCache(task.cache)
-        prepared = tuple(prepare(fold.fit, config, task.seed, device, cache) for fold in task.split.folds)
+    own = _prepared(config, prepared, task, device)
     seed = derive_seed(task.seed, "repeat", asked["seed"]) if asked["seed"] else task.seed
-    trials = [Trial(one, config, seed, device) for one in prepared]
+    trials = [Trial(one, config, seed, device) for one in own]
     file = checkpoint_file(task.checkpoints, asked["number"])
     before = _restore(trials, file)
     spent = before.get("seconds", 0.0)
@@ -102,6 +102,14 @@ def _train(asked: dict[str, Any], prepared: tuple[Prepared, ...], task: Task) ->
         metrics = _measure([trial.model() for trial in trials], reports, config, task)
         reported = {"number": asked["number"], **metrics, "seconds": spent + time.perf_counter() - began}
         tune.report({**reported, "problem": _save(trials, file, reported)})
+
+
+def _prepared(config: ExperimentConfig, shared: Shared, task: Task, device: torch.device) -> tuple[Prepared, ...]:
+    """Return what a trial needs for each fold: made beforehand, by another trial, or now."""
+    if (made := shared.get(prepares_as(config))) is not None:
+        return ray.get(made)
+    cache = ArrayCache(task.cache)
+    return tuple(prepare(fold.fit, config, task.seed, device, cache) for fold in task.split.folds)
 
 
 def _measure(
@@ -186,8 +194,3 @@ def _save(trials: Sequence[Trial], file: Path, reported: Mapping[str, Any]) -> s
     except (OSError, SafetensorError) as error:
         return f"no checkpoint of trial {reported['number']} could be written ({disk_problem(error) or error})"
     return ""
-
-
-def _alike(one: ExperimentConfig, other: ExperimentConfig) -> bool:
-    groups = {group for needed in PIECES.values() for group in needed}
-    return all(getattr(one, group) == getattr(other, group) for group in groups)

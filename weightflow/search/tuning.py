@@ -65,7 +65,7 @@ def run_trials(
     book: Book,
     ending: Ending,
     resources: Resources,
-    prepared: tuple[Prepared, ...],
+    prepared: Mapping[str, tuple[Prepared, ...]],
     task: Task,
     folder: Path,
     warn: Say,
@@ -76,7 +76,7 @@ def run_trials(
         book: of the search.
         ending: when it is over.
         resources: of a trial, and how many there are at a time.
-        prepared: what most trials share, for each fold.
+        prepared: what trials share, for each fold, by what it was prepared as.
         task: the rest of what they share.
         folder: for Ray's own notes.
         warn: told once of what is wrong without ending the search.
@@ -85,10 +85,11 @@ def run_trials(
         KeyboardInterrupt: somebody asked the search to stop.
     """
     joining = Joining(resources, warn)
+    shared = {name: ray.put(each) for name, each in prepared.items()}  # a trial fetches what it needs alone
     reporting = Reporting(book, ending, resources, joining, task.checkpoints, warn)
     tuner = tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(train_trial, prepared=prepared, task=task), partial(_reserved, resources)
+            tune.with_parameters(train_trial, prepared=shared, task=task), partial(_reserved, resources)
         ),
         tune_config=tune.TuneConfig(
             search_alg=Asking(book, ending, joining),

@@ -134,7 +134,7 @@ class TrialRun:
         record, changed = news = self._news  # before the points: an ended trial has no further ones
         self._write_points(run)
         rest = [self._points[i] for i in range(len(self._points))]
-        run.write(effective(record.params), [*rest, *_totals(record, changed)], self._tags(record))
+        run.write({**record.chosen, **effective(record.params)}, [*rest, *_totals(record, changed)], self._tags(record))
         for _ in rest:
             self._points.popleft()
         run.change(STATUS[record.state], changed)

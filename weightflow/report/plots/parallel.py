@@ -55,8 +55,8 @@ def parallel(report: Report) -> Picture:
 
 def parameter_axes(trials: Sequence[TrialRecord]) -> list[Axis]:
     """Return an axis for each parameter of any trial, in the order in which trials name them."""
-    names = dict.fromkeys(name for trial in trials for name in trial.params)
-    return [_axis(name, [trial.params.get(name) for trial in trials]) for name in names]
+    names = dict.fromkeys(name for trial in trials for name in trial.chosen)
+    return [_axis(name, [trial.chosen.get(name) for trial in trials]) for name in names]
 
 
 def _axis(name: str, values: Sequence[Parameter | None]) -> Axis:
