@@ -99,7 +99,7 @@ class Prepared:
         """The pace of the condition that moved fastest at its end; None where each was observed once."""
         courses = [course for course in self.snapshots.courses.values() if len(course) > 1]
         paces = [Pace.of(course.samples, course.times) for course in courses]
-        return max(paces, key=lambda pace: pace.moved / pace.gap**2).facts() if paces else None
+        return max(paces, key=lambda pace: pace.last / pace.gap**2).facts() if paces else None
 
     def model(self, path: Rollout | Table | Direct, clock: Clock, record: dict[str, Any]) -> WeightFlow:
         """Return the model whose weights follow a path."""
