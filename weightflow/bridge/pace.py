@@ -6,8 +6,8 @@ is told by how far the snapshots went in the last two intervals, m_1 and then m_
 
 - a drift that forecast the last snapshot without having seen it, four times the larger one. That is a square, so twice
   as far; and of two intervals, because whatever swings hardly moves in one where it turns round;
-- a field that goes on alone, for which nothing speaks, m_2 max(1, m_2 / m_1): as far as they went last, or further by
-  as much as they were becoming faster.
+- a field that goes on alone, for which nothing speaks, one and a half times m_2 max(1, m_2 / m_1): about as far as they
+  went last, or further by as much as they were becoming faster. The half is for chance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from weightflow.data.spread import deviation
 from weightflow.metrics.energy import energy_distance
 
 POINTS = 500
-TRUSTED = 4.0
+TRUSTED, ALONE = 4.0, 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,5 +72,5 @@ class Pace:
         if not np.isfinite(stop).all():
             return True
         faster = self.last / self.before if self.before > 0 else 1.0
-        limit = TRUSTED * max(self.before, self.last) if trusted else self.last * max(1.0, faster)
+        limit = TRUSTED * max(self.before, self.last) if trusted else ALONE * self.last * max(1.0, faster)
         return bool(energy_distance(start / self.unit, stop / self.unit, POINTS) > limit)

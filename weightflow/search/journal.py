@@ -142,8 +142,9 @@ def open_storage(path: Path) -> Storage:
     """
     journal = Journal(path)
     try:
+        lines = path.read_bytes().count(b"\n")  # before they are read: a search that runs goes on appending
         storage = Storage(journal)
-        if journal.line <= path.read_bytes().count(b"\n"):
+        if journal.line <= lines:
             raise ValueError("it is no JSON")  # of the last line, which Optuna takes for one that is being written
     except OSError:
         raise
