@@ -21,7 +21,6 @@ import torch
 import typer
 from scale import Case
 
-from weightflow.bridge import Bridge, samples_for_fitting
 from weightflow.cli.running import run
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
@@ -145,9 +144,9 @@ def timed(snapshots: Snapshots, config: ExperimentConfig, device: str) -> Iterat
     began = time.perf_counter()
     anchors = preparation.anchors(everything, base, device)
     yield "all anchors", time.perf_counter() - began
-    samples = samples_for_fitting(Bridge.of_arrays(bridge, snapshots, config.bridge), snapshots)
+    family = preparation.assemble(None, bridge, None).family
     began = time.perf_counter()
-    teacher = fit_teacher(preparation.backbone, samples, base["tokens"], config.teacher, 0, device)
+    teacher = fit_teacher(preparation.backbone, family, base["tokens"], config.teacher, 0, device)
     yield "teacher", time.perf_counter() - began
     for report in Trial(preparation.assemble(anchors, bridge, teacher.arrays()), config, 0, device).epochs():
         yield report.phase, report.seconds
