@@ -14,13 +14,13 @@ from weightflow.cli.reading import reads_data, tell
 from weightflow.data import Dataset, ReadOptions, advice, in_words
 from weightflow.errors import InputError
 from weightflow.progress import Shown
-from weightflow.side_by_side import Mapper
 from weightflow.systems import load_dataset
 
 if TYPE_CHECKING:
     import torch
 
     from weightflow.experiment import ExperimentConfig
+    from weightflow.side_by_side import Mapper
 
 
 @reads_data
@@ -103,7 +103,7 @@ def _by_condition(
     out: Path,
     seed: int,
     device: "torch.device",
-    mapper: Mapper,
+    mapper: "Mapper",
     console: Console,
 ) -> None:
     """Leave each condition out in turn, and write scores and a model of all."""

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import linprog
 
 from weightflow.data.words import listed
 from weightflow.errors import InputError
@@ -349,6 +348,8 @@ def _in_hull(here: Float[np.ndarray, "axis"], peers: Float[np.ndarray, "peer axi
     n, axes = peers.shape
     if axes == 1:
         return bool(peers.min() - OUTSIDE <= here[0] <= peers.max() + OUTSIDE)
+    from scipy.optimize import linprog  # half a second, which all who read data would wait for
+
     # weights w >= 0 of sum 1, and slacks u, v >= 0 with peers^T w + u - v = here; the sum of the slacks is minimised
     equal = np.block([[peers.T, np.eye(axes), -np.eye(axes)], [np.ones((1, n)), np.zeros((1, 2 * axes))]])
     cost = np.concatenate([np.zeros(n), np.ones(2 * axes)])
