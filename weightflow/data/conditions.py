@@ -5,6 +5,8 @@ decades, by its logarithm; then in units of the deviation of its distinct values
 logarithmic scale zero lies infinitely far away: it stands one typical step below the smallest other value, which is
 where a dilution series would go on. A categorical covariate has one feature a category, and one that does not vary has
 none: a model of a single condition is a model without conditions.
+
+scipy.optimize is imported where it is needed: half a second, which all who read data would wait for.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -348,7 +350,7 @@ def _in_hull(here: Float[np.ndarray, "axis"], peers: Float[np.ndarray, "peer axi
     n, axes = peers.shape
     if axes == 1:
         return bool(peers.min() - OUTSIDE <= here[0] <= peers.max() + OUTSIDE)
-    from scipy.optimize import linprog  # half a second, which all who read data would wait for
+    from scipy.optimize import linprog
 
     # weights w >= 0 of sum 1, and slacks u, v >= 0 with peers^T w + u - v = here; the sum of the slacks is minimised
     equal = np.block([[peers.T, np.eye(axes), -np.eye(axes)], [np.ones((1, n)), np.zeros((1, 2 * axes))]])
