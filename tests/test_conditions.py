@@ -205,3 +205,25 @@ def test_the_doses_of_dusp1_are_read_with_one_start(shared_data: Path):
         rows = frame[(frame["dose_nM"] == dose) & (frame["minutes"] == 75)]
         at_75 = part.samples[part.times.tolist().index(75.0)]
         assert sorted(map(tuple, at_75)) == sorted(map(tuple, rows[["nuclear", "cytoplasmic"]].to_numpy(float)))
+
+
+def test_advice_compares_the_times_of_one_condition_and_not_the_end_of_one_with_the_start_of_the_next() -> None:
+    """R starts at zero and grows, under each condition; under the last one it was not measured at t = 2."""
+    rng = np.random.default_rng(0)
+
+    def course(lost: bool) -> Snapshots:
+        clouds = [rng.poisson([20.0, 9.0 * t], (50, 2)).astype(float) for t in range(4)]
+        if lost:
+            clouds[2][:, 1] = 0
+        return Snapshots(np.arange(4.0), tuple(clouds), ("S", "R"))
+
+    whole = Snapshots.of_conditions({dose: course(lost=False) for dose in (1.0, 3.0)}, "dose")
+    assert advice(whole) == ()
+    (said,) = advice(Snapshots.of_conditions({1.0: course(lost=False), 3.0: course(lost=True)}, "dose"))
+    assert said == "`R` is zero in all samples at t = 2, and not before or after: was it measured there? (dose=3)"
+
+
+def test_an_archive_with_an_array_that_nobody_named_is_told_of_conditions(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", times=np.arange(4.0), samples=np.ones((6, 4, 1)), dose=np.arange(6.0))
+    with pytest.raises(InputError, match=r"such as a dose, is named too: `--conditions dose`\.$"):
+        read(tmp_path / "a.npz")

@@ -71,7 +71,8 @@ def _heads(seen: Snapshots) -> list[str]:
 
 def _protocol(dataset: Dataset) -> list[str]:
     """Say how a model would be judged."""
-    fitted = f"`fit` takes {len(dataset.seen)} of {len(dataset.snapshots)} times"
+    what = "times" if dataset.snapshots.conditions is None else "snapshots"
+    fitted = f"`fit` takes {len(dataset.seen)} of {len(dataset.snapshots)} {what}"
     try:
         parts = split(dataset, Protocol.AUTO, 0)
     except InputError as error:

@@ -1,7 +1,10 @@
 """What a statistician would say before a fit: how much these samples can carry, and what looks like a mistake."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from weightflow.data.conditions import in_words
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation, varies
 from weightflow.data.words import at_times, listed
@@ -21,8 +24,18 @@ def advice(snapshots: Snapshots) -> tuple[str, ...]:
         *_constant(snapshots),
         *_apart(snapshots),
         *_copies(snapshots),
-        *_composition(snapshots),
+        *(
+            f"{said}{f' ({under})' if under else ''}"
+            for under, course in _courses(snapshots)
+            for said in _composition(course)
+        ),
     )
+
+
+def _courses(snapshots: Snapshots) -> Iterator[tuple[str, Snapshots]]:
+    """Yield the snapshots of each condition, which alone follow each other, and the condition in words."""
+    for point, course in snapshots.courses.items():
+        yield "" if snapshots.conditions is None else in_words(snapshots.conditions.named(point)), course
 
 
 def _few(snapshots: Snapshots) -> list[str]:

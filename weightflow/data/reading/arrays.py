@@ -69,7 +69,8 @@ def read_npz(path: Path, options: ReadOptions) -> Clouds:
     if time is None or len(values) != 1:
         raise InputError(
             f"`{path}` holds {held}; it must hold `{options.time or 'times'}` and one array of samples: "
-            "(trajectory, time, species), or (row, species) with one time for each row. `--time` names the times."
+            "(trajectory, time, species), or (row, species) with one time for each row. `--time` names the times"
+            + _told_apart(arrays, time)
         )
     array, times = arrays[values[0]], _times(path, arrays[time], time)
     if array.ndim == 2:
@@ -77,6 +78,15 @@ def read_npz(path: Path, options: ReadOptions) -> Clouds:
     if unit is not None:
         raise InputError(f"`--unit {options.unit}` is for tables; `{values[0]}` in `{path}` holds trajectories.")
     return _trajectories(path, times, array, species, options, covariates)
+
+
+def _told_apart(arrays: dict[str, np.ndarray], time: str | None) -> str:
+    """Say of arrays with one value for each of the samples what they may be."""
+    sizes = {len(array) for array in arrays.values() if array.ndim > 1}
+    flat = [name for name, array in arrays.items() if name != time and array.ndim == 1 and len(array) in sizes]
+    if not flat:
+        return "."
+    return f"; what tells conditions apart, such as a dose, is named too: `--conditions {','.join(flat)}`."
 
 
 def _covariate(path: Path, arrays: dict[str, np.ndarray], name: str, options: ReadOptions, held: str) -> np.ndarray:
