@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from weightflow.errors import InputError
-from weightflow.search.book import FILE, Book, best_points, read_book
+from weightflow.search.book import FILE, Book, best_points, open_study, read_book
 from weightflow.search.ending import Ending, floor_decision
 from weightflow.search.front import pareto_front
 from weightflow.search.journal import open_storage
@@ -235,6 +235,30 @@ def test_the_mean_over_fresh_seeds_alone_decides(tmp_path: Path) -> None:
     while (record := book.next_repeat()) is not None:
         report(book, record.number, {0: 0.8, 1: 0.55}[record.repeat_of or 0], 1, EPOCHS)
     assert [(one.number, one.mean) for one in book.repeated()] == [(1, pytest.approx(0.55)), (0, pytest.approx(0.8))]
+
+
+def test_for_optuna_a_repeat_is_no_trial_of_its_own_value_and_what_is_minimised_has_a_name(tmp_path: Path) -> None:
+    book = open_book(tmp_path, Plan(trials=9, scheduler=SchedulerName.NONE))
+    for score in (0.5, 0.4):
+        run(book, score)
+    book.repeat([1], seeds=2)
+    record = book.next_repeat()
+    assert record is not None
+    report(book, record.number, 0.1, 1, EPOCHS)  # luckier than all
+    book.end(record.number, TrialState.FINISHED)
+    before = book.all()
+    book.close()
+    study = open_study(tmp_path)
+    assert (study.best_trial.number, study.best_value) == (1, 0.4)
+    assert study.metric_names == ["score"]
+    again = open_book(tmp_path, Plan(trials=9, scheduler=SchedulerName.NONE))
+    assert [(r.number, r.state, r.score, r.repeat_of) for r in again.all()] == [
+        (r.number, r.state, r.score, r.repeat_of) for r in before
+    ]
+    assert [(one.number, one.scores) for one in again.repeated()] == [(1, (0.1,))]
+    asked = again.next_trial()
+    assert asked is not None
+    assert asked.number == 3
 
 
 def test_a_repeat_that_fails_is_made_up_for_and_no_configuration_vanishes(tmp_path: Path) -> None:

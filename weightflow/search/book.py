@@ -9,6 +9,7 @@ import json
 import math
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -38,6 +39,7 @@ BEFORE_BOOKS = "search.json"  # in which the first versions kept a search
 NAME = "weightflow"
 ELAPSED = "elapsed"
 PREPARING = "preparation"
+REPEATED = "finished"  # of a repeat: for Optuna it has no value, or the luckiest repeat would be the best trial
 EPOCH = "epoch "  # an epoch's metrics are an attribute of the trial, `epoch 3`
 ENDED = {
     optuna.trial.TrialState.COMPLETE: TrialState.FINISHED,
@@ -133,6 +135,8 @@ class Book:
         )
         if earlier is None:
             self.study.set_user_attr("about", self.about)
+            with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+                self.study.set_metric_names([str(criterion) for criterion in plan.criteria])
         self.study.set_user_attr("runs", runs + 1)
         storage.journal.claim()
         self._used = float(self.study.user_attrs.get("seconds", 0.0))
@@ -280,8 +284,8 @@ class Book:
             self._tell_optuna(trial, record)
         if state is TrialState.STOPPED:
             self._stopped.append(number)
-        elif self._window is not None:
-            self._window.add(self._frozen(number))
+        else:
+            self._show(record)
         self._tell("end_trial", record)
 
     def stop_running(self) -> None:
@@ -385,7 +389,11 @@ class Book:
         if record.repeat_of is None and not self.plan.several:
             for entry in record.history:
                 self._scheduler.ends(record.number, int(entry["epoch"]), entry["score"])
-        if self._window is not None:
+        self._show(record)
+
+    def _show(self, record: TrialRecord) -> None:
+        """Let the sampler look at a trial that has ended; a repeat tells it nothing of where to look next."""
+        if self._window is not None and record.repeat_of is None:
             self._window.add(self._frozen(record.number))
 
     def _note(self, record: TrialRecord) -> None:
@@ -396,6 +404,9 @@ class Book:
         """Say how a trial ended; for Optuna, one that is only stopped still runs."""
         with suppress(RuntimeError):  # with the last point of a grid, its sampler stops a loop that is not there
             match record.state:
+                case TrialState.FINISHED if record.repeat_of is not None:
+                    trial.set_user_attr(REPEATED, True)
+                    self.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                 case TrialState.FINISHED:
                     self.study.tell(trial, [record.value(criterion) for criterion in self.plan.criteria])
                 case TrialState.PRUNED:
@@ -518,7 +529,12 @@ def _configuration(about: Mapping[str, Any]) -> Completed:
 
 def _records(study: optuna.study.Study, completed: Completed) -> list[TrialRecord]:
     trials = study.get_trials(deepcopy=False)
-    return [_record(trial, completed, ENDED[trial.state]) for trial in trials if trial.state in ENDED]
+    return [_record(trial, completed, _state(trial)) for trial in trials if trial.state in ENDED]
+
+
+def _state(trial: FrozenTrial) -> TrialState:
+    state = ENDED[trial.state]
+    return TrialState.FINISHED if state is TrialState.PRUNED and trial.user_attrs.get(REPEATED) else state
 
 
 def _record(trial: FrozenTrial, completed: Completed, state: TrialState) -> TrialRecord:
