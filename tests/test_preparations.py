@@ -1,12 +1,11 @@
 """Named preparations of a space: what they say, which suit which data, and how a trial's configuration holds them."""
 
-from collections.abc import Callable
 from pathlib import Path
-from textwrap import dedent
 
 import numpy as np
 import optuna
 import pytest
+from spaces import Reader, check_refused, space_reader
 
 from weightflow import Snapshots
 from weightflow.data import Dataset, Protocol, Shape, shapes
@@ -33,19 +32,13 @@ TEXT = """
     first_trials:
       - {preparation: small, dynamics.kind: cde, training.pull_back: 2}
 """
-Reader = Callable[[str], Space]
 
 
 @pytest.fixture
 def read(tmp_path: Path) -> Reader:
     """Read a space from text, as a search does."""
 
-    def reader(text: str) -> Space:
-        file = tmp_path / "space.yaml"
-        file.write_text(dedent(text))
-        return Space.read(file, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat)))
-
-    return reader
+    return space_reader(tmp_path, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat)))
 
 
 def at_means(means: np.ndarray, n: int, seed: int = 0, spread: float = 1.0) -> Snapshots:
@@ -222,10 +215,7 @@ class TestMistakes:
         """
         if sets.startswith("["):
             text = text.replace("{[a]}", "[a]")
-        with pytest.raises(InputError, match=message) as caught:
-            read(text)
-        assert "space.yaml: " in str(caught.value)
-        assert "\n" not in str(caught.value)
+        check_refused(read, text, message)
 
     def test_a_first_trial_names_its_preparation(self, read: Reader):
         with pytest.raises(InputError, match="leaves out `preparation`; give it one of as_default, long_path, small"):

@@ -13,7 +13,7 @@ is told by how far the snapshots went in the last two intervals, m_1 and then m_
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +21,6 @@ from jaxtyping import Float
 from weightflow.data.spread import deviation
 from weightflow.metrics.energy import energy_distance
 
-POINTS = 500
 TRUSTED, ALONE = 4.0, 1.5
 
 
@@ -34,7 +33,10 @@ class Pace:
         before, last: energy distances over such a time in the last interval but one and in the last one, chance
             included, species in units of `unit`; between two snapshots there is one interval, which stands for both.
         unit: deviation of each species over all times.
+        points: of each cloud, by which distances are told.
     """
+
+    points: ClassVar[int] = 500
 
     gap: float
     before: float
@@ -47,7 +49,9 @@ class Pace:
         unit = deviation(np.concatenate(list(clouds)))
         gaps = np.diff(times[-3:])
         steps = pairwise(cloud / unit for cloud in clouds[-3:])
-        moved = [energy_distance(*step, POINTS) * (gaps[-1] / gap) ** 2 for step, gap in zip(steps, gaps, strict=True)]
+        moved = [
+            energy_distance(*step, cls.points) * (gaps[-1] / gap) ** 2 for step, gap in zip(steps, gaps, strict=True)
+        ]
         return cls(float(gaps[-1]), float(moved[0]), float(moved[-1]), unit)
 
     def facts(self) -> dict[str, Any]:
@@ -73,4 +77,4 @@ class Pace:
             return True
         faster = self.last / self.before if self.before > 0 else 1.0
         limit = TRUSTED * max(self.before, self.last) if trusted else ALONE * self.last * max(1.0, faster)
-        return bool(energy_distance(start / self.unit, stop / self.unit, POINTS) > limit)
+        return bool(energy_distance(start / self.unit, stop / self.unit, self.points) > limit)

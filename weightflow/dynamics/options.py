@@ -1,6 +1,6 @@
 """Options of the hypernetwork phi."""
 
-from enum import StrEnum
+from enum import StrEnum, auto
 
 from pydantic import Field, model_validator
 
@@ -30,9 +30,9 @@ class Conditioning(StrEnum):
     layer scales and shifts its normalised tokens by it.
     """
 
-    ADDED = "added"
-    TOKEN = "token"  # noqa: S105 (a token of the weight graph is no secret)
-    MODULATION = "modulation"
+    ADDED = auto()
+    TOKEN = auto()
+    MODULATION = auto()
 
 
 class Memory(StrEnum):

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 MAX_SPANS = 10  # forecasts further than this many fitted spans are refused: nothing supports them
 DRAWS = 10_000  # what statistics are computed from
 BAND_DRAWS = 2_000  # and those of each member
-PACED = 500  # by which it is told whether the path runs away
 Statistic = Callable[["WeightFlow", Numbers], Tensor]
 At = Mapping[str, Value]  # a condition: a value for each covariate
 
@@ -111,7 +110,7 @@ class WeightFlow:
             return False
         pace = Pace.of_facts(facts)
         clock = torch.as_tensor(self.clock(np.array([last, last + pace.gap])), dtype=torch.float32)
-        numbers = quasi_uniforms(PACED, self.backbone.dim, 0, "pace").expand(2, -1, -1)
+        numbers = quasi_uniforms(Pace.points, self.backbone.dim, 0, "pace").expand(2, -1, -1)
         before, after = self._engine.apply(self.backbone.sample, clock, numbers).numpy()
         return pace.is_left_behind(before, after)
 
