@@ -353,6 +353,23 @@ class TestFields:
         torch.testing.assert_close(speed, speed[:1].expand_as(speed))
         assert not torch.equal(clock_features(torch.tensor([0.9])), clock_features(torch.tensor([1.0])))
 
+    @pytest.mark.parametrize("values", [{"kind": "ode"}, {"kind": "cde"}, {"kind": "cde", "time_channel": False}])
+    def test_a_field_that_decays_leads_to_the_centre_at_its_rate(self, values: dict[str, object]) -> None:
+        chosen = options(**values, decay=3.0)
+        centre, start = (torch.randn(TOKENS) * LAYOUT.mask for _ in range(2))
+        off = Units(centre, torch.tensor(1.0), torch.tensor(1.0))
+        still = build_field(LAYOUT, chosen, off, control([0.0, 1.0, 0.5]), seed=0)
+        still.load_state_dict(
+            {name: part * ("outputs" not in name and "bias" not in name) for name, part in still.state_dict().items()}
+            | {f"units.{name}": part for name, part in off.state_dict().items()}
+        )
+        t = torch.tensor([0.0, 0.3, 1.0, 1.5])
+        left = torch.exp(-3.0 * t)[:, None, None]
+        kept = left if values.get("time_channel", True) else torch.ones_like(left)
+        expected = centre + (start - centre) * kept
+        weights = Rollout(start, still, options(**values, decay=3.0, steps=32)).weights(t)
+        torch.testing.assert_close(weights.detach(), expected, rtol=1e-3, atol=1e-4)
+
     def test_the_parameters_of_several_fields_can_be_stacked(self) -> None:
         fields = [field(seed) for seed in range(3)]
         stacked, buffers = torch.func.stack_module_state(fields)  # pyright: ignore[reportArgumentType]

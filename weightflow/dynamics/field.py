@@ -4,6 +4,9 @@ Of several conditions the field sees which one it is: f(theta, t, c), or g(theta
 
 Both are functions of (parameters, clock, weights), so that the parameters of several fields of one shape can be
 stacked. Weights come in and speeds go out in units of the reference path, which keeps every number of order one.
+
+A field may decay, -k (theta - centre) in dtheta/dt, beside what it learns. What leads back to a path is then linear and
+built in, and a field that sees the clock learns a function of it alone: the path's own velocity, and where it is.
 """
 
 from typing import Protocol, runtime_checkable
@@ -55,10 +58,11 @@ class Units(nn.Module):
 class ODEField(nn.Module):
     """f(theta, t)."""
 
-    def __init__(self, attention: GraphAttention, units: Units) -> None:
+    def __init__(self, attention: GraphAttention, units: Units, decay: float = 0.0) -> None:
         super().__init__()
         self.attention = attention
         self.units = units
+        self.decay = decay
 
     def forward(
         self,
@@ -68,7 +72,8 @@ class ODEField(nn.Module):
     ) -> Float[Tensor, "batch token width"]:
         """Evaluate dtheta/dt."""
         units = self.units
-        return self.attention(t, (tokens - units.centre) / units.size, code)[..., 0] * units.speed
+        away = tokens - units.centre
+        return self.attention(t, away / units.size, code)[..., 0] * units.speed - self.decay * away
 
 
 class CDEField(nn.Module):
@@ -76,13 +81,15 @@ class CDEField(nn.Module):
 
     Projected anchors do stand still, or turn back, while the weights move on: the clock as a channel of its own, as is
     usual for neural CDEs (Kidger et al. 2020, "Neural controlled differential equations"), lets the field move there.
+    Decay goes by that channel, and there is none without it.
     """
 
-    def __init__(self, attention: GraphAttention, units: Units, control: ControlPath) -> None:
+    def __init__(self, attention: GraphAttention, units: Units, control: ControlPath, decay: float = 0.0) -> None:
         super().__init__()
         self.attention = attention
         self.units = units
         self.control = control
+        self.decay = decay
 
     def forward(
         self,
@@ -92,8 +99,9 @@ class CDEField(nn.Module):
     ) -> Float[Tensor, "batch token width"]:
         """Evaluate dtheta/dt."""
         units = self.units
-        g = self.attention(t, (tokens - units.centre) / units.size, code) * units.speed
-        return torch.einsum("btwz,bz->btw", g, self.control.derivative(t))
+        away = tokens - units.centre
+        g = self.attention(t, away / units.size, code) * units.speed
+        return torch.einsum("btwz,bz->btw", g, self.control.derivative(t)) - self.decay * away
 
 
 class FieldUnder(nn.Module):
@@ -134,7 +142,7 @@ def build_field(
     with seeded(seed, "field"):
         attention = GraphAttention(layout, options, driver.dim if driver else 1, features)
     if options.kind is DynamicsKind.ODE:
-        return ODEField(attention, units)
+        return ODEField(attention, units, options.decay)
     if driver is None:
         raise InputError("`dynamics.kind`=cde needs a control path; project the anchors to one, or take ode.")
-    return CDEField(attention, units, driver)
+    return CDEField(attention, units, driver, options.decay if options.time_channel else 0.0)

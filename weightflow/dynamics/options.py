@@ -122,6 +122,9 @@ class DynamicsOptions(SolverOptions):
     attention: Reach = Field(default=Reach.COMPLETE, description="which tokens a token attends to")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     time: bool = Field(default=False, description="whether the field sees the clock; an autonomous field does not")
+    decay: float = Field(
+        default=0.0, ge=0, description="rate by the clock at which weights decay to the path's centre, beside the field"
+    )
     conditioning: Conditioning = Field(
         default=Conditioning.ADDED, description="how the field sees a condition, where there are several"
     )

@@ -13,10 +13,18 @@ from weightflow.dynamics import Direct, DynamicsKind, DynamicsOptions, Rollout, 
 from weightflow.experiment.config import ExperimentConfig
 from weightflow.experiment.preparation import Prepared
 from weightflow.path import Clock, ControlPath, ReferencePath, project
-from weightflow.training import AnchorDistance, Collocation, Likelihood, Objective, RolloutObjective, Training
+from weightflow.training import (
+    AnchorDistance,
+    Collocation,
+    Likelihood,
+    Objective,
+    RolloutObjective,
+    Training,
+    sensitivity,
+)
 
 # Of several conditions each has a shorter table, not to hold a hundred long ones: the fewest points, and the most.
-TABLE_SIZES, MARKS, SHARED = (129, 1025), (33, 257), 4
+TABLE_SIZES, MARKS, PLACES, SHARED = (129, 1025), (33, 257), (3, 33), 4
 
 
 class Attempt:
@@ -41,7 +49,9 @@ class Attempt:
             return None
         mask = self.prepared.backbone.layout.mask
         codes = self.codes if self.varied else None
-        collocation = Collocation(self.references, self.path.field.units, mask, self.device, codes)
+        collocation = Collocation(
+            self.references, self.path.field.units, mask, self.device, codes, self._sensitivities()
+        )
         options, effort = self.config.training, self.prepared.family.effort
         more = {name: round(getattr(options, name) * effort) for name in ("collocation_steps", "rollout_steps")}
         return Training(self.path, collocation, self._objective(), options.model_copy(update=more), self.seed)
@@ -68,10 +78,25 @@ class Attempt:
             return (ReferencePath.through(self.prepared.anchored, stretch),)
         if not self.varied:
             return (ReferencePath.of_table(*self.prepared.taught.table(backbone), stretch),)
-        points, marks = (max(fewest, most * SHARED // len(self.codes)) for fewest, most in (TABLE_SIZES, MARKS))
-        tables = [self.prepared.taught.table(backbone, code, min(points, TABLE_SIZES[1])) for code in self.codes]
+        tables = [self.prepared.taught.table(backbone, code, self._shared(TABLE_SIZES)) for code in self.codes]
         tokens = np.stack([tokens for _, tokens in tables])
-        return ReferencePath.of_tables(tables[0][0], tokens, stretch, min(marks, MARKS[1]))
+        return ReferencePath.of_tables(tables[0][0], tokens, stretch, self._shared(MARKS))
+
+    def _sensitivities(self) -> list[Float[torch.Tensor, "mark token width"]] | None:
+        """Return how much the weights of each path matter, for a field that sees the clock.
+
+        An autonomous field must find out where on the path it is, and the weights that tell are seldom those that
+        matter: it did no better with these than with plain squares.
+        """
+        if not self.config.dynamics.time:
+            return None
+        backbone, places = self.prepared.backbone, self._shared(PLACES)
+        return [sensitivity(backbone, path, self.prepared.seed, places) for path in self.references]
+
+    def _shared(self, sizes: tuple[int, int]) -> int:
+        """Return the size of a table of one of several paths, between the fewest and the most points."""
+        fewest, most = sizes
+        return min(max(fewest, most * SHARED // len(self.codes)), most)
 
     def _direct(self) -> tuple[Clock, Direct]:
         teacher = self.prepared.taught

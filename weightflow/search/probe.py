@@ -45,12 +45,14 @@ def measure(snapshots: Snapshots, config: ExperimentConfig, seed: int) -> Pace:
     anchors = preparation.anchors(range(len(snapshots)), base, progress=watch) if config.needs_anchors else None
     training = Trial(preparation.assemble(anchors, bridge, teacher), short, seed).attempt.training
     epochs = {} if training is None else {report.phase: report.seconds for report in training}  # of each the last
-    trial = sum(seconds * _more(phase, config, short) for phase, seconds in epochs.items())
+    phases = {phase: seconds * _more(phase, config, short) for phase, seconds in epochs.items()}
+    trial = sum(phases.values())
     taught = [watch.step("teacher") * config.teacher.of_round(number).steps for number in range(config.teacher.rounds)]
     fitted = watch.step("base") * config.anchors.base_steps + watch.step("anchors") * config.anchors.steps
     once = fitted + bridging + taught[0]
-    again = sum(4**number for number in range(1, config.training.rounds))  # twice the steps through twice the marks
-    return Pace(once, trial, once + sum(taught[1:]), trial * (1 + again))
+    rounds = (config.of_round(number) for number in range(1, config.training.rounds))
+    again = sum(seconds * _longer(phase, config, later) for later in rounds for phase, seconds in phases.items())
+    return Pace(once, trial, once + sum(taught[1:]), trial + again)
 
 
 class Stopwatch:
@@ -78,6 +80,14 @@ def _more(phase: str, config: ExperimentConfig, short: ExperimentConfig) -> floa
     if phase == "collocation":
         return full.warm_epochs * full.collocation_steps / part.collocation_steps
     return (full.epochs - full.warm_epochs) * full.rollout_steps / part.rollout_steps
+
+
+def _longer(phase: str, config: ExperimentConfig, later: ExperimentConfig) -> float:
+    """Return how many times the work of a phase a later round takes: more steps, and rollouts through more marks."""
+    if phase == "collocation":
+        return later.training.collocation_steps / config.training.collocation_steps
+    marks = later.dynamics.steps / config.dynamics.steps
+    return marks * later.training.rollout_steps / config.training.rollout_steps
 
 
 def _shortened(config: ExperimentConfig) -> ExperimentConfig:

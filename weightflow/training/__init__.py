@@ -4,6 +4,7 @@ from weightflow.training.collocation import Collocation
 from weightflow.training.loop import Checkpoint, EpochReport, Training
 from weightflow.training.objectives import AnchorDistance, Likelihood, RolloutObjective
 from weightflow.training.options import Objective, TeacherOptions, TrainingOptions
+from weightflow.training.sensitivity import sensitivity
 from weightflow.training.teacher import Teacher, fit_teacher
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "Training",
     "TrainingOptions",
     "fit_teacher",
+    "sensitivity",
 ]

@@ -1,7 +1,8 @@
 """Collocation: regress a vector field on a reference path, without a solver in the loop.
 
 The field is asked, at weights near the path, for the path's own derivative less `pull_back` times the deviation. The
-path is then attracting: a rollout that strays is led back, so that small errors of the field do not add up.
+path is then attracting: a rollout that strays is led back, so that small errors of the field do not add up. Errors may
+count by how much the weight that they move matters (`sensitivity`).
 """
 
 from collections.abc import Sequence
@@ -30,23 +31,26 @@ class Collocation:
         mask: Tensor,
         device: torch.device | str,
         codes: Float[np.ndarray, "path feature"] | None = None,
+        sensitivities: Sequence[Float[Tensor, "mark token width"]] | None = None,
     ) -> None:
         self.marks = torch.as_tensor(references[0].marks, dtype=torch.float32, device=device)
         self.tokens = torch.stack([torch.as_tensor(one.tokens, device=device) for one in references])
         self.velocity = torch.stack([torch.as_tensor(one.velocity, device=device) for one in references])
         self.codes = None if codes is None else torch.as_tensor(codes, dtype=torch.float32, device=device)
+        self.weights = None if sensitivities is None else torch.stack([one.to(device) for one in sensitivities])
         self.units = units
         self.mask = mask.to(device)
 
     def loss(
         self, field: ODEField | CDEField, options: TrainingOptions, generator: torch.Generator
     ) -> Float[Tensor, ""]:
-        """Mean squared error of the field near the path, in units of the path's speed."""
+        """Mean squared error of the field near the path, weighted where asked for, in units of the path's speed."""
         path, index = self._draw(options.collocation_batch, generator)
         tokens, deviation = self.tokens[path, index], self._deviation(path, index, generator)
         target = self.velocity[path, index] - options.pull_back * deviation
         code = None if self.codes is None else self.codes[path]
-        return ((field(self.marks[index], tokens + deviation, code) - target) / self.units.speed).pow(2).mean()
+        squares = ((field(self.marks[index], tokens + deviation, code) - target) / self.units.speed).pow(2)
+        return (squares if self.weights is None else squares * self.weights[path, index]).mean()
 
     def _draw(self, n: int, generator: torch.Generator) -> tuple[Tensor | int, Tensor]:
         """Draw paths, where there are several, and places on them."""

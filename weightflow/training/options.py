@@ -50,7 +50,7 @@ class TrainingOptions(Options):
     random_times: int = Field(default=8, ge=0, description="times between snapshots in a likelihood rollout")
     window: int = Field(default=4, ge=1, description="anchor intervals in a window (objective `anchor`)")
     rounds: int = Field(
-        default=2, ge=1, description="fits at most; one that falls behind its teacher is begun anew, with more of all"
+        default=2, ge=1, description="fits at most; one that falls behind its teacher is begun anew, and sees the clock"
     )
 
     @property
