@@ -81,7 +81,7 @@ class TestSampling:
         assert first == ExperimentConfig()
         assert (second.dynamics.kind, second.training.objective) == ("cde", "anchor")
         assert not second.dynamics.time_channel
-        longer = {"pull_back": 2.0, "collocation_steps": 225}
+        longer = {"pull_back": 2.0, "collocation_steps": 200}
         assert third == preset("default", training=longer)
         assert fourth == preset("default", training=longer, dynamics={"time": True})
 
