@@ -93,6 +93,7 @@ def test_a_vector_field_sees_the_condition_in_each_way_and_comes_back_from_a_fil
     ends = [float(fitted.mean_and_cov(3.0, at={"dose": dose}).mean[0]) for dose in (1.0, 5.0, 9.0)]
     assert ends[0] + 1 < ends[1] < ends[2] - 1
     fitted.save(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["dynamics"]["time"]  # it sees the clock, though not asked
     again, at = weightflow.load(tmp_path), {"dose": 2.0}
     assert again.conditions == fitted.conditions
     assert torch.equal(again.sample([0.5, 3.0], 20, 1, at=at), fitted.sample([0.5, 3.0], 20, 1, at=at))

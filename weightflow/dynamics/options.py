@@ -121,7 +121,9 @@ class DynamicsOptions(SolverOptions):
     heads: int = Field(default=2, ge=1, description="attention heads; must divide `hidden`")
     attention: Reach = Field(default=Reach.COMPLETE, description="which tokens a token attends to")
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    time: bool = Field(default=False, description="whether the field sees the clock; an autonomous field does not")
+    time: bool = Field(
+        default=False, description="whether the field sees the clock; that of several conditions always does"
+    )
     decay: float = Field(
         default=0.0, ge=0, description="rate by the clock at which weights decay to the path's centre, beside the field"
     )

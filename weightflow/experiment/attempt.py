@@ -61,6 +61,15 @@ class Attempt:
         """Whether there are several conditions."""
         return self.codes.shape[1] > 0
 
+    @property
+    def dynamics(self) -> DynamicsOptions:
+        """The architecture of the field; that of several conditions sees the clock.
+
+        Fitted to an epidemic at five infection rates, one that did not needed a second round, and was no better then.
+        """
+        options = self.config.dynamics
+        return options.model_copy(update={"time": options.time or self.varied})
+
     @cached_property
     def codes(self) -> Float[np.ndarray, "path feature"]:
         """What is seen of the conditions that the field is taught on: the fitted ones, and half-way between."""
@@ -88,7 +97,7 @@ class Attempt:
         An autonomous field must find out where on the path it is, and the weights that tell are seldom those that
         matter: it did no better with these than with plain squares.
         """
-        if not self.config.dynamics.time:
+        if not self.dynamics.time:
             return None
         backbone, places = self.prepared.backbone, self._shared(PLACES)
         return [sensitivity(backbone, path, self.prepared.seed, places) for path in self.references]
@@ -115,7 +124,7 @@ class Attempt:
 
     def _with_marks(self) -> DynamicsOptions:
         """Return the options with more marks where forecasts are taught: between the snapshots there are as many."""
-        options = self.config.dynamics
+        options = self.dynamics
         fitted = float(self.references[0].clock(self.prepared.snapshots.times.max()[None])[0])
         return options.model_copy(update={"steps": math.ceil(options.steps / min(fitted, 1.0) - 1e-6)})
 
