@@ -119,7 +119,7 @@ class Trial:
         return report
 
     def _lag(self) -> float:
-        """Return by how many nats per sample the teacher is better, in the mean over the fitted snapshots.
+        """Return by how many nats the teacher is better, in the mean over the fitted snapshots, samples and species.
 
         Likelihoods see what distances of samples miss: a species that others fix, or a rare way out. Infinity where
         they are no numbers any more: worse cannot be.
@@ -127,7 +127,8 @@ class Trial:
         if self.prepared.teacher is None:
             return 0.0
         best, own = (self._log_densities(model) for model in (direct_model(self.prepared), self.model()))
-        lag = float(np.mean([(ours - theirs).mean() for ours, theirs in zip(best, own, strict=True)]))
+        apart = np.mean([(ours - theirs).mean() for ours, theirs in zip(best, own, strict=True)])
+        lag = float(apart / self.prepared.snapshots.dim)
         return lag if math.isfinite(lag) else math.inf
 
     def _log_densities(self, model: WeightFlow) -> list[Float[np.ndarray, "_"]]:
