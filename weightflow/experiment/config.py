@@ -41,17 +41,16 @@ class ExperimentConfig(Options):
 
         The second lets the field see the clock, which a path that turns round and comes back near itself asks for
         first, and has it lead back to the path `RETURN` times as fast by a decay of its own, through twice the marks
-        with twice the collocation and three times the rollouts. Each one after that takes three times the steps of the
-        one before.
+        with twice the steps of both kinds. Each one after that takes three times the steps of the one before.
         """
         if number == 0:
             return self
-        pull_back, more = self.training.pull_back * RETURN, 3 ** (number - 1)
+        pull_back, more = self.training.pull_back * RETURN, 2 * 3 ** (number - 1)
         dynamics = {"steps": self.dynamics.steps * 2, "time": True, "decay": pull_back}
         training = {
             "pull_back": pull_back,
-            "collocation_steps": self.training.collocation_steps * 2 * more,
-            "rollout_steps": self.training.rollout_steps * 3 * more,
+            "collocation_steps": self.training.collocation_steps * more,
+            "rollout_steps": self.training.rollout_steps * more,
         }
         return self.model_copy(
             update={
