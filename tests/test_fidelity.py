@@ -170,6 +170,15 @@ def test_a_teacher_that_reaches_its_snapshots_is_fitted_once() -> None:
     assert taught.ratio < 1.5
 
 
+@pytest.mark.parametrize(("pull_back", "steps"), [(5.0, 8), (10.0, 8), (40.0, 8), (5.0, 2)])
+def test_a_later_round_decays_no_faster_than_its_marks_can_follow(pull_back: float, steps: int) -> None:
+    asked = hasty(dynamics={"steps": steps}, training={"pull_back": pull_back})
+    for number in (1, 2):
+        later = asked.of_round(number)
+        assert later.dynamics.decay == min(3 * pull_back, 2 * steps) <= later.dynamics.steps
+        assert later.training.pull_back == max(pull_back, later.dynamics.decay)
+
+
 @pytest.fixture(scope="module")
 def behind() -> tuple[ExperimentConfig, Prepared, Trial, list[EpochReport]]:
     """A configuration whose solution needs a second round, what it is fitted to, the trial, and what that reported."""

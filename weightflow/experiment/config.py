@@ -12,7 +12,7 @@ from weightflow.presets import PRESETS
 from weightflow.training import Objective, TeacherOptions, TrainingOptions
 from weightflow.types import Options
 
-RETURN = 3.0  # a decay of 15 by the clock is one in steps of 1/16 of it that all solvers but Euler's take well
+RETURN = 3.0
 
 
 class ExperimentConfig(Options):
@@ -41,14 +41,16 @@ class ExperimentConfig(Options):
 
         The second lets the field see the clock, which a path that turns round and comes back near itself asks for
         first, and has it lead back to the path `RETURN` times as fast by a decay of its own, through twice the marks
-        with twice the steps of both kinds. Each one after that takes three times the steps of the one before.
+        with twice the steps of both kinds. Each one after that takes three times the steps of the one before. Between
+        two marks no weight decays by more than its own size: solvers of fixed step would be unstable there.
         """
         if number == 0:
             return self
-        pull_back, more = self.training.pull_back * RETURN, 2 * 3 ** (number - 1)
-        dynamics = {"steps": self.dynamics.steps * 2, "time": True, "decay": pull_back}
+        marks, more = self.dynamics.steps * 2, 2 * 3 ** (number - 1)
+        decay = min(self.training.pull_back * RETURN, float(marks))
+        dynamics = {"steps": marks, "time": True, "decay": decay}
         training = {
-            "pull_back": pull_back,
+            "pull_back": max(self.training.pull_back, decay),
             "collocation_steps": self.training.collocation_steps * more,
             "rollout_steps": self.training.rollout_steps * more,
         }

@@ -15,15 +15,17 @@ from weightflow.backbones import Backbone
 from weightflow.path import ReferencePath
 from weightflow.torch_rng import uniforms
 
-PLACES = 33  # on one path; between them the information is interpolated
 DRAWS = 64
 LEAST, MOST = 1e-3, 100.0  # of the mean information, of the mean weight: nothing is free, and nothing is all
 
 
 def sensitivity(
-    backbone: Backbone, reference: ReferencePath, seed: int, places: int = PLACES
+    backbone: Backbone, reference: ReferencePath, seed: int, places: int
 ) -> Float[Tensor, "mark token width"]:
-    """Return the root of the Fisher information of each weight at each mark, 1 in the mean over those used."""
+    """Return the root of the Fisher information of each weight at each mark, 1 in the mean over those used.
+
+    It is evaluated at `places` of the marks, evenly spread, and joined by lines between them.
+    """
     at = np.unique(np.linspace(0, len(reference.marks) - 1, places).round().astype(int))
     dim = backbone.dim
     found = [
