@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from weightflow import Snapshots, load
 from weightflow.cli import app
+from weightflow.dynamics import Solver, solve
 from weightflow.evaluation import Fidelity, fidelity, in_words
 from weightflow.evaluation.fidelity import FAR, FEWEST
 from weightflow.experiment import ExperimentConfig, Prepared, Trial, flatten, prepare
@@ -177,6 +178,15 @@ def test_a_later_round_decays_no_faster_than_its_marks_can_follow(pull_back: flo
         later = asked.of_round(number)
         assert later.dynamics.decay == min(3 * pull_back, 2 * steps) <= later.dynamics.steps
         assert later.training.pull_back == max(pull_back, later.dynamics.decay)
+
+
+@pytest.mark.parametrize("solver", list(Solver))
+def test_every_solver_is_steady_under_the_decay_of_a_later_round(solver: Solver) -> None:
+    later = hasty(dynamics={"solver": solver.value, "steps": 8}, training={"pull_back": 40.0}).of_round(1).dynamics
+    zero, start = torch.zeros(1), torch.ones(1, 1, 1)
+    left = solve(lambda _t, x: -later.decay * x, start, zero, zero + 1, later.steps, later).tokens.flatten()
+    assert bool((left.diff() <= 0.01).all())  # an adaptive solver errs by its tolerance
+    assert abs(float(left[-1])) < 0.05
 
 
 @pytest.fixture(scope="module")

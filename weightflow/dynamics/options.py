@@ -77,6 +77,11 @@ class Solver(StrEnum):
         return ORDERS[self]
 
     @property
+    def steadiness(self) -> float:
+        """How large the product of a decay's rate and a step may be: the multistep method is unstable from 0.3 on."""
+        return 0.2 if self is Solver.EXPLICIT_ADAMS else 1.0
+
+    @property
     def adaptive(self) -> bool:
         """Whether the method chooses its own steps."""
         return self in ADAPTIVE

@@ -42,12 +42,12 @@ class ExperimentConfig(Options):
         The second lets the field see the clock, which a path that turns round and comes back near itself asks for
         first, and has it lead back to the path `RETURN` times as fast by a decay of its own, through twice the marks
         with twice the steps of both kinds. Each one after that takes three times the steps of the one before. Between
-        two marks no weight decays by more than its own size: solvers of fixed step would be unstable there.
+        two marks no weight decays by more than the solver follows (`Solver.steadiness`).
         """
         if number == 0:
             return self
         marks, more = self.dynamics.steps * 2, 2 * 3 ** (number - 1)
-        decay = min(self.training.pull_back * RETURN, float(marks))
+        decay = min(self.training.pull_back * RETURN, marks * self.dynamics.solver.steadiness)
         dynamics = {"steps": marks, "time": True, "decay": decay}
         training = {
             "pull_back": max(self.training.pull_back, decay),
