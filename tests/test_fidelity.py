@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 from weightflow import Snapshots, load
 from weightflow.cli import app
 from weightflow.dynamics import Solver, solve
+from weightflow.errors import TrainingError
 from weightflow.evaluation import Fidelity, fidelity, in_words
 from weightflow.evaluation.fidelity import FAR, FEWEST
 from weightflow.experiment import ExperimentConfig, Prepared, Trial, flatten, prepare
+from weightflow.experiment.attempt import Attempt
 from weightflow.files import read_arrays, write_arrays
 from weightflow.training import Checkpoint, EpochReport
 
@@ -213,6 +215,28 @@ def test_a_solution_behind_its_teacher_is_begun_anew_with_more_and_the_better_on
     assert better["lag"] < first["lag"] - 0.25
     gain = trial.model().log_prob(narrow().samples[3], 3.0) - alone.model().log_prob(narrow().samples[3], 3.0)
     assert gain.mean() > 0.5
+
+
+def test_a_further_round_whose_loss_is_not_finite_leaves_the_round_before(
+    behind: tuple[ExperimentConfig, Prepared, Trial, list[EpochReport]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, prepared, _, _ = behind
+    further = ExperimentConfig.of_round
+
+    def hot(config: ExperimentConfig, number: int) -> ExperimentConfig:
+        later = further(config, number)
+        rate = {"learning_rate": 1e30} if number else {}
+        return later.model_copy(update={"training": later.training.model_copy(update=rate)})
+
+    monkeypatch.setattr(ExperimentConfig, "of_round", hot)
+    with pytest.raises(TrainingError):
+        list(Attempt(prepared, options.of_round(1), 0, "cpu").training or ())
+    once = options.model_copy(update={"training": options.training.model_copy(update={"rounds": 1})})
+    trial, alone = Trial(prepared, options, seed=0), Trial(prepared, once, seed=0)
+    reports, short = list(trial.epochs()), list(alone.epochs())
+    assert [report.loss for report in reports] == [report.loss for report in short]
+    assert torch.equal(trial.model().weights(TIMES), alone.model().weights(TIMES))
+    assert trial.finished().record["fidelity"]["rounds"] == {"teacher": 1, "fit": 2}  # it was tried
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 
 from weightflow.bridge.ahead import Ahead, Forecast
@@ -45,6 +46,7 @@ from weightflow.data.spread import deviation
 from weightflow.drift import Drift, fit_drifts
 from weightflow.errors import InputError
 from weightflow.files import within
+from weightflow.progress import Steps, uncounted
 from weightflow.rng import generator
 from weightflow.types import Kind
 
@@ -105,7 +107,7 @@ class Bridge:
             made = cls.along(Chain.through(snapshots, options, seed), *_limits(snapshots), options)
             return replace(made, forecast=forecast)
         clouds = even_clouds(snapshots, options, seed, PATHS)
-        drift = drift or _fitted(snapshots, options, seed)
+        drift = drift or fit_drift(snapshots, options, seed)
         made = cls.led(*carry(clouds, snapshots.times, drift, options, seed), *_limits(snapshots), options)
         return replace(made, forecast=forecast, ahead=made._ahead(drift, forecast, seed))
 
@@ -281,18 +283,25 @@ class Bridge:
         return np.where(np.asarray(self.counts), rounded, x)
 
 
-def _fitted(snapshots: Snapshots, options: BridgeOptions, seed: int) -> Drift:
-    """Fit a drift to all snapshots.
+def fit_drift(
+    snapshots: Snapshots,
+    options: BridgeOptions,
+    seed: int,
+    device: torch.device | str = "cpu",
+    progress: Steps = uncounted,
+) -> Drift:
+    """Fit a drift to all snapshots; arguments as for `fit_drifts`.
 
     Raises:
-        InputError: it was told not to.
+        InputError: it is to be fitted in no steps.
+        TrainingError: it cannot be fitted.
     """
     if options.drift_steps == 0:
         raise InputError(
             "`bridge.curve` is `drift`, which cannot be fitted in `bridge.drift_steps`=0 steps; give it some, such as "
             "250, or name another curve."
         )
-    return fit_drifts(snapshots, [range(len(snapshots))], options.drift_steps, seed)[0]
+    return fit_drifts(snapshots, [range(len(snapshots))], options.drift_steps, seed, device, progress)[0]
 
 
 def _limits(snapshots: Snapshots) -> tuple[tuple[bool, ...], Float[np.ndarray, "dim"]]:

@@ -8,7 +8,12 @@ ten times as much.
 There are seldom more than ten such times, one bad snapshot rules a mean, and intervals without a snapshot are twice as
 long as those that the chosen curve will be used in: whoever takes the best mean follows noise. A curve therefore has to
 earn its place: it replaces the default, the bounded cubic of the means, only if it is better by Student's one-sided
-paired test at 99 % (six curves are tried), over the times, of the scores relative to the default's. With fewer than
+paired test at 95 %, over the times, of the gain
+
+    (s_0 - s) / (s_0 + s),    s_0 the default's score, s its own,
+
+which counts a score of half the default's as much as one of twice it: relative to the default alone, one time at which
+both are at the floor, and chance decides, would outweigh several at which a curve is many times closer. With fewer than
 three interior times that test says nothing, and the default stays.
 
 A drift (`carried`) is one more candidate, unless `drift_steps` is 0, where there are `DRIFT_TIMES` snapshots at least
@@ -32,7 +37,7 @@ import torch
 from jaxtyping import Float
 from scipy.special import stdtrit
 
-from weightflow.bridge.bridge import Bridge, noise_roots
+from weightflow.bridge.bridge import Bridge, fit_drift, noise_roots
 from weightflow.bridge.chain import Chain
 from weightflow.bridge.curves import bends
 from weightflow.bridge.options import BridgeOptions, Curve
@@ -50,7 +55,7 @@ CURVES = (DEFAULT, *(curve for curve in Curve if curve not in {Curve.AUTO, Curve
 POINTS = 500  # of each snapshot, for the choice alone
 MANY = 16
 LEFT_OUT = 24
-CONFIDENCE = 0.99
+CONFIDENCE = 0.95
 FEWEST_TIMES = 3  # two scores that happen to lie close together would pass any test
 DRIFT_TIMES = 5
 DRIFT_SPECIES = 10
@@ -66,7 +71,7 @@ class BridgeChoice:
         candidates: the curves, the default first.
         times: the times left out in turn, shape (time,).
         scores: energy distances, shape (candidate, time).
-        tried: the drift, where it was a candidate.
+        tried: how drifts did, where they were a candidate.
     """
 
     options: BridgeOptions
@@ -91,7 +96,8 @@ def build_bridge(
     choice = choose_bridge(snapshots, options, seed, device, progress)
     if choice.tried is None:
         return Bridge.between(snapshots, choice.options, seed)
-    return Bridge.between(snapshots, choice.options, seed, choice.tried.drift, choice.tried.forecast)
+    drift = fit_drift(snapshots, options, seed, device, progress) if choice.options.curve is Curve.DRIFT else None
+    return Bridge.between(snapshots, choice.options, seed, drift, choice.tried.forecast)
 
 
 def build_bridges(
@@ -206,7 +212,7 @@ def _scores_without(
 
 
 def _gain(scores: Float[np.ndarray, "*shape"], others: Float[np.ndarray, "time"]) -> Float[np.ndarray, "*shape"]:
-    return 1 - scores / np.maximum(others, np.finfo(float).tiny)
+    return (others - scores) / np.maximum(others + scores, np.finfo(float).tiny)
 
 
 def _chosen(

@@ -2,8 +2,8 @@
 
 Interior snapshots are left out in up to `GROUPS` groups, no two neighbours in one: a drift that has not seen a whole
 group is a stricter test than the curves pass, which miss one snapshot at a time, and costs a third of it. The last
-snapshot is left out by itself and forecast from the one before. These drifts and the one of all snapshots are fitted as
-one batch.
+snapshot is left out by itself and forecast from the one before. These drifts are fitted as one batch; the one of all
+snapshots is fitted once it is chosen.
 """
 
 from dataclasses import dataclass
@@ -30,15 +30,13 @@ GROUPS = 3
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """A drift of all snapshots, and how others like it did on what they had not seen.
+    """How drifts of some of the snapshots did on those that they had not seen.
 
     Attributes:
-        drift: of all snapshots.
         scores: energy distances at the interior snapshots that were left out, shape (time,).
         forecast: of the last snapshot.
     """
 
-    drift: Drift
     scores: Float[np.ndarray, "time"]
     forecast: Forecast
 
@@ -52,7 +50,7 @@ def try_drift(
     device: torch.device | str = "cpu",
     progress: Steps = uncounted,
 ) -> Tried:
-    """Fit a drift to all snapshots and others to some of them, and hold these against the others.
+    """Fit drifts to some of the snapshots, and hold them against the others.
 
     Args:
         snapshots: at least three.
@@ -68,12 +66,12 @@ def try_drift(
     """
     every, last = range(len(snapshots)), len(snapshots) - 1
     groups = [interior[g::GROUPS] for g in range(min(GROUPS, len(interior)))]
-    folds = [[k for k in every if k not in group] for group in ([], [last], *groups)]
-    whole, before_last, *others = fit_drifts(snapshots, folds, options.drift_steps, seed, device, progress)
+    folds = [[k for k in every if k not in group] for group in ([last], *groups)]
+    before_last, *others = fit_drifts(snapshots, folds, options.drift_steps, seed, device, progress)
     counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
     drifts = {k: drift for group, drift in zip(groups, others, strict=True) for k in group}
     scores = [_without(k, chain, counts, drifts[k], options, seed) for k in interior]
-    return Tried(whole, np.array(scores), _forecast(chain, counts, before_last, seed))
+    return Tried(np.array(scores), _forecast(chain, counts, before_last, seed))
 
 
 def _without(k: int, chain: Chain, counts: tuple[bool, ...], drift: Drift, options: BridgeOptions, seed: int) -> float:

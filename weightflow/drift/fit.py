@@ -31,7 +31,7 @@ from weightflow.types import Kind
 HIDDEN = 64
 POINTS = 40  # of each snapshot in each step
 INTERVALS = 12  # in each step; more snapshots take turns, so that the time does not grow with them
-NODES = 4  # midpoint steps in an interval
+NODES = 3  # midpoint steps in an interval
 LEARNING_RATE = 1e-2
 ALONE = 1 / 3  # of the steps, in which particles are carried over one interval alone
 AFTER = 0.5  # weight of the second interval

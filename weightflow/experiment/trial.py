@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from weightflow.errors import TrainingError
 from weightflow.evaluation import by_course, fidelity
 from weightflow.evaluation.density import evaluated
 from weightflow.experiment.attempt import Attempt
@@ -29,7 +30,7 @@ class Trial:
 
     A solution under which the fitted snapshots are less likely than under the teacher that it learned from, by more
     than `LAG`, is begun anew with more of all (`ExperimentConfig.of_round`), `training.rounds` times at most; the best
-    one is kept. That belongs to the last epoch.
+    one is kept, and a round whose loss is no longer finite is none. That belongs to the last epoch.
     """
 
     def __init__(
@@ -102,21 +103,24 @@ class Trial:
 
     def _further(self, report: EpochReport) -> EpochReport:
         """Begin anew while the solution falls behind, and report all that as one epoch."""
-        lag = self._lag()
+        lag, spent = self._lag(), report.seconds
         for number in range(1, self.config.training.rounds):
             if lag <= LAG:
                 break
-            before = self.round, self.attempt
+            kept = self.round, self.attempt, report, lag
             self.round = self.tried = number
             self.attempt = self._attempt(number)
-            for again in self.attempt.training or ():
-                report = replace(again, epoch=report.epoch, seconds=report.seconds + again.seconds)
-                self.progress(f"fit, round {number + 1}", again.epoch, self.config.training.epochs)
-            now = self._lag()
-            if now >= lag:
-                self.round, self.attempt = before
-            lag = min(lag, now)
-        return report
+            try:
+                for again in self.attempt.training or ():
+                    spent += again.seconds
+                    report = replace(again, epoch=report.epoch)
+                    self.progress(f"fit, round {number + 1}", again.epoch, self.config.training.epochs)
+                lag = self._lag()
+            except TrainingError:
+                lag = math.inf  # the round before stands, which is a model
+            if lag >= kept[-1]:
+                self.round, self.attempt, report, lag = kept
+        return replace(report, seconds=spent)
 
     def _lag(self) -> float:
         """Return by how many nats the teacher is better, in the mean over the fitted snapshots, samples and species.
