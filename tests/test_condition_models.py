@@ -15,10 +15,10 @@ import yaml
 import weightflow
 from weightflow.bridge import BridgeOptions, ConditionOptions, Family, neighbours
 from weightflow.cli import app
-from weightflow.data import Conditions, Covariate, Snapshots
+from weightflow.data import Conditions, Covariate, Snapshots, conditions_left_out
 from weightflow.errors import ExtrapolationWarning, InputError
-from weightflow.evaluation import condition_baselines
-from weightflow.experiment import ExperimentConfig, Preparation, conditions_left_out, flatten, preset
+from weightflow.evaluation import Scores, condition_baselines
+from weightflow.experiment import ExperimentConfig, Preparation, flatten, preset
 from weightflow.experiment.members import resampled
 from weightflow.model import WeightFlow, interval
 
@@ -268,11 +268,11 @@ def test_each_condition_that_can_be_left_out_is_scored_without_it_and_a_lone_cat
     courses = {(dose, drug): course(dose) for dose, drug in ((1.0, "a"), (3.0, "a"), (9.0, "a"), (3.0, "b"))}
     data = Snapshots.of_conditions(courses, ("dose", "drug"), {"dose": "log"})
     folds = conditions_left_out(data)
-    assert [point for point, _ in folds] == [(1.0, "a"), (3.0, "a"), (9.0, "a")]
-    for point, fold in folds:
-        assert point not in fold.fit.courses
+    assert [fold.at for fold in folds] == [{"dose": dose, "drug": "a"} for dose in DOSES]
+    for fold in folds:
+        assert (*fold.at.values(),) not in fold.fit.courses
         assert len(fold.fit) == 12
-        assert fold.held_out.digest() == course(float(point[0])).digest()
+        assert fold.held_out.digest() == course(float(fold.at["dose"])).digest()
     with pytest.raises(InputError, match="takes three at least, and there are 2"):
         conditions_left_out(doses((1.0, 9.0)))
 
@@ -301,23 +301,28 @@ def test_the_command_line_leaves_each_dose_out_in_turn_and_writes_scores_of_each
     asked = ["--data", str(tmp_path / "doses.csv"), "--conditions", "dose:log", "--config", str(tmp_path / "c.yaml")]
     out = tmp_path / "judged"
     app(["score", *asked, "--leave-one-out", "--cpus", "1", "--out", str(out)], standalone_mode=False)
-    scores = json.loads((out / "scores.json").read_text())
+    scores = json.loads((out / "conditions.json").read_text())
     assert scores["protocol"] == "leave-one-condition-out"
     assert [one["at"]["dose"] for one in scores["conditions"]] == [1.0, 3.0, 9.0]
     assert [bool(one["extrapolation"]) for one in scores["conditions"]] == [True, False, True]
     assert {"model", "transport_between_conditions", "floor"} <= {*scores["conditions"][1]["scores"]["methods"]}
+    assert Scores.from_json((out / "scores.json").read_text()).places == tuple(f"dose=3, t={time:g}" for time in TIMES)
+    assert "outside the others" in (out / "report.html").read_text()
     assert dose_of(weightflow.load(out / "best")).levels == DOSES
-    assert "without dose=1: dose=1 is an extrapolation" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "without dose=1: " in said
+    assert "dose=1 is an extrapolation" in said
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["tune", "--trials", "1"], "over which nothing is searched yet; `fit` fits one model of all"),
+        (["tune", "--trials", "1"], "leaving one condition out takes three at least, and there are 2"),
+        (["tune", "--protocol", "forecast"], "is for one course, and `d` has the conditions dose"),
         (["score", "--model", "m"], "is for one course of snapshots, and these are of 2 conditions"),
     ],
 )
-def test_commands_that_know_no_conditions_yet_refuse_them(words, says, model, tmp_path: Path, monkeypatch):
+def test_commands_say_what_conditions_they_cannot_judge(words, says, model, tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model.save(tmp_path / "m")
     frame = pd.DataFrame({"dose": [1, 1, 2, 2] * 5, "time": [0, 1] * 10, "x1": np.arange(20) * 0.5})

@@ -71,7 +71,7 @@ def test_fitted_held_out_and_scored_parts_never_overlap(n_times, every, protocol
 
 
 def test_many_data_sets_can_be_split():
-    for protocol in Protocol:
+    for protocol in {*Protocol} - {Protocol.LEAVE_ONE_CONDITION_OUT}:
         assert len(split(dataset(101), protocol, 0).seen) >= 8
         assert len(split(dataset(12, paired=False), protocol, 0).seen) >= 4
 

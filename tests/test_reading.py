@@ -14,9 +14,8 @@ import pandas as pd
 import pytest
 
 import weightflow
-from weightflow.data import Dataset, ReadOptions, Snapshots, read
+from weightflow.data import Dataset, Protocol, ReadOptions, Snapshots, read, split
 from weightflow.data.reading.times import is_time_name, read_times, unit_of_name
-from weightflow.data.splits import Protocol, split
 from weightflow.errors import InputError
 from weightflow.types import Kind
 

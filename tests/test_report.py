@@ -19,11 +19,11 @@ from scipy.stats import norm
 from weightflow.bridge import Bridge, BridgeOptions, Curve
 from weightflow.data import Fold, Protocol, Snapshots, Split
 from weightflow.errors import InputError
-from weightflow.evaluation import Scores, answer, baselines, evaluate
+from weightflow.evaluation import Scores, answer, baselines, condition_baselines, evaluate
 from weightflow.evaluation.scores import VARIANTS
-from weightflow.evaluation.verdict import NAMES, OWNERS, figure
+from weightflow.evaluation.verdict import CONDITION_BAR, NAMES, OWNERS, figure
 from weightflow.report import Model, Report, write_report
-from weightflow.report.page import Shown, _page, _pictures
+from weightflow.report.page import _page, _pictures
 from weightflow.report.picture import Picture
 from weightflow.report.plots.calibration import LEVELS, Ranks, calibration, measure
 from weightflow.report.plots.curves import curves
@@ -41,8 +41,9 @@ from weightflow.report.plots.overview import overview
 from weightflow.report.plots.parallel import parallel, parameter_axes
 from weightflow.report.plots.repeats import repeats
 from weightflow.report.plots.weights import weights
+from weightflow.report.rendered import Shown
 from weightflow.report.tables import compared, margin, repeat_rows, score_rows, trial_rows
-from weightflow.report.theme import DARK, LIGHT, NARROW, STYLES
+from weightflow.report.theme import DARK, LIGHT, LIKE, NARROW, STYLES
 from weightflow.trials import Criterion, Front, Repeated, TrialRecord, TrialState
 
 SECTIONS = (
@@ -484,13 +485,14 @@ def test_every_method_that_a_search_scores_has_a_name_a_line_and_a_colour(report
     chosen = Bridge.between(seen_of(report), BridgeOptions(curve=Curve.PCHIP, width=0.5))
     alternatives = {*baselines(seen_of(report), chosen)}
     assert {"chosen_bridge", "persistence"} <= alternatives
-    assert alternatives == set(OWNERS) == set(NAMES)
-    assert (
-        {*alternatives, *VARIANTS, "model", "shrunk_truth", "floor"}
-        == set(STYLES)
-        == set(LIGHT.methods)
-        == set(DARK.methods)
-    )
+    conditions = Snapshots.of_conditions({dose: seen_of(report) for dose in (1.0, 3.0)}, "dose")
+    between = {*condition_baselines(conditions, (2.0,))}
+    assert between == set(LIKE) == set(CONDITION_BAR)
+    assert alternatives | between == set(OWNERS) == set(NAMES)
+    named = {*alternatives, *VARIANTS, "model", "shrunk_truth", "floor"}
+    assert named | between == set(STYLES)
+    assert named == set(LIGHT.methods) == set(DARK.methods)
+    assert all(LIGHT.colour(name) == LIGHT.methods[like] for name, like in LIKE.items())
 
 
 def test_bins_of_marginals_follow_each_species_kind_and_leave_out_what_is_rare(report):

@@ -186,10 +186,12 @@ def against_default(best: TrialRecord, trials: Sequence[TrialRecord]) -> str:
     if default is None or default.state is not TrialState.FINISHED:
         return ""
     halves = {"score_interior": "between the fitted times", "score_last": "after them"}
-    gains = {where: default.history[-1][key] - best.history[-1][key] for key, where in halves.items()}
+    last = default.history[-1], best.history[-1]
+    gains = {where: last[0][key] - last[1][key] for key, where in halves.items() if key in last[0] and key in last[1]}
     parts = " and ".join(f"{_difference(gain)} {where}" for where, gain in gains.items())
     whole = default.value(Criterion.SCORE) - best.value(Criterion.SCORE)
-    return f"Its score (nats per sample) is {_difference(whole)} than that of the default, trial 0: {parts}."
+    told = f"Its score (nats per sample) is {_difference(whole)} than that of the default, trial 0"
+    return f"{told}: {parts}." if parts else f"{told}."
 
 
 def _difference(gain: float) -> str:

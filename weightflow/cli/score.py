@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -11,16 +11,10 @@ from rich.console import Console
 from weightflow.cli.config import read_config
 from weightflow.cli.options import Data, Device, Preset, Seed
 from weightflow.cli.reading import reads_data, tell
-from weightflow.data import Dataset, ReadOptions, advice, in_words
+from weightflow.data import ReadOptions, advice
 from weightflow.errors import InputError
 from weightflow.progress import Shown
 from weightflow.systems import load_dataset
-
-if TYPE_CHECKING:
-    import torch
-
-    from weightflow.experiment import ExperimentConfig
-    from weightflow.side_by_side import Mapper
 
 
 @reads_data
@@ -61,7 +55,7 @@ def score(
     from weightflow.experiment import nest, preset
     from weightflow.model import load
     from weightflow.report.terminal import print_scores
-    from weightflow.search.judged import fitted_before, without_each
+    from weightflow.search.judged import fitted_before, without_each, without_each_condition
     from weightflow.search.resources import Node, Resources, Wanted, usable_cpus
     from weightflow.side_by_side import in_processes, in_turn
     from weightflow.tracking import TrackingConfig
@@ -75,53 +69,24 @@ def score(
     for warning in advice(dataset.snapshots):
         sys.stderr.write(f"warning: {warning}\n")
     console = Console(emoji=False, markup=False)
-    if dataset.snapshots.conditions is not None and each and out is not None:
-        if tracking is not None:
-            raise InputError("scores by condition cannot be tracked with `--mlflow` yet; leave it out.")
-        options = preset(start, **nest(read_config(config)))
-        _by_condition(dataset, options, out, seed, place, mapper, console)
-        return
-    dataset.snapshots.alone("`--model`, and all that compares times,")
+    if model is not None:
+        dataset.snapshots.alone("`--model`, and all that compares times,")
     with Shown(Console(stderr=True)) as shown:
         if model is None:
             options = preset(start, **nest(read_config(config)))
-            judged = without_each(dataset, options, seed, place, console.print, shown, mapper)
+            without = without_each if dataset.snapshots.conditions is None else without_each_condition
+            judged = without(dataset, options, seed, place, console.print, shown, mapper)
         else:
             judged = fitted_before(load(model, device), dataset, seed, console.print, shown, mapper)
         folder = out or Path(f"{model}-on-{dataset.name}")
         shown("report", 0, 0)
         files = judged.write(folder, dataset, seed)
+    for line in judged.lines():
+        console.print(line, highlight=False, soft_wrap=True)
     print_scores(console, judged.scores)
     console.print(f"Written: {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
     if tracking is not None:
         console.print(judged.track(tracking, folder, dataset, seed), highlight=False, soft_wrap=True)
-
-
-def _by_condition(
-    dataset: Dataset,
-    options: "ExperimentConfig",
-    out: Path,
-    seed: int,
-    device: "torch.device",
-    mapper: "Mapper",
-    console: Console,
-) -> None:
-    """Leave each condition out in turn, and write scores and a model of all."""
-    from weightflow.experiment import conditions_left_out, fit_model, judge_conditions, write_conditions
-    from weightflow.report.terminal import print_scores
-
-    folds = conditions_left_out(dataset.visible)
-    with Shown(Console(stderr=True)) as shown:
-        found = judge_conditions(folds, options, seed, device, shown, mapper)
-        model = fit_model(dataset, options, seed, device, progress=shown)
-    out.mkdir(parents=True, exist_ok=True)
-    model.save(out / "best")
-    write_conditions(out / "scores.json", found)
-    for one in found:
-        said = f": {one.extrapolation}" if one.extrapolation else ""
-        console.print(f"without {in_words(one.at)}{said}", highlight=False, soft_wrap=True)
-        print_scores(console, one.scores)
-    console.print(f"Written: {out / 'best'}, {out / 'scores.json'}", highlight=False, soft_wrap=True)
 
 
 def _check(model: Path | None, each: bool, out: Path | None, config: Path | None, start: str) -> None:

@@ -1,13 +1,15 @@
 """Snapshots, readers and splits."""
 
 from weightflow.data.advice import advice
-from weightflow.data.conditions import Conditions, Covariate, Point, Scale, Value, in_words
+from weightflow.data.condition_splits import conditions_left_out
+from weightflow.data.conditions import Conditions, Covariate, Point, Scale, Value, as_options, in_words
 from weightflow.data.dataset import SPECIES, Dataset, every_nth
 from weightflow.data.grid import parse_times
+from weightflow.data.parts import Fold, Protocol, Split
 from weightflow.data.reading import ReadOptions, from_anndata, read
 from weightflow.data.shape import Shape, shapes
 from weightflow.data.snapshots import Snapshots
-from weightflow.data.splits import Fold, Protocol, Split, leave_one_out, split
+from weightflow.data.splits import leave_one_out, split
 from weightflow.data.words import at_times
 
 __all__ = [
@@ -25,7 +27,9 @@ __all__ = [
     "Split",
     "Value",
     "advice",
+    "as_options",
     "at_times",
+    "conditions_left_out",
     "every_nth",
     "from_anndata",
     "in_words",

@@ -9,6 +9,7 @@ none: a model of a single condition is a model without conditions.
 scipy.optimize is imported where it is needed: half a second, which all who read data would wait for.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -332,6 +333,11 @@ class Conditions:
 def in_words(at: Mapping[str, Value]) -> str:
     """Return a condition as people write it: dose=1, drug=dex; nothing where there is none."""
     return ", ".join(f"{name}={value}" if isinstance(value, str) else f"{name}={value:g}" for name, value in at.items())
+
+
+def as_options(at: Mapping[str, Value]) -> str:
+    """Return a condition as the options that ask a model at it, each after a space: --at dose=1 --at drug=dex."""
+    return "".join(f" --at {shlex.quote(in_words({name: value}))}" for name, value in at.items())
 
 
 def known_scale(name: str, scale: Scale | str) -> Scale:

@@ -1,17 +1,16 @@
-"""What is fitted, what is held out while searching, and what is scored once at the end."""
+"""What each protocol fits, holds out and scores."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
+from weightflow.data.condition_splits import split_conditions
 from weightflow.data.dataset import Dataset
+from weightflow.data.parts import FEWEST_NESTED, Fold, Protocol, Split, spread, unseen
 from weightflow.data.snapshots import Snapshots
-from weightflow.data.words import at_times
 from weightflow.errors import InputError
 from weightflow.rng import generator
 
@@ -21,124 +20,6 @@ FORECAST_SHARE = 0.7
 FRESH_SHARE = 0.2
 FEWEST_FRESH = 4  # rows of a time: fewer cannot be scored
 MIN_SEEN = 4
-FEW_TIMES = 10  # of fewer, each one is worth too much to be only fitted or only scored
-FEWEST_NESTED = 7  # from here on there are times enough to score some that the search does not hold out
-MOST_FOLDS = 8  # interior times that a search holds out, and as many that are tested: each is a fit of its own
-
-
-class Protocol(StrEnum):
-    """How a model is judged.
-
-    - `auto`: leave-one-out with fewer than ten times or none unseen, else interpolation.
-    - `leave-one-out`: each interior time in turn, and the last one, is left out by a fit to all others.
-    - `interpolation`: fitted at the seen times, scored on fresh samples at the unseen times among them.
-    - `forecast`: fitted at the seen times up to 70 % of the time span, scored on fresh samples at all times after it.
-    - `paper`: fitted at the seen times, scored on the same trajectories at all times after the first (Li et al. 2026).
-    """
-
-    AUTO = "auto"
-    LEAVE_ONE_OUT = "leave-one-out"
-    INTERPOLATION = "interpolation"
-    FORECAST = "forecast"
-    PAPER = "paper"
-
-    def of(self, dataset: Dataset) -> "Protocol":
-        """Return the protocol that this one means for a data set: itself, unless it is `auto`."""
-        if self is not Protocol.AUTO:
-            return self
-        few = len(dataset.snapshots) < FEW_TIMES
-        return Protocol.LEAVE_ONE_OUT if few or not _unseen(dataset.seen) else Protocol.INTERPOLATION
-
-    def in_words(self, dataset: Dataset) -> str:
-        """Say which protocol this one means for a data set, and why."""
-        n, meant = len(dataset.snapshots), self.of(dataset)
-        if self is meant:
-            return f"protocol {meant}"
-        if meant is Protocol.INTERPOLATION:
-            return f"protocol {self}: {meant}, since there are times that are not seen between those that are"
-        why = f"{n} times are few" if n < FEW_TIMES else "all times are seen"
-        return f"protocol {self}: {meant}, since {why}"
-
-
-@dataclass(frozen=True)
-class Fold:
-    """A fit, and what it is judged by.
-
-    Attributes:
-        fit: snapshots that are fitted.
-        held_out: others, at later times than the first fitted one.
-    """
-
-    fit: Snapshots
-    held_out: Snapshots
-
-
-@dataclass(frozen=True)
-class Split:
-    """The parts of a data set.
-
-    Attributes:
-        protocol: how they were chosen, a `Protocol` other than `auto` or other words.
-        seen: what the final model is fitted to.
-        folds: what a search fits in each trial, and scores it by; none where nothing is searched.
-        tests: what is fitted and scored once, at the end. No two folds, and no two tests, hold out the same time.
-        floor: a second, independent sample of the true system at the times of `test`; None where there is none.
-        selected: whether the tested snapshots are those that the search selected by.
-        units: of each row of `seen` the unit that it was measured on; None where each row is a unit of its own.
-    """
-
-    protocol: str
-    seen: Snapshots
-    folds: tuple[Fold, ...]
-    tests: tuple[Fold, ...]
-    floor: Snapshots | None = None
-    selected: bool = False
-    units: tuple[np.ndarray, ...] | None = None
-
-    @cached_property
-    def interior(self) -> Snapshots:
-        """What a search holds out between fitted times."""
-        return _held_out(self.folds, after=False)
-
-    @cached_property
-    def last(self) -> Snapshots:
-        """What a search holds out after all times that are fitted with it."""
-        return _held_out(self.folds, after=True)
-
-    @cached_property
-    def test(self) -> Snapshots:
-        """What is scored at the end."""
-        return _joined((fold.held_out, i) for fold in self.tests for i in range(len(fold.held_out)))
-
-    @cached_property
-    def observed(self) -> Snapshots:
-        """What there is at seen and tested times; at times that are both, what is tested."""
-        tested = set(self.test.times.tolist())
-        rest = [(self.seen, i) for i, time in enumerate(self.seen.times.tolist()) if time not in tested]
-        return _joined([*rest, *((self.test, i) for i in range(len(self.test)))])
-
-    @cached_property
-    def known(self) -> Float[np.ndarray, "time"]:
-        """Times that every fit has seen that is tested."""
-        return np.array([t for t in self.seen.times if all(t in fold.fit.times for fold in self.tests)])
-
-    def in_words(self) -> tuple[str, ...]:
-        """Say which times are fitted, held out and tested."""
-        unit = self.seen.unit
-        each = "each left out in turn, by fits to all others"
-        said = [f"fitted by the final model: {at_times(self.seen.times, unit)}"]
-        if self.folds:
-            alone = len(self.folds) == 1
-            said.append(
-                f"held out while searching: {at_times(self.interior.times, unit)} between fitted times and "
-                f"{at_times(self.last.times, unit)} after them" + ("" if alone else f", {each}")
-            )
-        scored = f"tested at the end: {at_times(self.test.times, unit)}"
-        if self.selected:
-            return (*said, f"{scored}: there are too few times to test others than the search selects by")
-        if len(self.tests) > 1:
-            return (*said, f"{scored}, {each}" + ("; the search holds out none of them" if self.folds else ""))
-        return (*said, scored)
 
 
 def split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
@@ -149,15 +30,11 @@ def split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
     they stand.
 
     Raises:
-        InputError: too few snapshots are seen, or none is left to be scored.
+        InputError: too few snapshots or conditions are seen, none is left to be scored, or the protocol is for others.
     """
-    if dataset.snapshots.conditions is not None:
-        names = ",".join(dataset.snapshots.conditions.names)
-        raise InputError(
-            f"`{dataset.name}` has conditions ({names}), over which nothing is searched yet; `fit` fits one model of "
-            f"all, and `score --conditions {names} --leave-one-out` judges it at conditions that it has not seen."
-        )
     protocol = protocol.of(dataset)
+    if protocol is Protocol.LEAVE_ONE_CONDITION_OUT:
+        return split_conditions(dataset)
     if protocol is Protocol.LEAVE_ONE_OUT:
         return _nested(dataset, seed)
     full, seen = dataset.snapshots, list(dataset.seen)
@@ -169,7 +46,7 @@ def split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
     elif protocol is Protocol.PAPER:
         scored = list(range(1, len(full)))
     else:
-        scored = _unseen(seen)
+        scored = unseen(seen)
     if not scored:
         raise InputError(
             f"no time of `{dataset.name}` is left to be scored under the protocol `{protocol}`: {len(seen)} of "
@@ -227,41 +104,14 @@ def _nested(dataset: Dataset, seed: int) -> Split:
     interior = range(1, n - 1)
     selected = n < FEWEST_NESTED
     searched, tested = (interior, range(1, n)) if selected else (interior[::2], interior[1::2])
-    parts = leave_one_out(dataset, seed, _spread(tested))
-    held_out = [*_spread(searched), n - 1]
+    parts = leave_one_out(dataset, seed, spread(tested))
+    held_out = [*spread(searched), n - 1]
     folds = tuple(Fold(_without(parts.seen, i), parts.seen.subset([i])) for i in held_out)
     return replace(parts, folds=folds, selected=selected)
 
 
-def _spread(indices: Sequence[int]) -> list[int]:
-    """Return `MOST_FOLDS` of the indices, evenly spread, or all where there are no more."""
-    places = np.linspace(0, len(indices) - 1, min(len(indices), MOST_FOLDS)).round().astype(int)
-    return [indices[place] for place in places]
-
-
 def _without(snapshots: Snapshots, index: int) -> Snapshots:
     return snapshots.subset([i for i in range(len(snapshots)) if i != index])
-
-
-def _unseen(seen: Sequence[int]) -> list[int]:
-    """Return the indices between the first and the last seen one that are not seen."""
-    return [i for i in range(seen[0], seen[-1]) if i not in set(seen)]
-
-
-def _is_after(fold: Fold, index: int) -> bool:
-    return bool(fold.held_out.times[index] > fold.fit.times[-1])
-
-
-def _held_out(folds: Sequence[Fold], after: bool) -> Snapshots:
-    """Join what folds hold out after all that they fit, or before its end."""
-    return _joined((f.held_out, i) for f in folds for i in range(len(f.held_out)) if _is_after(f, i) is after)
-
-
-def _joined(chosen: Iterable[tuple[Snapshots, int]]) -> Snapshots:
-    """Join single snapshots, each given by its place in others, in the order of their times."""
-    ordered = sorted(chosen, key=lambda one: one[0].times[one[1]])
-    times = np.array([part.times[i] for part, i in ordered])
-    return replace(ordered[0][0], times=times, samples=tuple(part.samples[i] for part, i in ordered))
 
 
 def held_out_indices(n_seen: int, name: str = "the data") -> tuple[list[int], list[int]]:

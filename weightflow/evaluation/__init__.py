@@ -10,19 +10,20 @@ from weightflow.evaluation.baselines import (
     Persistence,
     baselines,
 )
-from weightflow.evaluation.courses import by_course
+from weightflow.evaluation.conditions import LeftOutCondition, overall, write_conditions
+from weightflow.evaluation.courses import by_course, silently
 from weightflow.evaluation.density import Density
 from weightflow.evaluation.fidelity import POINTS, REPEATS, Fidelity, fidelity, held_against
 from weightflow.evaluation.floor import Floor, check_scorable
-from weightflow.evaluation.held_out import HeldOut, held_out_score
+from weightflow.evaluation.held_out import HeldOut, held_out_score, score_of_conditions
 from weightflow.evaluation.indistinct import FLOOR_LEVEL, FLOOR_POWER, SHIFT, floor_p_value, floor_power
 from weightflow.evaluation.left_out import LeftOut, LeftOutModel, left_out, left_out_model
 from weightflow.evaluation.sampler import Sampler
 from weightflow.evaluation.score import evaluate, seconds_to_evaluate
 from weightflow.evaluation.scores import Interval, Scores
 from weightflow.evaluation.verdict import (
-    BAR,
     answer,
+    bar,
     beats,
     clears_bar,
     figure,
@@ -34,7 +35,6 @@ from weightflow.evaluation.verdict import (
 from weightflow.model import forecasts_in_words, in_words
 
 __all__ = [
-    "BAR",
     "FLOOR_LEVEL",
     "FLOOR_POWER",
     "POINTS",
@@ -49,6 +49,7 @@ __all__ = [
     "HeldOut",
     "Interval",
     "LeftOut",
+    "LeftOutCondition",
     "LeftOutModel",
     "McCann",
     "Mixture",
@@ -57,6 +58,7 @@ __all__ = [
     "Sampler",
     "Scores",
     "answer",
+    "bar",
     "baselines",
     "beats",
     "by_course",
@@ -74,9 +76,13 @@ __all__ = [
     "in_words",
     "left_out",
     "left_out_model",
+    "overall",
     "replaces",
+    "score_of_conditions",
     "seconds_to_evaluate",
     "short_summary",
+    "silently",
     "summary",
     "verdict",
+    "write_conditions",
 ]

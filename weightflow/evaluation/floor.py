@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from weightflow.data import Snapshots, Split
+from weightflow.data import Snapshots, Split, in_words
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.evaluation.grouping import GROUPS, HALF_GROUPS, arranged
 
@@ -65,12 +65,14 @@ def check_scorable(split: Split) -> None:
     Raises:
         InputError: a test snapshot has fewer than `FEWEST` samples.
     """
-    for time, cloud in zip(split.test.times, split.test.samples, strict=True):
-        if len(cloud) < FEWEST:
-            raise InputError(
-                f"the test snapshot at t={time:g} has {len(cloud)} samples, but scores need {FEWEST} at least; "
-                "leave that time out or give it more samples."
-            )
+    for part in split.courses:
+        where = "".join(f" of {in_words(fold.at)}" for fold in part.tests if fold.at)
+        for time, cloud in zip(part.test.times, part.test.samples, strict=True):
+            if len(cloud) < FEWEST:
+                raise InputError(
+                    f"the test snapshot{where} at t={time:g} has {len(cloud)} samples, but scores need {FEWEST} at "
+                    "least; leave that time out or give it more samples."
+                )
 
 
 def _fresh(floor: Snapshots, test: Snapshots, data: Sequence[np.ndarray], seed: int) -> Floor:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from weightflow.data import at_times
 from weightflow.errors import InputError
 from weightflow.rng import generator
 
@@ -80,6 +81,7 @@ class Scores:
             than the floor stand for the same test samples.
         selected: whether the model's configuration was chosen by scores at these very times.
         data: digest of the scored snapshots; empty where that is not known. Scores of equal data can be compared.
+        places: where conditions were left out, each scored condition and time in words; `times` then counts them.
     """
 
     protocol: str
@@ -90,6 +92,7 @@ class Scores:
     groups: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
     selected: bool = False
     data: str = ""
+    places: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for method, by_metric in self.methods.items():
@@ -99,6 +102,11 @@ class Scores:
                         f"`{method}` has {len(by_time)} scores by `{metric}` for {len(self.times)} times; "
                         "give one for each time."
                     )
+
+    @property
+    def where(self) -> str:
+        """Where it was scored, in words: at which times, or under which conditions at which times."""
+        return "; ".join(self.places) if self.places else at_times(self.times)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -236,6 +244,7 @@ class Scores:
         }
         head: dict[str, Any] = {"format": FORMAT, "protocol": self.protocol, "draws": self.draws, "floor": self.floor}
         head |= {"selected": self.selected, "data": self.data}
+        head |= {"places": list(self.places)} if self.places else {}
         head |= {"alternatives": list(self.alternatives), "variants": list(self.variants)}
         values = {**head, "times": list(self.times), "methods": methods, "differences": self._differences()}
         return json.dumps(values, allow_nan=False, indent=1) + "\n"
@@ -290,7 +299,8 @@ class Scores:
         }
         times = tuple(map(float, values["times"]))
         known = {method: by_metric for method, by_metric in groups.items() if by_metric}
-        later = values.get("selected", False), values.get("data", "")  # what older files do not tell
+        places = tuple(map(str, values.get("places", ())))
+        later = values.get("selected", False), values.get("data", ""), places  # what older files do not tell
         return cls(values["protocol"], values["draws"], values["floor"], times, methods, known, *later)
 
     def write(self, path: str | os.PathLike[str]) -> None:

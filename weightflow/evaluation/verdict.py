@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import Literal
 
 from weightflow.errors import InputError
+from weightflow.evaluation.across import MIXTURE, NEAREST, TRANSPORT
 from weightflow.evaluation.floor import TOO_HIGH
 from weightflow.evaluation.scores import FITTED, FLOOR, MCCANN, MODEL, Scores
 from weightflow.metrics import described, labelled
 
 BAR = ("persistence", "mixture", "mccann")  # what costs nothing: a model that does not beat it is not worth having
+CONDITION_BAR = (NEAREST, MIXTURE, TRANSPORT)  # the same where conditions are left out
 EARLIER = "earlier"
 LEVEL = 0.01  # two scores are called level if they differ by less than this share of the larger one, or by chance
 NAMES = {
@@ -19,10 +21,13 @@ NAMES = {
     "mccann": "McCann's interpolation",
     "bridge": "the bridge",
     "chosen_bridge": "the chosen bridge",
+    NEAREST: "the nearest condition",
+    MIXTURE: "the mixture of conditions",
+    TRANSPORT: "transport between conditions",
 }
 SELECTED = (
-    "Read the model's scores as selected: the search chose its configuration at these very times, as there are too few "
-    "to keep some apart. On data that nobody has chosen by it may do worse; the alternatives were not chosen."
+    "Read the model's scores as selected: the search chose its configuration at these very {where}, as there are too "
+    "few to keep some apart. On data that nobody has chosen by it may do worse; the alternatives were not chosen."
 )
 KNOWN = (
     "All these times were fitted: the scores say how well the model describes what it has seen, and nothing of how it "
@@ -35,6 +40,9 @@ OWNERS = {
     "mccann": "McCann's",
     "bridge": "the bridge's",
     "chosen_bridge": "the chosen bridge's",
+    NEAREST: "the nearest condition's",
+    MIXTURE: "the mixture of conditions'",
+    TRANSPORT: "that of transport between conditions",
 }
 
 
@@ -44,9 +52,18 @@ def beats(scores: Scores, rival: str, metric: str) -> bool:
     return interval is not None and interval.high < 0
 
 
+def bar(scores: Scores) -> tuple[str, ...]:
+    """Return what a model must beat to be worth having."""
+    return CONDITION_BAR if scores.places else BAR
+
+
 def clears_bar(scores: Scores) -> bool:
-    """Whether the model beats persistence, the mixture and McCann beyond chance, by the leading metric."""
-    return all(beats(scores, rival, scores.leading) for rival in BAR)
+    """Whether the model beats what costs nothing beyond chance, by the leading metric.
+
+    That is persistence, the mixture and McCann; where conditions were left out, the nearest one, the mixture of
+    neighbours and transport between them.
+    """
+    return all(beats(scores, rival, scores.leading) for rival in bar(scores))
 
 
 def replaces(scores: Scores, earlier: Scores) -> bool:
@@ -108,7 +125,8 @@ def short_summary(scores: Scores) -> str:
 
 
 def _caveats(scores: Scores) -> tuple[str, ...]:
-    return (*([SELECTED] if scores.selected else []), *([KNOWN] if scores.protocol == FITTED else []))
+    selected = SELECTED.format(where="conditions" if scores.places else "times")
+    return (*([selected] if scores.selected else []), *([KNOWN] if scores.protocol == FITTED else []))
 
 
 def answer(scores: Scores) -> str:

@@ -5,15 +5,10 @@ the first among its trials; a single fit does both. Whatever is fitted is held a
 on, or begins anew with more, where it can be told from them.
 """
 
-from weightflow.experiment.conditions_left_out import (
-    LeftOutCondition,
-    conditions_left_out,
-    judge_conditions,
-    write_conditions,
-)
 from weightflow.experiment.config import ExperimentConfig, flat_keys, flatten, nest, preset
 from weightflow.experiment.fitting import fit_model
 from weightflow.experiment.judging import DRAWS, Fitted, fit_each, judge, reference_points, seconds_to_judge, shown
+from weightflow.experiment.judging_conditions import judge_conditions
 from weightflow.experiment.members import check_members, fitting, told_of, with_members
 from weightflow.experiment.preparation import (
     PREPARED,
@@ -31,12 +26,10 @@ __all__ = [
     "PREPARED",
     "ExperimentConfig",
     "Fitted",
-    "LeftOutCondition",
     "Preparation",
     "Prepared",
     "Trial",
     "check_members",
-    "conditions_left_out",
     "direct_model",
     "fit_each",
     "fit_model",
@@ -55,5 +48,4 @@ __all__ = [
     "shown",
     "told_of",
     "with_members",
-    "write_conditions",
 ]

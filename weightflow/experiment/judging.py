@@ -101,7 +101,7 @@ def judge(
 
 def seconds_to_judge(split: Split, seed: int) -> float:
     """Return how long `judge` will take on one CPU of this machine, told from a part of it."""
-    return seconds_to_evaluate(METHODS, split, DRAWS, seed)
+    return sum(seconds_to_evaluate(METHODS, part, DRAWS, seed) for part in split.courses)
 
 
 def shown(final: WeightFlow, tested: Sequence[Fitted], split: Split) -> WeightFlow | LeftOutModel:

@@ -148,7 +148,7 @@ PIECES = {
     "teacher": ("backbone", "anchors", "bridge", "teacher"),
 }
 VARIED = {"teacher": ("conditions",)}  # of several conditions the piece depends on this, too
-PREPARED = tuple(dict.fromkeys(group for groups in PIECES.values() for group in groups))
+PREPARED = tuple(dict.fromkeys(group for groups in (*PIECES.values(), *VARIED.values()) for group in groups))
 
 
 def prepares_as(config: ExperimentConfig) -> str:

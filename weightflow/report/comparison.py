@@ -10,14 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weightflow.data import at_times
 from weightflow.evaluation import Scores, summary
 from weightflow.evaluation.scores import FLOOR, MODEL
 from weightflow.evaluation.verdict import best_alternative, figure
 from weightflow.files import write_text
 from weightflow.metrics import labelled
-from weightflow.report.page import environment
 from weightflow.report.picture import Picture, grid_of_axes
+from weightflow.report.rendered import environment
 from weightflow.report.tables import NOTHING, column, margin
 from weightflow.report.theme import DARK, LIGHT, Theme
 
@@ -92,7 +91,7 @@ def write_comparison(path: Path, scored: Sequence[Scored]) -> None:
         .render(
             scored=scored,
             same=same_data(scored),
-            times=[at_times(one.scores.times) for one in scored],
+            places=[one.scores.where for one in scored],
             summaries=[summary(one.scores) for one in scored],
             columns=[column(metric, "") for metric in metrics],
             rows=[[_entry(one, metric, scored if comparable else ()) for metric in metrics] for one in scored],

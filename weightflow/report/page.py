@@ -1,52 +1,27 @@
 """The page: one HTML file that needs nothing else, and its pictures as files beside it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from weightflow.data import SPECIES, Protocol
 from weightflow.data.words import listed
-from weightflow.evaluation import answer, summary, verdict
-from weightflow.evaluation.scores import MODEL
-from weightflow.evaluation.verdict import standing
-from weightflow.files import whole, write_text
-from weightflow.metrics import labelled
+from weightflow.files import write_text
 from weightflow.report.content import Report
 from weightflow.report.picture import Picture
 from weightflow.report.plots.bands import bands
 from weightflow.report.plots.calibration import calibration
-from weightflow.report.plots.curves import curves
 from weightflow.report.plots.distances import distances
 from weightflow.report.plots.errors import errors
 from weightflow.report.plots.fan import fan
-from weightflow.report.plots.front import front
-from weightflow.report.plots.history import history
-from weightflow.report.plots.importances import importances
 from weightflow.report.plots.joint import joint
 from weightflow.report.plots.marginals import marginals
 from weightflow.report.plots.motion import motion
 from weightflow.report.plots.observed import observe, sizes_in_words
 from weightflow.report.plots.overview import overview
-from weightflow.report.plots.parallel import parallel
 from weightflow.report.plots.ranges import ranges
-from weightflow.report.plots.repeats import repeats
 from weightflow.report.plots.weights import weights
-from weightflow.report.tables import (
-    compared,
-    front_rows,
-    plain,
-    repeat_rows,
-    score_columns,
-    score_rows,
-    score_table,
-    trial_rows,
-    trial_table,
-)
-from weightflow.report.theme import DARK, LIGHT
-from weightflow.report.words import words
+from weightflow.report.rendered import Shown, environment, save_pictures, told_of
+from weightflow.report.searched import search_pictures
 
 MANY_DIMENSIONS = (
     "In so many dimensions joint W1 and W2 between finite clouds reward too little spread: points that are drawn "
@@ -63,16 +38,6 @@ JUDGED: dict[str, str] = {  # by protocol, what is special about the times
 OTHER_COLUMNS = "The data are {called}: where this page speaks of species, it means these."
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A picture as the template needs it: its drawings by their width, none where there are only words."""
-
-    name: str
-    title: str
-    caption: str
-    drawings: dict[str, str]
-
-
 def write_report(path: Path, report: Report) -> tuple[Path, ...]:
     """Write the page, and its pictures for a light page as `pictures/NAME.png` and `.svg`; each is whole or not there.
 
@@ -85,27 +50,9 @@ def write_report(path: Path, report: Report) -> tuple[Path, ...]:
     Returns:
         the paths of the pictures, sorted.
     """
-    pictures = {picture: picture.drawn() for picture in _pictures(report)}
-    files = {f"{picture.name}.{end}": it for picture, drawn in pictures.items() for end, it in drawn.files.items()}
-    folder = path.parent / "pictures"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        with whole(folder / name) as draft:
-            draft.write_bytes(content)
-    shown = [Shown(one.name, one.title, one.caption, drawn.elements) for one, drawn in pictures.items()]
+    shown, files = save_pictures(path.parent / "pictures", _pictures(report))
     write_text(path, _page(report, shown))
-    return tuple(sorted(folder / name for name in files))
-
-
-def environment() -> Environment:
-    """Return what renders the pages."""
-    return Environment(
-        loader=PackageLoader("weightflow.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return files
 
 
 def _pictures(report: Report) -> tuple[Picture, ...]:
@@ -122,52 +69,13 @@ def _pictures(report: Report) -> tuple[Picture, ...]:
         fan(report, observed),
         *motion(report),
         weights(report),
-        *([front(report.front, report.trials)] if report.front else []),
-        *([repeats(report.repeats)] if len(report.repeats) > 1 else []),
-        history(report),
-        curves(report.trials, report.best),
-        parallel(report),
-        importances(report),
+        *search_pictures(report),
     )
 
 
 def _page(report: Report, shown: Sequence[Shown]) -> str:
-    scores, trials = report.scores, trial_rows(report.trials, report.repeats)
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            title=report.title,
-            colours={"light": LIGHT.named, "dark": DARK.named},
-            asked=_asked(report),
-            answer=answer(scores),
-            headline=summary(scores),
-            caveats=_caveats(report),
-            verdicts=[
-                (labelled(metric), standing(scores, metric), verdict(scores, metric))
-                for metric in scores.metrics
-                if scores.has(MODEL, metric)
-            ],
-            facts=report.facts,
-            scores=scores,
-            columns=score_columns(scores, report.unit),
-            rows=score_rows(scores),
-            score_table=_download(score_table(scores)),
-            pictures={picture.name: picture for picture in shown},
-            front=report.front,
-            front_rows=() if report.front is None else front_rows(report.front),
-            repeats=repeat_rows(report.repeats),
-            compared=compared(report.repeats),
-            floor_decision=report.floor_decision,
-            trials=trials,
-            trial_table=_download(trial_table(report.trials)),
-            config={key: plain(value) for key, value in {**report.config, **report.best_config}.items()},
-            searched=set(report.best_config) if report.trials else set(),
-            commands=report.next_commands,
-            again=report.again,
-            words=words(scores),
-        )
-    )
+    told = told_of(report, report.unit, shown)
+    return environment().get_template("report.html.j2").render(told, asked=_asked(report), caveats=_caveats(report))
 
 
 def _asked(report: Report) -> str:
@@ -179,11 +87,6 @@ def _asked(report: Report) -> str:
         f"How are {listed(data.species)} distributed at any time? Learned from {len(report.anchors_times)} snapshots "
         f"of {sizes_in_words(data.samples)} each; judged at {times}{JUDGED.get(report.scores.protocol, '')}."
     )
-
-
-def _download(table: str) -> str:
-    """Return an address that holds a table itself."""
-    return f"data:text/csv;charset=utf-8,{quote(table)}"
 
 
 def _caveats(report: Report) -> list[str]:

@@ -18,6 +18,7 @@ SHOWN = ("paper_w1", "paper_jsd", "energy_distance", "species_w1", "sliced_w1")
 def print_scores(console: Console, scores: Scores) -> None:
     """Print a table of a few metrics, as many as fit without breaking a word, and what they come to."""
     times = "1 time" if len(scores.times) == 1 else f"{len(scores.times)} times"
+    times = f"{times} of conditions" if scores.places else times
     shared = [metric for metric in scores.metrics if all(scores.has(method, metric) for method in scores.methods)]
     columns = [
         (_header(metric), [f"{scores.mean(method, metric):.4f}" for method in scores.ordered])

@@ -30,6 +30,15 @@ STYLES = {
     "direct": Style("direct path, no field", (0, (2.0, 2.0)), 1.3),
     "shrunk_truth": Style("shrunk truth (half its spread)", (0, (1.0, 4.0)), 1.0),
     "floor": Style("sampling floor", "-", 1.0),
+    "transport_between_conditions": Style("transport between conditions", "-", 1.3),
+    "mixture_of_conditions": Style("mixture of conditions", (0, (3.0, 1.5, 1.0, 1.5)), 1.3),
+    "nearest_condition": Style("nearest condition", (0, (1.0, 1.2)), 1.5),
+}
+# what does the same between conditions as another between times has its colour
+LIKE = {
+    "transport_between_conditions": "mccann",
+    "mixture_of_conditions": "mixture",
+    "nearest_condition": "nearest",
 }
 
 
@@ -64,7 +73,7 @@ class Theme:
 
     def colour(self, method: str) -> str:
         """Colour of a method's line."""
-        return self.methods.get(method, self.muted)
+        return self.methods.get(LIKE.get(method, method), self.muted)
 
     def density_map(self) -> LinearSegmentedColormap:
         """Colour map from nothing (never) to a full tone (often), which stands out from a light and a dark page."""

@@ -16,6 +16,9 @@ METHODS = {
     "chosen_bridge": "the same along the curve that leaving one time out has chosen",
     "direct": "a variant of the model's own fit: a path of the weights without a field",
     "weights_line": "a variant of the model's own fit: straight lines between its weights at the snapshots",
+    "nearest_condition": "the samples of the condition that is nearest to the one that was left out",
+    "mixture_of_conditions": "those of the two neighbouring conditions, mixed by their distance",
+    "transport_between_conditions": "those of the two, paired by optimal transport, and moved to the place between",
     "shrunk_truth": "true samples at half their spread, to see which scores would be fooled",
     "floor": "what a perfect model would score: two finite samples of one distribution differ by chance",
 }

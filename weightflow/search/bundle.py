@@ -18,7 +18,8 @@ from pathlib import Path
 from weightflow.errors import InputError
 
 MODEL, SCORES, REPORT, CONCLUSION = "best", "scores.json", "report.html", "conclusion.json"
-RESULTS = (MODEL, SCORES, REPORT)
+CONDITIONS = "conditions.json"  # scores of each condition, where some were left out
+RESULTS = (MODEL, SCORES, CONDITIONS, REPORT)
 """What is brought back; the trials stay where they are."""
 
 _BEGIN = "-----BEGIN WEIGHTFLOW RESULTS sha256={digest}-----"

@@ -8,30 +8,35 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from optuna.study import Study
 
-from weightflow.data import Dataset, Split, advice, at_times, parse_times
+from weightflow.data import Dataset, Split, advice, as_options, at_times, parse_times
+from weightflow.data import in_words as named
+from weightflow.data.words import listed
 from weightflow.errors import InputError, SearchError, TrainingError
-from weightflow.evaluation import Scores, forecasts_in_words, in_words
+from weightflow.evaluation import LeftOutCondition, Scores, forecasts_in_words, in_words, overall, write_conditions
 from weightflow.experiment import (
     ExperimentConfig,
     Fitted,
     fitting,
     flatten,
     judge,
+    judge_conditions,
     reference_points,
     shown,
     told_of,
     with_members,
 )
 from weightflow.files import write_text
+from weightflow.model import WeightFlow
 from weightflow.progress import Progress
-from weightflow.report import Report, write_report
+from weightflow.report import ConditionReport, Report, write_condition_report, write_report
 from weightflow.search import here
-from weightflow.search.bundle import CONCLUSION, MODEL, REPORT, SCORES
+from weightflow.search.bundle import CONCLUSION, CONDITIONS, MODEL, REPORT, SCORES
 from weightflow.search.pool import Crew
 from weightflow.search.say import Say
 from weightflow.search.shipped import CHECKOUT
@@ -109,7 +114,7 @@ def conclude(ended: Conclusion, crew: Crew, say: Say, progress: Progress) -> Lef
     """Fit the best configuration to all seen snapshots, score it once on the test part, and write the report."""
     best, parts = ended.best, ended.parts
     how = "is recommended" if ended.front else "is best"
-    also = "" if len(parts.tests) == 1 else f", and without each of {at_times(parts.test.times, parts.seen.unit)}"
+    also = "" if len(parts.tests) == 1 else f", and without each of {_left_out(parts)}"
     say(f"trial {best.number} {how}: score {_scored(ended)}; fitting it again on all {len(parts.seen)} snapshots{also}")
     if ended.against_default:
         say(ended.against_default)
@@ -119,16 +124,42 @@ def conclude(ended: Conclusion, crew: Crew, say: Say, progress: Progress) -> Lef
     final.model.save(ended.folder / MODEL)
     fit = in_words(final.model.record["fidelity"])
     say(f"the model is fitted: {fit} Scoring it on the test part")
-    with crew.on_cpus() as scorers:
-        scores = judge(tested, parts, ended.seed, progress, scorers.map)
+    scores, found = _judged(ended, tested, crew, progress)
     scores.write(ended.folder / SCORES)
     commands = next_commands(ended.folder, parts)
     progress("report", 0, 0)
-    pictures = write_report(ended.folder / REPORT, _report(ended, scores, final, tested, commands, fit))
+    page = ended.folder / REPORT
+    if found:
+        write_conditions(ended.folder / CONDITIONS, found)
+        left_out = tuple(one.model for one in tested)
+        pictures = write_condition_report(page, _condition_report(ended, scores, found, final, left_out, commands, fit))
+    else:
+        pictures = write_report(page, _report(ended, scores, final, tested, commands, fit))
     seeds = None if ended.repeated is None else asdict(ended.repeated)
     told = {"best": best.number, "seeds": seeds, "register": ended.register, "ended": time.time()}
     write_text(ended.folder / CONCLUSION, json.dumps(told, indent=2) + "\n")
-    return Left(scores, [ended.folder / SCORES, ended.folder / REPORT], list(pictures), commands)
+    files = [ended.folder / SCORES, *([ended.folder / CONDITIONS] if found else []), page]
+    return Left(scores, files, list(pictures), commands)
+
+
+def _judged(
+    ended: Conclusion, tested: Sequence[Fitted], crew: Crew, progress: Progress
+) -> tuple[Scores, tuple[LeftOutCondition, ...]]:
+    """Return the scores of all that is tested and, where conditions are left out, those of each."""
+    parts, seed = ended.parts, ended.seed
+    with crew.on_cpus() as scorers:
+        if not parts.of_conditions:
+            return judge(tested, parts, seed, progress, scorers.map), ()
+        models = [one.model for one in tested]
+        found = judge_conditions(models, parts.courses, seed, progress, scorers.map)
+    return overall(found, parts.selected), tuple(found)
+
+
+def _left_out(parts: Split) -> str:
+    """Name what is left out of a fit in turn."""
+    if parts.of_conditions:
+        return listed([named(fold.at) for fold in parts.tests])
+    return at_times(parts.test.times, parts.seen.unit)
 
 
 def _fits(ended: Conclusion, crew: Crew) -> tuple[Fitted, list[Fitted]]:
@@ -167,10 +198,12 @@ def _scored(ended: Conclusion) -> str:
 
 def next_commands(folder: Path, parts: Split) -> tuple[str, ...]:
     """Return what a user may want to type after a search."""
-    grid = _grid(np.unique(np.concatenate([parts.seen.times, parts.test.times])))
+    tested = [part.test.times for part in parts.courses]
+    grid = _grid(np.unique(np.concatenate([parts.seen.times, *tested])))
     best = os.path.relpath(folder / MODEL)
+    at = as_options(parts.tests[0].at)
     return (
-        f"python -m weightflow forecast --model {best} --times {grid} --out samples.npy",
+        f"python -m weightflow forecast --model {best} --times {grid}{at} --out samples.npy",
         "make ui" if (CHECKOUT / "Makefile").is_file() else "python -m weightflow.tracking",
     )
 
@@ -194,46 +227,70 @@ def _report(
     commands: tuple[str, ...],
     fit: str,
 ) -> Report:
-    parts, best = ended.parts, ended.best
+    parts = ended.parts
     return Report(
-        scores=scores,
+        **_searched(ended, scores, final, commands, fit),
         observed=parts.observed,
         known=parts.known,
         drawn=shown(final.model, tested, parts),
         model=final.model,
         anchors_times=parts.seen.times,
         anchors_tokens=reference_points(final, ended.config),
-        study=ended.compared,
-        trials=ended.trials,
-        facts=_facts(ended, fit, forecasts_in_words(final.model.record.get("forecast")), told_of(final.model)),
-        best_config=best.params,
-        next_commands=commands,
-        title=f"WeightFlow: {ended.name}",
-        seed=ended.seed,
-        front=ended.front,
-        repeats=ended.repeats,
-        floor_decision=ended.decision,
-        called=ended.dataset.called,
         motion=final.model.motion,
-        config=flatten(ended.config),
-        best=best.number,
-        again=here.again(),
     )
+
+
+def _condition_report(
+    ended: Conclusion,
+    scores: Scores,
+    found: tuple[LeftOutCondition, ...],
+    final: Fitted,
+    left_out: tuple[WeightFlow, ...],
+    commands: tuple[str, ...],
+    fit: str,
+) -> ConditionReport:
+    return ConditionReport(
+        **_searched(ended, scores, final, commands, fit),
+        observed=ended.parts.seen,
+        found=found,
+        left_out=left_out,
+        model=final.model,
+    )
+
+
+def _searched(ended: Conclusion, scores: Scores, final: Fitted, commands: tuple[str, ...], fit: str) -> dict[str, Any]:
+    """Return what every report tells."""
+    return {
+        "scores": scores,
+        "study": ended.compared,
+        "trials": ended.trials,
+        "facts": _facts(ended, fit, forecasts_in_words(final.model.record.get("forecast")), told_of(final.model)),
+        "best_config": ended.best.params,
+        "next_commands": commands,
+        "title": f"WeightFlow: {ended.name}",
+        "seed": ended.seed,
+        "front": ended.front,
+        "repeats": ended.repeats,
+        "floor_decision": ended.decision,
+        "called": ended.dataset.called,
+        "config": flatten(ended.config),
+        "best": ended.best.number,
+        "again": here.again(),
+    }
 
 
 def _facts(ended: Conclusion, fit: str, forecasts: str, members: str) -> Mapping[str, str]:
     parts = ended.parts
     states = Counter(record.state.value for record in ended.trials if record.repeat_of is None)
-    repeats, unit = sum(record.repeat_of is not None for record in ended.trials), parts.seen.unit
+    repeats = sum(record.repeat_of is not None for record in ended.trials)
     return {
         "Data": f"{ended.dataset.name}, {len(parts.seen)} seen snapshots, {ended.dataset.in_words()}",
         "Protocol": str(parts.protocol),
-        "Times": "; ".join(parts.in_words()),
+        "Conditions" if parts.of_conditions else "Times": "; ".join(parts.in_words()),
         "Trials": ", ".join(f"{count} {state}" for state, count in states.items())
         + (f", and {repeats} repeats of the best" if repeats else ""),
         "Time": ended.used,
-        "Score": f"{_scored(ended)}; nats per sample, held-out: half interior "
-        f"({at_times(parts.interior.times, unit)}), half last snapshots ({at_times(parts.last.times, unit)})",
+        "Score": f"{_scored(ended)}; nats per sample, held-out: {_halves(parts)}",
         **({"Gain": ended.against_default} if ended.against_default else {}),
         "Fit": f"{fit[0].upper()}{fit[1:]}",
         "Forecasts": f"{forecasts[0].upper()}{forecasts[1:]}",
@@ -243,3 +300,11 @@ def _facts(ended: Conclusion, fit: str, forecasts: str, members: str) -> Mapping
         "Data hash": ended.dataset.snapshots.digest(),
         **here.facts(),
     }
+
+
+def _halves(parts: Split) -> str:
+    """Say what trials were scored by."""
+    if parts.of_conditions:
+        return f"mean over the left-out {listed([named(fold.at) for fold in parts.folds])}"
+    interior, last = (at_times(one.times, parts.seen.unit) for one in (parts.interior, parts.last))
+    return f"half interior ({interior}), half last snapshots ({last})"

@@ -1,6 +1,7 @@
 """A model that is judged without a search, and what is left of that: a score file, a report, a run in MLflow."""
 
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,42 +11,64 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from weightflow.data import Dataset, Fold, Snapshots, Split, advice, at_times, leave_one_out
+from weightflow.data import (
+    Dataset,
+    Fold,
+    Protocol,
+    Snapshots,
+    Split,
+    advice,
+    as_options,
+    at_times,
+    conditions_left_out,
+    leave_one_out,
+)
+from weightflow.data import in_words as at_condition
+from weightflow.data.words import listed
 from weightflow.errors import InputError
 from weightflow.evaluation import (
+    LeftOutCondition,
     LeftOutModel,
     Scores,
+    answer,
     baselines,
     check_scorable,
     evaluate,
     forecasts_in_words,
     in_words,
+    overall,
+    write_conditions,
 )
 from weightflow.evaluation.scores import FITTED, UNSEEN
-from weightflow.experiment import DRAWS, ExperimentConfig, fit_each, flatten, judge, reference_points, shown
+from weightflow.experiment import (
+    DRAWS,
+    ExperimentConfig,
+    fit_each,
+    flatten,
+    judge,
+    judge_conditions,
+    reference_points,
+    shown,
+)
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress, within
-from weightflow.report import POINTS, Report, write_report
+from weightflow.report import POINTS, ConditionReport, Report, write_condition_report, write_report
 from weightflow.search import here
-from weightflow.search.bundle import MODEL, REPORT, SCORES
+from weightflow.search.bundle import CONDITIONS, MODEL, REPORT, SCORES
 from weightflow.side_by_side import Mapper, in_turn
 from weightflow.tracking import Results, RunFacts, SearchRun, TrackingConfig, environment_facts
 
 OWN_POINTS = "the fitted snapshots"
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Judged(ABC):
     """What was judged, and how.
 
     Attributes:
         scores: of the model and what stands beside it.
         model: the one that a user goes on with.
         made: whether it was fitted here, and is left beside its scores.
-        drawn: who draws for pictures.
-        observed: the data that pictures show.
-        known: times of these that all that is drawn was fitted to.
-        points: times and weights that are marked on the path of the weights, and what they are.
         about: what was done, by topic.
         config: of the model, by dotted key.
     """
@@ -53,10 +76,6 @@ class Judged:
     scores: Scores
     model: WeightFlow
     made: bool
-    drawn: WeightFlow | LeftOutModel
-    observed: Snapshots
-    known: Float[np.ndarray, "known"]
-    points: tuple[np.ndarray, np.ndarray, str]
     about: Mapping[str, str]
     config: Mapping[str, Any]
 
@@ -66,8 +85,8 @@ class Judged:
         if self.made:
             self.model.save(folder / MODEL)
         self.scores.write(folder / SCORES)
-        write_report(folder / REPORT, self._report(folder, dataset, seed))
-        return (*([folder / MODEL] if self.made else []), folder / SCORES, folder / REPORT)
+        more = self._write_more(folder, dataset, seed)
+        return (*([folder / MODEL] if self.made else []), folder / SCORES, *more, folder / REPORT)
 
     def track(self, tracking: TrackingConfig, folder: Path, dataset: Dataset, seed: int) -> str:
         """Log scores and report as a run; returns where it is.
@@ -75,6 +94,7 @@ class Judged:
         Raises:
             InputError: the store cannot be used.
         """
+        what = self.about.get("Times") or self.about.get("Conditions", "")
         facts = RunFacts(
             name=folder.name,
             data_name=dataset.name,
@@ -83,42 +103,43 @@ class Judged:
             seed=seed,
             space_digest="",
             facts=environment_facts(),
-            description=f"Scores without a search. {self.about['Times']}",
+            description=f"Scores without a search. {what}",
         )
         run = SearchRun.open(tracking, uuid.uuid4().hex, facts, live=False)  # each time it is another run
-        found = run.finish(Results("FINISHED", files=(folder / SCORES, folder / REPORT), scores=self.scores))
+        files = tuple(folder / name for name in (SCORES, CONDITIONS, REPORT) if (folder / name).is_file())
+        found = run.finish(Results("FINISHED", files=files, scores=self.scores))
         problem = f" ({found['problem']})" if "problem" in found else ""
         return f"MLflow has it as run {folder.name} in {found['tracking_uri']}{problem}"
 
-    def _report(self, folder: Path, dataset: Dataset, seed: int) -> Report:
-        times, tokens, what = self.points
-        command = f"python -m weightflow forecast --model {folder / MODEL} --out samples.npy"
-        return Report(
-            scores=self.scores,
-            observed=self.observed,
-            known=self.known,
-            drawn=self.drawn,
-            model=self.model,
-            anchors_times=times,
-            anchors_tokens=tokens,
-            points=what,
-            study=None,
-            trials=(),
-            facts=self._facts(dataset, seed),
-            best_config=self.config,
-            next_commands=(command,) if self.made else (),
-            title=f"WeightFlow: {folder.name}",
-            called=dataset.called,
-            seed=seed,
-            motion=self.model.motion,
-            again=here.again(),
-        )
+    def lines(self) -> tuple[str, ...]:
+        """Say what the scores of all together do not tell."""
+        return ()
+
+    @abstractmethod
+    def _write_more(self, folder: Path, dataset: Dataset, seed: int) -> tuple[Path, ...]:
+        """Write the report, and return what was written beside it."""
+
+    def _told(self, folder: Path, dataset: Dataset, seed: int, command: str) -> dict[str, Any]:
+        """Return what every report tells."""
+        return {
+            "scores": self.scores,
+            "study": None,
+            "trials": (),
+            "facts": self._facts(dataset, seed),
+            "best_config": self.config,
+            "next_commands": (command,) if self.made else (),
+            "title": f"WeightFlow: {folder.name}",
+            "called": dataset.called,
+            "seed": seed,
+            "again": here.again(),
+        }
 
     def _facts(self, dataset: Dataset, seed: int) -> Mapping[str, str]:
         data, warnings = dataset.snapshots, advice(dataset.snapshots)
         forecasts = forecasts_in_words(self.model.record.get("forecast"))
         return {
-            "Data": f"{dataset.name}, {len(data)} times, {dataset.in_words()}",
+            "Data": f"{dataset.name}, {len(data)} {'times' if data.conditions is None else 'snapshots'}, "
+            f"{dataset.in_words()}",
             **self.about,
             "Forecasts": f"{forecasts[0].upper()}{forecasts[1:]}",
             **({"Warning": " ".join(warnings)} if warnings else {}),
@@ -126,6 +147,77 @@ class Judged:
             "Data hash": data.digest(),
             **here.facts(),
         }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JudgedCourse(Judged):
+    """A model of one course.
+
+    Attributes:
+        drawn: who draws for pictures.
+        observed: the data that pictures show.
+        known: times of these that all that is drawn was fitted to.
+        points: times and weights that are marked on the path of the weights, and what they are.
+    """
+
+    drawn: WeightFlow | LeftOutModel
+    observed: Snapshots
+    known: Float[np.ndarray, "known"]
+    points: tuple[np.ndarray, np.ndarray, str]
+
+    def _write_more(self, folder: Path, dataset: Dataset, seed: int) -> tuple[Path, ...]:
+        times, tokens, what = self.points
+        command = f"python -m weightflow forecast --model {folder / MODEL} --out samples.npy"
+        report = Report(
+            **self._told(folder, dataset, seed, command),
+            observed=self.observed,
+            known=self.known,
+            drawn=self.drawn,
+            model=self.model,
+            anchors_times=times,
+            anchors_tokens=tokens,
+            points=what,
+            motion=self.model.motion,
+        )
+        write_report(folder / REPORT, report)
+        return ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JudgedConditions(Judged):
+    """A model of several conditions.
+
+    Attributes:
+        found: scores at each condition that was left out.
+        left_out: the models that were scored there.
+        observed: the data of all conditions.
+    """
+
+    found: tuple[LeftOutCondition, ...]
+    left_out: tuple[WeightFlow, ...]
+    observed: Snapshots
+
+    def lines(self) -> tuple[str, ...]:
+        """Say how the model stands at each condition, and which are extrapolations."""
+        return tuple(
+            f"without {at_condition(one.at)}: {answer(one.scores)}"
+            + (f" {one.extrapolation}" if one.extrapolation else "")
+            for one in self.found
+        )
+
+    def _write_more(self, folder: Path, dataset: Dataset, seed: int) -> tuple[Path, ...]:
+        at = as_options(self.found[0].at)
+        command = f"python -m weightflow forecast --model {folder / MODEL}{at} --out samples.npy"
+        report = ConditionReport(
+            **self._told(folder, dataset, seed, command),
+            observed=self.observed,
+            found=self.found,
+            left_out=self.left_out,
+            model=self.model,
+        )
+        write_conditions(folder / CONDITIONS, self.found)
+        write_condition_report(folder / REPORT, report)
+        return (folder / CONDITIONS,)
 
 
 def without_each(
@@ -136,7 +228,7 @@ def without_each(
     say: Callable[[str], None],
     progress: Progress,
     mapper: Mapper = in_turn,
-) -> Judged:
+) -> JudgedCourse:
     """Fit without each time in turn and score there, and fit once to all times.
 
     Raises:
@@ -148,7 +240,7 @@ def without_each(
         say(line)
     final, *tested = fit_each([parts.seen, *(fold.fit for fold in parts.tests)], config, seed, device, progress, mapper)
     fit = in_words(final.model.record["fidelity"])
-    return Judged(
+    return JudgedCourse(
         scores=judge(tested, parts, seed, progress, mapper),
         model=final.model,
         made=True,
@@ -161,6 +253,44 @@ def without_each(
     )
 
 
+def without_each_condition(
+    dataset: Dataset,
+    config: ExperimentConfig,
+    seed: int,
+    device: torch.device,
+    say: Callable[[str], None],
+    progress: Progress,
+    mapper: Mapper = in_turn,
+) -> JudgedConditions:
+    """Fit without each condition in turn and score there, and fit once to all of them.
+
+    Raises:
+        InputError: there are fewer than three conditions, none can be left out, or too few samples at a time.
+    """
+    seen = dataset.visible
+    tests = conditions_left_out(seen)
+    parts = Split(Protocol.LEAVE_ONE_CONDITION_OUT, seen, (), tests, units=dataset.visible_units)
+    check_scorable(parts)
+    count, names = len(seen.courses), listed([at_condition(fold.at) for fold in tests])
+    about = f"{count} conditions; each left out in turn, by a fit to all others: {names}"
+    say(about)
+    say(f"{len(tests) + 1} fits follow")
+    final, *left_out = fit_each([seen, *(fold.fit for fold in tests)], config, seed, device, progress, mapper)
+    models = [one.model for one in left_out]
+    found = judge_conditions(models, parts.courses, seed, progress, mapper)
+    fit = in_words(final.model.record["fidelity"])
+    return JudgedConditions(
+        scores=overall(found),
+        model=final.model,
+        made=True,
+        about={"Protocol": parts.protocol, "Conditions": about, "Fit": f"{fit[0].upper()}{fit[1:]}"},
+        config=flatten(config),
+        found=tuple(found),
+        left_out=tuple(models),
+        observed=seen,
+    )
+
+
 def fitted_before(
     model: WeightFlow,
     dataset: Dataset,
@@ -168,7 +298,7 @@ def fitted_before(
     say: Callable[[str], None],
     progress: Progress,
     mapper: Mapper = in_turn,
-) -> Judged:
+) -> JudgedCourse:
     """Score a model at the times that it was not fitted to, or, where there is none, at those that it was fitted to.
 
     The alternatives rearrange the snapshots that the model was fitted to. A model does not hold these: they are taken
@@ -201,7 +331,7 @@ def fitted_before(
         say(f"{topic}: {sentence}")
     samplers = {"model": model, **(baselines(seen) if complete else {})}
     marks = np.asarray(fitted)
-    return Judged(
+    return JudgedCourse(
         scores=evaluate(samplers, parts, DRAWS, seed, progress=within(progress, "scoring"), mapper=mapper),
         model=model,
         made=False,

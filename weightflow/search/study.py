@@ -203,9 +203,23 @@ class Search:
         sizes = " or ".join(dict.fromkeys(str(len(fold.fit)) for fold in folds))
         return (
             f"{self.dataset.name}, protocol {parts.protocol}: {len(parts.seen)} seen snapshots, trials fitted to "
-            f"{sizes}{'' if len(folds) == 1 else f' in {len(folds)} folds'}, score = half the negative log-likelihood "
-            f"of {len(parts.interior)} interior and half that of {len(parts.last)} last held-out snapshots"
+            f"{sizes}{'' if len(folds) == 1 else f' in {len(folds)} folds'}, score = {self._scored()}"
         )
+
+    def _scored(self) -> str:
+        """Say what trials are scored by."""
+        parts = self.parts
+        if parts.of_conditions:
+            return f"the negative log-likelihood of {len(parts.folds)} left-out conditions, in the mean"
+        return (
+            f"half the negative log-likelihood of {len(parts.interior)} interior and half that of {len(parts.last)} "
+            "last held-out snapshots"
+        )
+
+    @property
+    def tests_floor(self) -> bool:
+        """Whether finished trials are held against the sampling floor."""
+        return self.plan.stop_at_floor and not self.parts.of_conditions
 
     def open_book(self) -> Book:
         """Make the folder, and open the book in it.
@@ -387,7 +401,7 @@ def _run_trials(
         seed=search.seed,
         cache=search.cache,
         checkpoints=search.folder / CHECKPOINTS,
-        tests_floor=search.plan.stop_at_floor,
+        tests_floor=search.tests_floor,
     )
     earlier = book.study.user_attrs["runs"] - 1
     notes = search.folder / (f"tune-{earlier}" if earlier else "tune")
@@ -464,7 +478,7 @@ def _finish(
         compared=book.comparable(search.shared_config.training.grace_epochs),
         front=front,
         repeats=repeats,
-        decision=floor_decision(best) if search.plan.stop_at_floor and not search.plan.several else "",
+        decision=floor_decision(best) if search.tests_floor and not search.plan.several else "",
         used=_used(book, resources, search.began),
         members=search.members,
         register=search.register,

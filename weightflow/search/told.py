@@ -13,7 +13,7 @@ from weightflow.trials import PREPARATION
 
 def data_parts(dataset: Dataset, split: Split) -> tuple[DataPart, ...]:
     """Return what is fitted in the end, what a search holds out, and what is tested."""
-    parts = {FIT: [split.seen], HELD_OUT: [split.interior, split.last] if split.folds else [], TEST: [split.test]}
+    parts = {FIT: (split.seen,), HELD_OUT: split.held_out, TEST: tuple(part.test for part in split.courses)}
     return tuple(_part(context, dataset, one) for context, some in parts.items() for one in some)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import ray
 import torch
-from jaxtyping import Float
 from ray import tune
 from safetensors import SafetensorError
 
@@ -20,12 +19,15 @@ from weightflow.data import Split
 from weightflow.errors import TrainingError
 from weightflow.evaluation import (
     FLOOR_LEVEL,
+    HeldOut,
     LeftOutModel,
     fidelity,
     floor_p_value,
     floor_power,
     held_out_score,
     left_out_model,
+    score_of_conditions,
+    silently,
 )
 from weightflow.experiment import ExperimentConfig, Prepared, Trial, nest, prepare, prepares_as
 from weightflow.files import read_arrays, write_arrays
@@ -48,7 +50,7 @@ class Task:
         seed: of the search.
         cache: folder of preparations.
         checkpoints: folder of what trials leave after each epoch.
-        tests_floor: whether finished trials are held against the sampling floor.
+        tests_floor: whether finished trials are held against the sampling floor, which is for one course alone.
     """
 
     split: Split
@@ -116,32 +118,37 @@ def _measure(
     models: Sequence[WeightFlow], reports: Sequence[EpochReport], config: ExperimentConfig, task: Task
 ) -> dict[str, float]:
     folds, epoch = task.split.folds, reports[0].epoch
-    interior, last = task.split.interior, task.split.last
-    model = left_out_model(models, [fold.held_out.times for fold in folds])
-    held_out = held_out_score(model, interior, last)
+    held_out = _held_out(models, task.split)
     if not math.isfinite(held_out.score):
         raise TrainingError(f"the held-out score is {held_out.score} after epoch {epoch}")
     metrics = {
         "epoch": epoch,
-        "score": held_out.score,
-        "score_error": held_out.error,
-        "score_interior": held_out.interior,
-        "score_last": held_out.last,
+        **held_out.facts(),
         _loss_name(reports[0].phase, config): fmean(report.loss for report in reports),
         "learning_rate": reports[0].learning_rate,
         "epoch_seconds": sum(report.seconds for report in reports),
     }
     if epoch < config.training.epochs:
         return metrics
-    times = np.concatenate([interior.times, last.times])
     metrics |= {
         "missed_snapshots": sum(
             len(fidelity(one, fold.fit, task.seed).missed) for one, fold in zip(models, folds, strict=True)
         ),
-        "sampling_seconds": _sampling_seconds(model, times),
+        "sampling_seconds": _sampling_seconds(models, task.split),
         "parameters": max(sum(tensor.numel() for tensor in one.path.state_dict().values()) for one in models),
     }
-    return metrics | (_against_floor(model, task) if task.tests_floor else {})
+    return metrics | (_against_floor(_left_out(models, task.split), task) if task.tests_floor else {})
+
+
+def _held_out(models: Sequence[WeightFlow], split: Split) -> HeldOut:
+    if split.of_conditions:
+        return score_of_conditions(models, split.folds)
+    return held_out_score(_left_out(models, split), split.interior, split.last)
+
+
+def _left_out(models: Sequence[WeightFlow], split: Split) -> WeightFlow | LeftOutModel:
+    """Return who answers at the times that the folds hold out."""
+    return left_out_model(models, [fold.held_out.times for fold in split.folds])
 
 
 def _loss_name(phase: str, config: ExperimentConfig) -> str:
@@ -159,7 +166,13 @@ def _against_floor(model: WeightFlow | LeftOutModel, task: Task) -> dict[str, fl
     return {"floor_p": p, "floor_power": floor_power(model, parts, task.seed), "floor_samples": fewest}
 
 
-def _sampling_seconds(model: WeightFlow | LeftOutModel, times: Float[np.ndarray, "time"]) -> float:
+def _sampling_seconds(models: Sequence[WeightFlow], split: Split) -> float:
+    """Return how long draws at all held-out times take; of conditions, those at one of them."""
+    if split.of_conditions:
+        model, times = silently(models[0], split.folds[0].at), split.folds[0].held_out.times
+    else:
+        model, times = _left_out(models, split), np.concatenate([split.interior.times, split.last.times])
+
     def once() -> float:
         began = time.perf_counter()
         model.sample(times, TIMED_DRAWS)

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from weightflow.errors import InputError
-from weightflow.evaluation import BAR, clears_bar, figure, summary, verdict
+from weightflow.evaluation import bar, clears_bar, figure, summary, verdict
 from weightflow.evaluation.scores import FLOOR, MODEL
 from weightflow.tracking import views
 from weightflow.tracking.config import TrackingConfig
@@ -270,7 +270,7 @@ class SearchRun:
         }
         if results.scores is not None:
             leading = results.scores.leading
-            beside = [one for one in (MODEL, FLOOR, *BAR) if results.scores.has(one, leading)]
+            beside = [one for one in (MODEL, FLOOR, *bar(results.scores)) if results.scores.has(one, leading)]
             tags |= {f"test/{leading}/{one}": figure(results.scores.mean(one, leading)) for one in beside}
         return "\n\n".join(told), tags
 

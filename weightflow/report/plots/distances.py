@@ -14,7 +14,7 @@ from weightflow.evaluation.scores import FLOOR, MODEL
 from weightflow.evaluation.verdict import NAMES
 from weightflow.metrics import labelled
 from weightflow.report.picture import TIP, Picture, legend_above
-from weightflow.report.theme import STYLES, Theme
+from weightflow.report.theme import LIKE, STYLES, Theme
 
 UNIT = "persistence"  # whose distance from the floor is 1: what somebody has who takes it that nothing moves
 TITLE = "Distance from the best possible"
@@ -125,7 +125,7 @@ def _draw_one(axis: Axes, row: int, metric: str, one: Distance, theme: Theme) ->
     mark = axis.plot(
         one.value,
         place,
-        "o" if model else MARKERS.get(one.method, "P"),
+        "o" if model else MARKERS.get(LIKE.get(one.method, one.method), "P"),
         color=colour,
         ms=8 if model else 5,
         mec=theme.background,

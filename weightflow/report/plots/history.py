@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weightflow.report.content import Report
+from weightflow.report.content import Searched
 from weightflow.report.picture import TIP, Picture, legend_above, whole_numbers
 from weightflow.report.plots.edges import end_above_bulk, mark_at_edge
 from weightflow.report.theme import Theme
@@ -15,7 +15,7 @@ from weightflow.trials import TrialRecord, TrialState
 TITLE = "Optimisation history"
 
 
-def history(report: Report) -> Picture:
+def history(report: Searched) -> Picture:
     """Show every trial's score and the best one so far.
 
     Drawn from the trial records and not by Optuna's own plot, which knows no difference between a trial that was

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from weightflow.report.content import Report
+from weightflow.report.content import Searched
 from weightflow.report.picture import Picture
 from weightflow.report.theme import Theme
 
@@ -16,7 +16,7 @@ SHOWN = 12
 TITLE = "Hyperparameter importances"
 
 
-def importances(report: Report) -> Picture:
+def importances(report: Searched) -> Picture:
     """Show which hyperparameters the score depended on, or say why that cannot be told."""
     trials = [] if report.study is None else report.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     why = _why_not(report.study, trials)

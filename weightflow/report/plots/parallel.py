@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
-from weightflow.report.content import Report
+from weightflow.report.content import Searched
 from weightflow.report.picture import TIP, Picture, tidy
 from weightflow.report.plots.edges import top_of_bulk
 from weightflow.report.theme import Theme
@@ -31,7 +31,7 @@ class Axis:
     words: tuple[tuple[float, str], ...]
 
 
-def parallel(report: Report) -> Picture:
+def parallel(report: Searched) -> Picture:
     """Show which values went with low scores."""
     trials = [
         trial
