@@ -36,7 +36,10 @@ def tune(
     ] = "epidemic",
     space: Annotated[
         Path | None,
-        typer.Option(help="Search space, a YAML file [default: search_spaces/default.yaml].", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Search space, a YAML file [default: search_spaces/default.yaml, with --conditions conditions.yaml].",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
     gpus: Annotated[
         int | None, typer.Option(help="GPUs to use at most; all that there are by default.", rich_help_panel=MACHINE)

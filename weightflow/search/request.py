@@ -28,7 +28,7 @@ from weightflow.trials import Criterion, Parameter, SamplerName, SchedulerName
 
 Named = TypeVar("Named", bound=StrEnum)
 LONGEST_NAME = 60
-DEFAULT_SPACE = "search_spaces/default.yaml"
+DEFAULT_SPACE, CONDITION_SPACE = "search_spaces/default.yaml", "search_spaces/conditions.yaml"
 TRACKING = "mlflow.yml"
 
 
@@ -78,7 +78,7 @@ def tune(
     Args:
         data: what is modelled: a data set (`weightflow.read`), snapshots, a built-in name, or a path that needs no
             options to be read.
-        space: a YAML file; the default space where it is None.
+        space: a YAML file; where it is None the default space, of several conditions the one that is made for them.
         trials: at most, repeats not counted.
         time_budget: wall time for preparation and trials: seconds, or text such as 90s, 30m or 2h30m; six minutes by
             default, or with a deadline as much as that leaves.
@@ -138,7 +138,7 @@ def tune(
     search = Search(
         dataset=dataset,
         protocol=_one_of(Protocol, protocol, "protocol"),
-        space=_space(space, fixed or {}, folder / resume if resume else None, say),
+        space=_space(space, fixed or {}, folder / resume if resume else None, dataset, say),
         tracking=tracking_config(mlflow),
         name=resume or _name(name, dataset.name, say),
         out=folder,
@@ -231,9 +231,14 @@ def make_plan(
     )
 
 
-def _space(path: str | Path | None, fixed: Mapping[str, Parameter], earlier: Path | None, say: Say) -> Space:
+def _space(
+    path: str | Path | None, fixed: Mapping[str, Parameter], earlier: Path | None, dataset: Dataset, say: Say
+) -> Space:
     """Return the space of a search: where it goes on and none is named, the one that it began with."""
     content = None if path is not None or earlier is None else space_of(earlier)
+    if content is None and path is None and dataset.snapshots.conditions is not None:
+        say(f"the space is {CONDITION_SPACE}, since there are several conditions; `--space` names another one")
+        return read_space(shipped_file(CONDITION_SPACE), fixed)
     if content is None:
         return read_space(path, fixed)
     say("the space is the one that the search began with, since `--space` names none")
