@@ -40,6 +40,24 @@ def test_on_a_terminal_there_is_a_bar_which_leaves_nothing_behind() -> None:
     assert "5/10" in out.getvalue()
 
 
+class Terminal(io.StringIO):
+    """A terminal, until it is closed."""
+
+    here = True
+
+    def isatty(self) -> bool:
+        return self.here
+
+
+def test_a_terminal_may_be_closed_while_progress_is_shown() -> None:
+    """Whoever closes the window asks the search to stop, which must not fail for want of the window."""
+    out = Terminal()
+    with Shown(Console(file=out, width=80)) as shown:
+        shown("teacher", 5, 10)
+        out.here = False
+    assert "teacher" in out.getvalue()
+
+
 def test_a_preparation_that_is_longer_than_the_deadline_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     now, said = [50.0], list[str]()
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

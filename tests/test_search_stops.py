@@ -174,7 +174,7 @@ def test_a_search_in_a_pipe_that_closes_on_oddly_named_data_with_too_small_a_bud
     (tmp_path / "counts.npy").rename(tmp_path / "my cells (1).npy")
     words = shlex.join(command("--trials", "9", "--time-budget", "1s", "--cpus", "2", data="my cells (1).npy"))
     piped = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {words} | head -1"],
+        ["bash", "-c", f"set -o pipefail; {words} | grep -m 1 'the search is named'"],
         cwd=tmp_path, env=ray_environment, capture_output=True, text=True, check=False, timeout=400,
     )  # fmt: skip
     assert (piped.returncode, piped.stderr) == (0, "")

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from searches import wait_for
 from test_book import EPOCHS, open_book, run
+from test_progress import Terminal
 
 from weightflow.evaluation import Scores
 from weightflow.report.terminal import print_scores
@@ -36,6 +37,16 @@ def test_now_and_then_a_line_says_what_runs_what_ended_the_best_and_the_time_lef
     lines = told.getvalue().splitlines()
     assert 1 <= len(lines) <= 5
     assert lines[0] == "2 of at most 50 trials ended, 1 running, best so far trial 01, score 1.2500, 60 minutes left"
+
+
+def test_a_terminal_may_be_closed_while_the_table_is_shown(tmp_path: Path) -> None:
+    plan = Plan(trials=9, time_budget=3600.0)
+    book, out = open_book(tmp_path, plan), Terminal()
+    with LiveTable(Console(file=out, width=80), 9, EPOCHS, Ending(book, plan, 1.0, 0.0), (), ()) as table:
+        out.here = False
+        table.end_trial(TrialRecord(0, TrialState.FINISHED, {}, 1.5, 3, 1.0))
+    book.close()
+    assert "1.5000" in out.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ class Shown:
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self._on_terminal = console.is_terminal  # as it is now: it may be closed before the block ends
         self._phases: dict[str, Phase] = {}
         self._over = threading.Event()
         self._lines = threading.Thread(target=self._print_lines, daemon=True)
@@ -63,7 +64,7 @@ class Shown:
         self._rows = {}
 
     def __enter__(self) -> "Shown":
-        if self.console.is_terminal:
+        if self._on_terminal:
             self._bars.start()
         else:
             self._lines.start()
@@ -71,7 +72,7 @@ class Shown:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        if self.console.is_terminal:
+        if self._on_terminal:
             self._bars.stop()
         else:
             self._lines.join()
@@ -83,7 +84,7 @@ class Shown:
         else:
             known = self._phases.setdefault(phase, Phase(phase, time.monotonic()))
             known.done, known.total = done, total
-        if self.console.is_terminal:
+        if self._on_terminal:
             self._draw(phase, done, total)
 
     def _draw(self, phase: str, done: int, total: int) -> None:

@@ -44,6 +44,7 @@ class LiveTable:
         past: Sequence[TrialRecord] = (),
     ) -> None:
         self.console = console
+        self._on_terminal = console.is_terminal  # as it is now: it may be closed before the block ends
         self.trials = trials
         self.epochs = epochs
         self.ending = ending
@@ -54,7 +55,7 @@ class LiveTable:
         self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> "LiveTable":
-        if self.console.is_terminal:
+        if self._on_terminal:
             self.live.start()
         else:
             self._lines.start()
@@ -64,7 +65,7 @@ class LiveTable:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        if self.console.is_terminal:
+        if self._on_terminal:
             self.live.stop()
             self.console.print(self._render())
         else:
@@ -87,7 +88,7 @@ class LiveTable:
     def end_trial(self, record: TrialRecord) -> None:
         """Close a row."""
         self.records[record.number] = record
-        if not self.console.is_terminal:
+        if not self._on_terminal:
             score = "no score" if record.score is None else f"score {record.score:.4f}"
             reason = f" ({record.reason})" if record.reason else ""
             self.console.print(
