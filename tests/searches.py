@@ -246,7 +246,8 @@ def check_runs(trials: list[TrialRecord], client: mlflow.MlflowClient, experimen
         assert run.data.tags["state"] == trial.state.value
         assert run.info.status == ("FAILED" if trial.state is TrialState.FAILED else "FINISHED")
         history = client.get_metric_history(run.info.run_id, "score")
-        assert [point.step for point in history] == list(range(1, trial.epochs + 1))
+        steps = [point.step for point in history]
+        assert steps == list(range(1, trial.epochs + 1)), (trial.number, trial.state, trial.epochs, steps)
 
 
 def check_results(folder: Path) -> None:
