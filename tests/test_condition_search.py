@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from browser import browsing
 from searches import check_results, furnish, trials_of, tune_here
 from test_condition_models import TIMES, course, dose_of, doses, small
+from test_report_pages import CONTRAST, SCHEMES, SIZES, SMALLEST, TOO_WIDE, keep
 
 import weightflow
 from weightflow.data import Dataset, Fold, Protocol, Snapshots, Split, conditions_left_out, split
@@ -193,6 +195,28 @@ def test_with_categories_the_page_has_rows_and_with_two_numbers_a_map(judged: Ju
         page = (tmp_path / name / "report.html").read_text()
         assert ("the colour is the model&#39;s error over its sampling floor" in page) is (name == "temperature")
         assert f"over dose, at {name}={'a' if name == 'drug' else '20'}" in page
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", SIZES)
+def test_the_page_is_readable_at_every_size_in_both_schemes(
+    judged: Judged, tmp_path: Path, width: int, scheme: str
+) -> None:
+    write_condition_report(tmp_path / "report.html", report_of(judged))
+    with browsing() as page:
+        page.prefer(scheme)
+        page.size(width, 900)
+        page.open((tmp_path / "report.html").as_uri(), "Error by condition")
+        page.picture(keep(f"conditions-{width}-{scheme}.png", tmp_path))
+        assert page.ask("document.documentElement.scrollWidth") <= width
+        assert page.ask(TOO_WIDE) == []
+        ratio, text, texts = page.ask(CONTRAST)
+        assert texts > 100
+        assert ratio >= 4.5, text
+        assert page.ask(SMALLEST) >= 8.0
+        assert page.complaints == []
 
 
 def test_preparations_of_a_space_tell_conditions_apart() -> None:

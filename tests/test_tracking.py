@@ -475,6 +475,21 @@ class TestSearch:
         assert ended.data.tags["state"] == "stopped", "no run is left running"
         assert MlflowClient(config.tracking_uri).get_run(parent).info.status == "KILLED"
 
+    def test_epochs_that_another_process_was_told_of_are_not_put_before_those_that_are_there(
+        self, config: TrackingConfig
+    ):
+        """When they ended is guessed from the time that a trial took, which leaves out what passed between processes."""
+        run = SearchRun.open(config, ID, FACTS)
+        train(run, 0, range(1, 5), None)
+        stop(run, "KILLED")
+        record = replace(remembered(0, 6, TrialState.FINISHED), started=1_700_000_000.0, ended=1_700_000_009.0)
+        sync(config, ID, FACTS, [record], Results("FINISHED", record), 1_700_000_000.0)
+        ended = children(config, parent_of(config))["00"]
+        points = MlflowClient(config.tracking_uri).get_metric_history(ended.info.run_id, "score")
+        assert [point.step for point in points] == [1, 2, 3, 4, 5, 6]
+        times = [point.timestamp for point in points]
+        assert times == sorted(times)
+
     def test_a_loss_that_is_not_finite_is_kept(self, config: TrackingConfig, tmp_path: Path):
         run = SearchRun.open(config, ID, FACTS)
         run.start_trial(trial(0))

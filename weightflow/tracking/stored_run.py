@@ -62,9 +62,9 @@ class StoredRun:
         new_tags = {key: text for key, text in texts.items() if text != self._tags.get(key, "")}
         latest, new_metrics = dict(self._latest), list[Metric]()
         for metric in metrics:
-            if _is_new(metric, latest.get(metric.key)):
-                latest[metric.key] = metric
-                new_metrics.append(metric)
+            if _is_new(metric, held := latest.get(metric.key)):
+                latest[metric.key] = _after(metric, held)
+                new_metrics.append(latest[metric.key])
         if not (new_params or new_tags or new_metrics):
             return
         asked = [Param(key, value) for key, value in new_params.items()]
@@ -120,6 +120,16 @@ def _is_new(metric: Metric, held: Metric | None) -> bool:
     if held is None or metric.step > held.step:
         return True
     return metric.step == held.step == 0 and _kept(metric.value) != _kept(held.value)
+
+
+def _after(metric: Metric, held: Metric | None) -> Metric:
+    """Return a point that is not earlier than the one before it, or else a curve over time would run backwards.
+
+    When exactly an epoch ended that another process was told of, is guessed; the point before may be known.
+    """
+    if held is None or metric.timestamp >= held.timestamp:
+        return metric
+    return Metric(metric.key, metric.value, held.timestamp, metric.step)
 
 
 def _kept(value: float) -> float | None:
