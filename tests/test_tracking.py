@@ -478,7 +478,7 @@ class TestSearch:
     def test_epochs_that_another_process_was_told_of_are_not_put_before_those_that_are_there(
         self, config: TrackingConfig
     ):
-        """When they ended is guessed from the time that a trial took, which leaves out what passed between processes."""
+        """When they ended is guessed from the time that a trial took, not counting what passed between processes."""
         run = SearchRun.open(config, ID, FACTS)
         train(run, 0, range(1, 5), None)
         stop(run, "KILLED")
