@@ -277,6 +277,16 @@ def test_each_condition_that_can_be_left_out_is_scored_without_it_and_a_lone_cat
         conditions_left_out(doses((1.0, 9.0)))
 
 
+def test_anchors_of_the_dose_of_zero_alone_are_fitted_as_those_of_all():
+    """Workers take a batch of snapshots each, and one of them may have the untreated ones."""
+    data = Snapshots.of_conditions({dose: course(1.0 + dose) for dose in (0.0, 1.0, 30.0)}, "dose")
+    preparation = Preparation(data, small("cde"), 0)
+    base = preparation.base()
+    zero = preparation.anchors(range(4), base)
+    assert np.array_equal(zero["times"], TIMES)
+    assert np.allclose(zero["tokens"], preparation.anchors(range(8), base)["tokens"][:4], atol=1e-5)
+
+
 def test_neighbouring_conditions_rearranged_lie_between_them():
     seen = doses((1.0, 9.0))
     found = {name: one.sample(TIMES, 500, 0) for name, one in condition_baselines(seen, (3.0,)).items()}

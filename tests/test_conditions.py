@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from weightflow.data import Conditions, Covariate, Scale, Snapshots, advice, read
+from weightflow.data import Conditions, Covariate, Scale, Snapshots, advice, conditions_left_out, read
 from weightflow.errors import InputError
 
 
@@ -63,6 +63,26 @@ def test_zero_stands_one_step_of_the_dilution_series_below_the_smallest_other_do
     assert dose.between(0.0, 0.1, 0.0) == 0.0
     with pytest.raises(InputError, match="give a positive value"):
         Covariate.of("dose", [0.1, 10.0]).value(0.0)
+
+
+def test_a_part_that_holds_the_dose_of_zero_alone_is_a_part_like_any_other():
+    """As a batch of anchors has it, or what is left of a file once all other doses are left out."""
+    data = Snapshots.of_conditions({dose: course([0, 1]) for dose in (0.0, 0.3, 1.0, 10.0)}, "dose")
+    assert data.conditions is not None
+    scales = {}
+    for some in ([0, 1], [0, 1, 2, 3], [2, 3]):
+        part = data.subset(some)
+        assert part.conditions is not None
+        (dose,) = part.conditions.covariates
+        scales[dose.levels] = dose.scale
+        assert [list(cloud[:, 0]) for cloud in part.samples] == [list(data.samples[i][:, 0]) for i in some]
+    assert scales == {(0.0,): Scale.LINEAR, (0.0, 0.3): Scale.LOG, (0.3,): Scale.LOG}
+    folds = conditions_left_out(data)
+    assert [(fold.at["dose"], bool(fold.extrapolation)) for fold in folds][-3:] == [
+        (0.3, False),
+        (1.0, False),
+        (10.0, True),
+    ]
 
 
 def test_a_category_has_one_feature_each_and_a_covariate_that_stays_has_none():

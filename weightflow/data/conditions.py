@@ -164,6 +164,11 @@ class Covariate:
         place = self.position(value)
         return [place**power for power in range(1, powers + 1)]
 
+    def of_levels(self, levels: Sequence[Value]) -> "Covariate":
+        """Return the same covariate with some of its levels; of zero alone the scale is linear."""
+        only_zero = self.scale is Scale.LOG and not any(levels)
+        return replace(self, levels=tuple(levels), scale=Scale.LINEAR if only_zero else self.scale)
+
     def in_words(self) -> str:
         """Say how the values are understood."""
         if not self.numeric:
@@ -247,10 +252,13 @@ class Conditions:
         return tuple(dict.fromkeys(self.points))
 
     def subset(self, indices: Sequence[int]) -> "Conditions":
-        """Keep the conditions of some snapshots; scales stay, and the levels are those that are left."""
+        """Keep the conditions of some snapshots; the levels are those that are left.
+
+        Scales stay, but where zero alone is left, which has no place on a logarithmic one.
+        """
         points = tuple(self.points[i] for i in indices)
         levels = [tuple(point[i] for point in points) for i in range(len(self.covariates))]
-        covariates = [replace(one, levels=left) for one, left in zip(self.covariates, levels, strict=True)]
+        covariates = [one.of_levels(left) for one, left in zip(self.covariates, levels, strict=True)]
         return replace(self, covariates=tuple(covariates), points=points)
 
     def point(self, at: Mapping[str, object]) -> Point:
