@@ -55,7 +55,7 @@ def score(
     from weightflow.experiment import nest, preset
     from weightflow.model import load
     from weightflow.report.terminal import print_scores
-    from weightflow.search.judged import fitted_before, without_each, without_each_condition
+    from weightflow.search.judged import fitted_before, without_each
     from weightflow.search.resources import Node, Resources, Wanted, usable_cpus
     from weightflow.side_by_side import in_processes, in_turn
     from weightflow.tracking import TrackingConfig
@@ -74,8 +74,7 @@ def score(
     with Shown(Console(stderr=True)) as shown:
         if model is None:
             options = preset(start, **nest(read_config(config)))
-            without = without_each if dataset.snapshots.conditions is None else without_each_condition
-            judged = without(dataset, options, seed, place, console.print, shown, mapper)
+            judged = without_each(dataset, options, seed, place, console.print, shown, mapper)
         else:
             judged = fitted_before(load(model, device), dataset, seed, console.print, shown, mapper)
         folder = out or Path(f"{model}-on-{dataset.name}")

@@ -1,7 +1,7 @@
 """Snapshots, readers and splits."""
 
 from weightflow.data.advice import advice
-from weightflow.data.condition_splits import conditions_left_out
+from weightflow.data.condition_splits import conditions_left_out, leave_one_condition_out
 from weightflow.data.conditions import Conditions, Covariate, Point, Scale, Value, as_options, in_words
 from weightflow.data.dataset import SPECIES, Dataset, every_nth
 from weightflow.data.grid import parse_times
@@ -33,6 +33,7 @@ __all__ = [
     "every_nth",
     "from_anndata",
     "in_words",
+    "leave_one_condition_out",
     "leave_one_out",
     "parse_times",
     "read",

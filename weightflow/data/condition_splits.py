@@ -1,5 +1,7 @@
 """What is fitted and scored where there are conditions: each one left out in turn."""
 
+from dataclasses import replace
+
 from weightflow.data.conditions import Conditions, Point
 from weightflow.data.dataset import Dataset
 from weightflow.data.parts import FEWEST_NESTED, Fold, Protocol, Split, spread
@@ -18,14 +20,23 @@ def split_conditions(dataset: Dataset) -> Split:
     Raises:
         InputError: there are fewer than three conditions, or none can be left out.
     """
-    seen = dataset.visible
-    folds = conditions_left_out(seen)
-    among = sorted([fold for fold in folds if not fold.extrapolation] or folds, key=_place)
+    whole = leave_one_condition_out(dataset)
+    among = sorted([fold for fold in whole.tests if not fold.extrapolation] or whole.tests, key=_place)
     selected = len(among) < FEWEST_NESTED
     searched, tested = (among, among) if selected else (among[::2], among[1::2])
-    held_out, tests = (tuple(some[i] for i in spread(range(len(some)))) for some in (searched, tested))
-    protocol, units = Protocol.LEAVE_ONE_CONDITION_OUT, dataset.visible_units
-    return Split(protocol, seen, held_out, tests, selected=selected, units=units)
+    folds, tests = (tuple(some[i] for i in spread(range(len(some)))) for some in (searched, tested))
+    return replace(whole, folds=folds, tests=tests, selected=selected)
+
+
+def leave_one_condition_out(dataset: Dataset) -> Split:
+    """Test each condition that can be left out, by a fit to all others, without a search.
+
+    Raises:
+        InputError: as for `conditions_left_out`.
+    """
+    seen = dataset.visible
+    tests = conditions_left_out(seen)
+    return Split(Protocol.LEAVE_ONE_CONDITION_OUT, seen, (), tests, units=dataset.visible_units)
 
 
 def _place(fold: Fold) -> tuple[tuple[str, ...], list[float]]:

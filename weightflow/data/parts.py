@@ -187,13 +187,12 @@ class Split:
     def _conditions_in_words(self) -> tuple[str, ...]:
         held, tested = (listed([in_words(fold.at) for fold in folds]) for folds in (self.folds, self.tests))
         each = "each left out in turn, by fits to all others"
-        few = ": there are too few conditions to test others than the search selects by"
-        count = len({*self.seen.courses})
-        return (
-            f"fitted by the final model: all {count} conditions",
-            f"held out while searching: {held}; {each}",
-            f"tested at the end: {tested}" + (few if self.selected else f"; {each}; the search holds out none of them"),
-        )
+        said = [f"fitted by the final model: all {len(self.seen.courses)} conditions"]
+        said += [f"held out while searching: {held}; {each}"] if self.folds else []
+        scored = f"tested at the end: {tested}"
+        if self.selected:
+            return (*said, f"{scored}: there are too few conditions to test others than the search selects by")
+        return (*said, f"{scored}; {each}" + ("; the search holds out none of them" if self.folds else ""))
 
 
 def spread(indices: Sequence[int]) -> list[int]:

@@ -14,17 +14,15 @@ from jaxtyping import Bool, Float
 from weightflow.data import (
     Dataset,
     Fold,
-    Protocol,
     Snapshots,
     Split,
     advice,
     as_options,
     at_times,
-    conditions_left_out,
+    leave_one_condition_out,
     leave_one_out,
 )
 from weightflow.data import in_words as at_condition
-from weightflow.data.words import listed
 from weightflow.errors import InputError
 from weightflow.evaluation import (
     LeftOutCondition,
@@ -228,66 +226,32 @@ def without_each(
     say: Callable[[str], None],
     progress: Progress,
     mapper: Mapper = in_turn,
-) -> JudgedCourse:
-    """Fit without each time in turn and score there, and fit once to all times.
+) -> Judged:
+    """Fit without each time, or each condition, in turn and score there, and fit once to all of them.
 
     Raises:
-        InputError: there are fewer than three times, or too few samples at one.
+        InputError: there are fewer than three times or conditions, none can be left out, or too few samples at one.
     """
-    parts = leave_one_out(dataset, seed)
+    several = dataset.snapshots.conditions is not None
+    parts = leave_one_condition_out(dataset) if several else leave_one_out(dataset, seed)
     check_scorable(parts)
     for line in (*parts.in_words(), f"{len(parts.tests) + 1} fits follow"):
         say(line)
     final, *tested = fit_each([parts.seen, *(fold.fit for fold in parts.tests)], config, seed, device, progress, mapper)
-    fit = in_words(final.model.record["fidelity"])
+    fit, what = in_words(final.model.record["fidelity"]), "Conditions" if several else "Times"
+    about = {"Protocol": parts.protocol, what: "; ".join(parts.in_words()), "Fit": f"{fit[0].upper()}{fit[1:]}"}
+    told: dict[str, Any] = {"model": final.model, "made": True, "about": about, "config": flatten(config)}
+    if several:
+        models = tuple(one.model for one in tested)
+        found = tuple(judge_conditions(models, parts.courses, seed, progress, mapper))
+        return JudgedConditions(**told, scores=overall(found), found=found, left_out=models, observed=parts.seen)
     return JudgedCourse(
+        **told,
         scores=judge(tested, parts, seed, progress, mapper),
-        model=final.model,
-        made=True,
         drawn=shown(final.model, tested, parts),
         observed=parts.observed,
         known=parts.known,
         points=(parts.seen.times, reference_points(final, config), POINTS),
-        about={"Protocol": parts.protocol, "Times": "; ".join(parts.in_words()), "Fit": f"{fit[0].upper()}{fit[1:]}"},
-        config=flatten(config),
-    )
-
-
-def without_each_condition(
-    dataset: Dataset,
-    config: ExperimentConfig,
-    seed: int,
-    device: torch.device,
-    say: Callable[[str], None],
-    progress: Progress,
-    mapper: Mapper = in_turn,
-) -> JudgedConditions:
-    """Fit without each condition in turn and score there, and fit once to all of them.
-
-    Raises:
-        InputError: there are fewer than three conditions, none can be left out, or too few samples at a time.
-    """
-    seen = dataset.visible
-    tests = conditions_left_out(seen)
-    parts = Split(Protocol.LEAVE_ONE_CONDITION_OUT, seen, (), tests, units=dataset.visible_units)
-    check_scorable(parts)
-    count, names = len(seen.courses), listed([at_condition(fold.at) for fold in tests])
-    about = f"{count} conditions; each left out in turn, by a fit to all others: {names}"
-    say(about)
-    say(f"{len(tests) + 1} fits follow")
-    final, *left_out = fit_each([seen, *(fold.fit for fold in tests)], config, seed, device, progress, mapper)
-    models = [one.model for one in left_out]
-    found = judge_conditions(models, parts.courses, seed, progress, mapper)
-    fit = in_words(final.model.record["fidelity"])
-    return JudgedConditions(
-        scores=overall(found),
-        model=final.model,
-        made=True,
-        about={"Protocol": parts.protocol, "Conditions": about, "Fit": f"{fit[0].upper()}{fit[1:]}"},
-        config=flatten(config),
-        found=tuple(found),
-        left_out=tuple(models),
-        observed=seen,
     )
 
 

@@ -29,7 +29,9 @@ def by_condition(report: ConditionReport) -> Picture:
     varying = [one for one in conditions.covariates if one.varies]
     on_map = len(varying) == 2 and all(one.numeric for one in varying) and found[0].scores.has(FLOOR, metric)
     on_line = len(varying) == 1 and varying[0].numeric
-    draw = partial(_draw_map if on_map else _draw_line if on_line else _draw_rows, conditions, found, metric)
+    draw = partial(_draw_rows, found, metric)
+    if on_map or on_line:
+        draw = partial(_draw_map if on_map else _draw_line, conditions, found, metric)
     how = (
         "Each condition that was left out, at its place; the colour is the model's error over its sampling floor, and "
         "crosses are conditions that were always fitted."
@@ -85,8 +87,7 @@ def _draw_line(conditions: Conditions, found: Sequence[LeftOutCondition], metric
     return drawn
 
 
-def _draw_rows(conditions: Conditions, found: Sequence[LeftOutCondition], metric: str, theme: Theme) -> Figure:
-    del conditions
+def _draw_rows(found: Sequence[LeftOutCondition], metric: str, theme: Theme) -> Figure:
     drawn = Figure(figsize=(theme.width, 1.2 + 0.34 * len(found)), layout="constrained")
     axis = drawn.subplots()
     for row, one in enumerate(found):
