@@ -29,7 +29,7 @@ from weightflow.errors import TrainingError
 from weightflow.evaluation.density import evaluated
 from weightflow.experiment import ExperimentConfig, Prepared, Trial, nest, prepare
 from weightflow.rng import generator
-from weightflow.search.rungs import Scheduler
+from weightflow.search.study.scheduler import Scheduler
 from weightflow.systems import load_dataset
 from weightflow.training import TrainingOptions
 from weightflow.trials import SchedulerName

@@ -29,16 +29,16 @@ from weightflow.anchors import ArrayCache
 from weightflow.data import Protocol, Split, split
 from weightflow.evaluation import evaluate
 from weightflow.experiment import ExperimentConfig, Prepared, flat_keys, nest, prepare, prepares_as
-from weightflow.search.book import Book
-from weightflow.search.cluster import connected
-from weightflow.search.ending import Ending
-from weightflow.search.plan import Plan, Point
-from weightflow.search.pool import Crew
-from weightflow.search.resources import Resources, Wanted
-from weightflow.search.space import Space
-from weightflow.search.study import CHECKPOINTS
-from weightflow.search.trainable import Task
-from weightflow.search.tuning import run_trials
+from weightflow.search.cluster.connection import connected
+from weightflow.search.cluster.resources import Resources, Wanted
+from weightflow.search.cluster.workers import WorkerPool
+from weightflow.search.folder import CHECKPOINTS
+from weightflow.search.space.space import Space
+from weightflow.search.study.options import Point, SearchOptions
+from weightflow.search.study.study import Study
+from weightflow.search.trials.stopper import Stopper
+from weightflow.search.trials.trainable import Task
+from weightflow.search.trials.tuner import run_trials
 from weightflow.systems import PAPER, load_dataset
 from weightflow.trials import SamplerName, SchedulerName, TrialRecord, TrialState
 
@@ -86,8 +86,8 @@ FOREVER = 1e9
 NEAR = 0.003  # nats: what the logarithmic picture shows the very best as
 
 
-class NothingFirst(Plan):
-    """A plan without the presets that ours tries first."""
+class NothingFirst(SearchOptions):
+    """Options without the presets that ours tries first."""
 
     def first_points(self, space: Space) -> Iterator[tuple[str, Point]]:
         yield from ()
@@ -133,14 +133,14 @@ class Ground:
     def of(cls, system: str, protocol: Protocol, space: Space, seed: int = 0) -> "Ground":
         torch.set_num_threads(1)
         parts = split(load_dataset(system, seed), protocol, seed)
-        _, first = next(Plan().first_points(space))
+        _, first = next(SearchOptions().first_points(space))
         config = ExperimentConfig.parse(nest(space.configuration(first)))
         return cls(parts, space, prepare(parts.folds[0].fit, config, seed), config, seed)
 
     def run(
-        self, plan: Plan, seed: int, cpus: int, then: Callable[[], None] | None = None
-    ) -> tuple[Clock, Book, float]:
-        """Run a search, and return what was seen of it, its book, and its wall time; `then` is called after trials."""
+        self, options: SearchOptions, seed: int, cpus: int, then: Callable[[], None] | None = None
+    ) -> tuple[Clock, Study, float]:
+        """Run a search, and return what was seen of it, its study, and its wall time; `then` is called after trials."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / CHECKPOINTS).mkdir()
@@ -148,15 +148,15 @@ class Ground:
             config = self.config
             training = config.training
             identity = {"space": self.space.content()}
-            book = Book(folder, self.space, plan, training.epochs, training.grace_epochs, seed, identity, {})
+            study = Study(folder, self.space, options, training.epochs, training.grace_epochs, seed, identity, {})
             clock = Clock(then=then)
-            book.watchers.append(clock)
+            study.callbacks.append(clock)
             task = Task(self.parts, self.seed, folder / "cache", folder / CHECKPOINTS, False)
             shared = {prepares_as(config): (self.prepared,)}
-            ending = Ending(book, plan, 1.0, 0.0)
-            run_trials(book, ending, Resources(cpus, 0), shared, task, folder / "tune", typer.echo)
-            book.close()
-            return clock, book, time.monotonic() - began
+            stopper = Stopper(study, options, 1.0, 0.0)
+            run_trials(study, stopper, Resources(cpus, 0), shared, task, folder / "tune", typer.echo)
+            study.close()
+            return clock, study, time.monotonic() - began
 
 
 def small_space() -> Space:
@@ -170,8 +170,8 @@ def trivial_space() -> Space:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-METHODS: dict[str, tuple[type[Plan], SamplerName, SchedulerName]] = {
-    "ours: presets, TPE, ASHA": (Plan, SamplerName.TPE, SchedulerName.ASHA),
+METHODS: dict[str, tuple[type[SearchOptions], SamplerName, SchedulerName]] = {
+    "ours: presets, TPE, ASHA": (SearchOptions, SamplerName.TPE, SchedulerName.ASHA),
     "TPE, ASHA": (NothingFirst, SamplerName.TPE, SchedulerName.ASHA),
     "random, ASHA": (NothingFirst, SamplerName.RANDOM, SchedulerName.ASHA),
     "random": (NothingFirst, SamplerName.RANDOM, SchedulerName.NONE),
@@ -191,8 +191,8 @@ def efficiency(
         for system in systems.split(","):
             ground = Ground.of(system, Protocol.INTERPOLATION, small_space())
             for seed in range(seeds):
-                for method, (plan, sampler, scheduler) in METHODS.items():
-                    made = plan(
+                for method, (kind, sampler, scheduler) in METHODS.items():
+                    made = kind(
                         # early stopping makes room for more trials with the same epochs
                         trials=trials if scheduler is SchedulerName.NONE else round(1.4 * trials),
                         time_budget=FOREVER,
@@ -291,7 +291,7 @@ def worth(
     Rows that the CSV file has are not made again, so that a benchmark that was cut off goes on.
     """
     space = Space.read(common.ROOT / "search_spaces" / "default.yaml", flat_keys())
-    plan = Plan(trials=trials, time_budget=FOREVER, stop_at_floor=False, repeats=1)
+    options = SearchOptions(trials=trials, time_budget=FOREVER, stop_at_floor=False, repeats=1)
     path = out / "search-worth.csv"
     done = {(row["system"], row["protocol"], row["trials"]) for row in common.read_rows(path)}
     with connected(None, Wanted(2), typer.echo):
@@ -300,7 +300,7 @@ def worth(
                 if (system, protocol, str(trials)) in done:
                     continue
                 began = time.monotonic()
-                rows = _worth(Ground.of(system, Protocol(protocol), space, seed), plan)
+                rows = _worth(Ground.of(system, Protocol(protocol), space, seed), options)
                 place = {"system": system, "protocol": protocol, "trials": trials}
                 common.append_rows(path, [{**place, **row} for row in rows])
                 typer.echo(f"{protocol} {system}: {time.monotonic() - began:.0f} s")
@@ -308,18 +308,18 @@ def worth(
     (out / "search-worth.md").write_text(_worth_text(rows, trials))
 
 
-def _worth(ground: Ground, plan: Plan) -> list[common.Row]:
-    _, book, wall = ground.run(plan, ground.seed, 2)
-    best = book.finished()[0]
+def _worth(ground: Ground, options: SearchOptions) -> list[common.Row]:
+    _, study, wall = ground.run(options, ground.seed, 2)
+    best = study.finished()[0]
     configs = {"default": ground.config, "searched": ExperimentConfig.parse(nest(best.params))}
     models: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as cache, Crew(Resources(2, 0), ArrayCache(Path(cache)), _silent) as crew:
+    with tempfile.TemporaryDirectory() as cache, WorkerPool(Resources(2, 0), ArrayCache(Path(cache)), _silent) as pool:
         for name, config in configs.items():
             if name == "searched" and config == configs["default"]:
                 models[name] = models["default"]
                 continue
-            prepared = crew.prepare([ground.parts.seen], config, ground.seed)
-            (models[name],) = crew.fit(prepared, config, ground.seed, {})
+            prepared = pool.prepare([ground.parts.seen], config, ground.seed)
+            (models[name],) = pool.fit(prepared, config, ground.seed, {})
     scores = evaluate(models, ground.parts, 1000, ground.seed, ("paper_jsd", "sliced_w1", "nll"))
     rows: list[common.Row] = []
     for metric in scores.metrics:
@@ -332,7 +332,7 @@ def _worth(ground: Ground, plan: Plan) -> list[common.Row]:
                 "low": "" if difference is None else f"{difference.low:.6g}",
                 "high": "" if difference is None else f"{difference.high:.6g}",
                 "floor": f"{scores.mean('floor', metric):.6g}" if scores.has("floor", metric) else "",
-                "held_out_default": f"{book.records[0].score or float('nan'):.6g}",
+                "held_out_default": f"{study.records[0].score or float('nan'):.6g}",
                 "held_out_best": f"{best.score:.6g}",
                 "best": f"{best.number}: {best.params['dynamics.kind']}",
                 "seconds": f"{wall:.0f}",
@@ -394,7 +394,7 @@ def overhead(
             ground = Ground.of("epidemic", Protocol.INTERPOLATION, space)
             n = trials if name.startswith("about") else 40
             for cpus in (2, 1):
-                plan = NothingFirst(
+                options = NothingFirst(
                     trials=n,
                     time_budget=FOREVER,
                     sampler=SamplerName.RANDOM,
@@ -402,9 +402,9 @@ def overhead(
                     stop_at_floor=False,
                     repeats=1,
                 )
-                _, book, wall = ground.run(plan, 0, cpus)
+                _, study, wall = ground.run(options, 0, cpus)
                 walls[name, cpus] = wall
-                own = sum(record.seconds for record in book.all())
+                own = sum(record.seconds for record in study.all())
                 extra = wall - own / cpus
                 lines.append(
                     [name, str(cpus), str(n), f"{own / n:.2f}", f"{wall:.1f}", f"{extra:.1f}", f"{extra / wall:.1%}",
@@ -416,7 +416,7 @@ def overhead(
         "\nWall time of the trials of a search (start of Ray Tune to its end, without Ray's own start and the anchors) "
         "less the sum of the trials' own seconds divided by the trials at a time. It is spent on starting the first "
         "actors (imports of torch and Ray, about 6 s each), on handing actors over from trial to trial, on the last "
-        "trials, beside which a worker idles, and on the book (an fsync for each line).\n\n"
+        "trials, beside which a worker idles, and on the study (an fsync for each line).\n\n"
     )
     columns = ["trials", "at a time", "number", "own s each", "wall s", "extra s", "share", "extra s a trial"]
     text += common.table(columns, lines)
@@ -438,8 +438,8 @@ def thousand(
     driver = psutil.Process()
     with connected(None, Wanted(2), typer.echo):
         ground = Ground.of("epidemic", Protocol.INTERPOLATION, trivial_space())
-        plan = Plan(trials=trials, time_budget=FOREVER, stop_at_floor=False, repeats=1)
-        clock, _, _ = ground.run(plan, 0, 2, lambda: memory.append(driver.memory_info().rss / 2**20))
+        options = SearchOptions(trials=trials, time_budget=FOREVER, stop_at_floor=False, repeats=1)
+        clock, _, _ = ground.run(options, 0, 2, lambda: memory.append(driver.memory_info().rss / 2**20))
     times = clock.ended
     gaps = [(later - earlier) for earlier, later in pairwise(times)]
     early, late = mean(gaps[20:120]), mean(gaps[-100:])
@@ -463,38 +463,38 @@ MEASURED = ("score_error", "score_interior", "score_last", "loss/likelihood", "l
 
 
 class Crowd:
-    """Trials that run at the same time and report what a formula says, to a book on the disk."""
+    """Trials that run at the same time and report what a formula says, to a study on the disk."""
 
     def __init__(self, folder: Path, sampler: SamplerName, trials: int, epochs: int = 12) -> None:
         space = small_space()
         folder.mkdir(exist_ok=True)
-        plan = Plan(trials=trials, time_budget=FOREVER, sampler=sampler, stop_at_floor=False)
-        self.book = Book(folder, space, plan, epochs, 3, 0, {"space": space.content()}, {})
-        self.ending = Ending(self.book, plan, 1.0, 0.0)
+        options = SearchOptions(trials=trials, time_budget=FOREVER, sampler=sampler, stop_at_floor=False)
+        self.study = Study(folder, space, options, epochs, 3, 0, {"space": space.content()}, {})
+        self.stopper = Stopper(self.study, options, 1.0, 0.0)
         self.epochs = epochs
         self.running: deque[tuple[TrialRecord, int]] = deque()
         self.forget()
 
     def ask(self) -> bool:
-        """Have a new trial, as `Asking` does."""
+        """Have a new trial, as `StudySearcher` does."""
         began = _now()
-        record = None if self.ending.reason() else self.book.next_trial()
+        record = None if self.stopper.reason() else self.study.next_trial()
         self._spent("new trials", began)
         if record is not None:
             self.running.append((record, 1))
         return record is not None
 
     def report(self) -> None:
-        """Let the next trial report and perhaps end, as `Reporting` does."""
+        """Let the next trial report and perhaps end, as `StudyCallback` does."""
         record, epoch = self.running.popleft()
         rate, number = float(record.params["training.learning_rate"]), record.number
         score = abs(log10(rate) + 2.5) + (2.0 + number % 97 / 97) / epoch
         began = _now()
-        ends = self.book.report(number, epoch, {"score": score, **dict.fromkeys(MEASURED, score)}, float(epoch))
-        self.ending.overdue()
-        self.ending.stop_all()
+        ends = self.study.report(number, epoch, {"score": score, **dict.fromkeys(MEASURED, score)}, float(epoch))
+        self.stopper.overdue()
+        self.stopper.stop_all()
         if ends or epoch == self.epochs:
-            self.book.end(number, TrialState.PRUNED if ends else TrialState.FINISHED)
+            self.study.end(number, TrialState.PRUNED if ends else TrialState.FINISHED)
         else:
             self.running.append((record, epoch + 1))
         self._spent("reports", began)
@@ -528,14 +528,14 @@ def driver(
     lines: list[list[str]] = []
     for size in map(int, sizes.split(",")):
         with tempfile.TemporaryDirectory() as name:
-            filling = Crowd(Path(name, "book"), SamplerName.RANDOM, size)
+            filling = Crowd(Path(name, "study"), SamplerName.RANDOM, size)
             while filling.ask() or filling.running:
-                while len(filling.running) >= running or (filling.running and len(filling.book.records) == size):
+                while len(filling.running) >= running or (filling.running and len(filling.study.records) == size):
                     filling.report()
-            filling.book.close()
+            filling.study.close()
             del filling
             began = time.perf_counter()
-            crowd = Crowd(Path(name, "book"), SamplerName.TPE, 10 * size)
+            crowd = Crowd(Path(name, "study"), SamplerName.TPE, 10 * size)
             opened = time.perf_counter() - began
             for _ in range(running):
                 crowd.ask()
@@ -544,7 +544,7 @@ def driver(
                 crowd.ask()
                 for _ in range(10):
                     crowd.report()
-            crowd.book.close()
+            crowd.study.close()
             memory = psutil.Process().memory_info().rss / 2**20
             costs = [f"{ms:.2f}" for what in WANTED for ms in crowd.milliseconds(what)]
             lines.append([str(size), *costs, f"{opened:.1f}", f"{memory:.0f}"])
@@ -552,7 +552,7 @@ def driver(
     first, last = lines[0], lines[-1]
     text = common.head("What a report and a new trial cost the driver")
     text += (
-        f"\nA book on the disk with so many trials of up to 12 epochs, as a search keeps it; then {asks} new trials "
+        f"\nA study on the disk with so many trials of up to 12 epochs, as a search keeps it; then {asks} new trials "
         f"(TPE) and ten reports for each (ASHA, budgets), {running} trials at a time. No Ray and no MLflow. Medians; "
         "others used the machine meanwhile, so that wall times are too long.\n\n"
     )

@@ -27,9 +27,9 @@ from weightflow.evaluation import held_out_score
 from weightflow.experiment import ExperimentConfig, Trial, flat_keys, nest, prepare
 from weightflow.metrics.energy import energy_distance
 from weightflow.model import WeightFlow
-from weightflow.search.book import Book
-from weightflow.search.plan import Plan
-from weightflow.search.space import Space
+from weightflow.search.space.space import Space
+from weightflow.search.study.options import SearchOptions
+from weightflow.search.study.study import Study
 from weightflow.systems import load_dataset
 from weightflow.trials import TrialRecord, TrialState
 
@@ -46,14 +46,14 @@ class Running:
 
     Attributes:
         parts: of the data; one fold.
-        book: of the search.
+        study: of the search.
         cache: of preparations, its own: each space pays for all that it asks for.
         seed: of everything.
         best: the model of the best finished trial, with its score.
     """
 
     parts: Split
-    book: Book
+    study: Study
     cache: ArrayCache
     seed: int
     best: tuple[float, WeightFlow] | None = None
@@ -61,10 +61,10 @@ class Running:
     def until(self, budget: float) -> None:
         """Run trials until the CPU time is used up; the one that runs then is left as it is."""
         began = time.process_time()
-        while (record := self.book.next_trial()) is not None:
+        while (record := self.study.next_trial()) is not None:
             if not self._ends(record, began + budget):
                 break
-        self.book.stop_running()
+        self.study.stop_running()
 
     def _ends(self, record: TrialRecord, end: float) -> bool:
         (fold,) = self.parts.folds
@@ -75,14 +75,14 @@ class Running:
                 if time.process_time() > end:
                     return False
                 score = held_out_score(trial.model(), self.parts.interior, self.parts.last).score
-                if self.book.report(number, report.epoch, {"score": score}, time.process_time()):
-                    self.book.end(number, TrialState.PRUNED)
+                if self.study.report(number, report.epoch, {"score": score}, time.process_time()):
+                    self.study.end(number, TrialState.PRUNED)
                     return True
         except TrainingError as error:
-            self.book.end(number, TrialState.FAILED, str(error))
+            self.study.end(number, TrialState.FAILED, str(error))
             return True
-        self.book.end(number, TrialState.FINISHED)
-        score = self.book.records[number].score
+        self.study.end(number, TrialState.FINISHED)
+        score = self.study.records[number].score
         if score is not None and (self.best is None or score < self.best[0]):
             self.best = score, trial.model()
         return True
@@ -93,19 +93,19 @@ def searched(key: str, system: str, seed: int, space: str, budget: float) -> lis
     torch.set_num_threads(1)
     parts = split(_dataset(system, seed), Protocol.INTERPOLATION, seed)
     read = Space.read(Path(space), flat_keys())
-    plan = Plan(trials=1000, time_budget=FOREVER, stop_at_floor=False, repeats=1, shapes=shapes(parts.seen))
-    _, first = next(plan.first_points(read))
+    options = SearchOptions(trials=1000, time_budget=FOREVER, stop_at_floor=False, repeats=1, shapes=shapes(parts.seen))
+    _, first = next(options.first_points(read))
     training = ExperimentConfig.parse(nest(read.configuration(first))).training
     with tempfile.TemporaryDirectory() as name:
         identity = {"space": read.content()}
-        book = Book(Path(name), read, plan, training.epochs, training.grace_epochs, seed, identity, {})
-        running = Running(parts, book, ArrayCache(Path(name) / "cache"), seed)
+        study = Study(Path(name), read, options, training.epochs, training.grace_epochs, seed, identity, {})
+        running = Running(parts, study, ArrayCache(Path(name) / "cache"), seed)
         running.until(budget)
-        records = book.all()
+        records = study.all()
         teachers = len(list(Path(name).glob("cache/teacher-*.safetensors")))
-        book.close()
+        study.close()
     ended = [record for record in records if record.state is not TrialState.STOPPED]
-    best = book.best
+    best = study.best
     if best is None or running.best is None:
         return []
     nll, energy = _on_fresh(running.best[1], parts)

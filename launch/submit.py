@@ -19,10 +19,10 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is impor
 from weightflow.cli.helping import Command
 from weightflow.cli.sending import Sent, to_send
 from weightflow.errors import InputError
-from weightflow.search.auth import find_token
-from weightflow.search.bundle import refuse_to_replace
-from weightflow.search.jobs import Cluster, RemoteSearch, UnknownJobError, UnreachableError, exit_code
-from weightflow.search.sealed import FILE, seal
+from weightflow.search.cluster.auth import find_token
+from weightflow.search.jobs.bundle import refuse_to_replace
+from weightflow.search.jobs.sealed import FILE, seal
+from weightflow.search.jobs.submission import Cluster, RemoteSearch, UnknownJobError, UnreachableError, exit_code
 from weightflow.stopping import STOPPED, listen
 from weightflow.streams import outlive_readers
 
@@ -230,7 +230,7 @@ def _say_status(cluster: Cluster, what: str, out: str) -> None:
         if details.metadata and "weightflow_name" in details.metadata:
             print(f"results on the head: {cluster.search_of(job).folder}")
     if job != what:
-        print(cluster.standing(ROOT, _known(cluster, what, out)))
+        print(cluster.status(ROOT, _known(cluster, what, out)))
 
 
 def _clock(milliseconds: int) -> str:

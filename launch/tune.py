@@ -16,7 +16,7 @@ import typer
 from weightflow.cli.helping import Command
 from weightflow.cli.running import run
 from weightflow.cli.tune import tune
-from weightflow.search.sealed import take_up
+from weightflow.search.jobs.sealed import take_up
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 app.command(cls=Command)(tune)

@@ -22,7 +22,8 @@ from mlflow.entities import Run
 from safetensors import SafetensorError
 
 from weightflow.files import read_arrays
-from weightflow.search.book import FILE, read_book
+from weightflow.search.folder import STUDY
+from weightflow.search.study.reading import read_study
 from weightflow.trials import TrialRecord, TrialState
 
 T = TypeVar("T")
@@ -121,7 +122,7 @@ def tracked(folder: Path, name: str) -> tuple[Run, list[Run], mlflow.MlflowClien
 
 def trials_of(folder: Path, name: str) -> list[TrialRecord]:
     """Return the trials that a search has written down."""
-    return list(read_book(folder / "out" / name)[1])
+    return list(read_study(folder / "out" / name)[1])
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 30.0, pause: float = 0.05) -> None:
@@ -206,8 +207,8 @@ def write_long_space(folder: Path) -> None:
 
 
 def lines(folder: Path) -> list[str]:
-    """Return what a search has written into its book."""
-    file = folder / FILE
+    """Return what a search has written into its study."""
+    file = folder / STUDY
     return file.read_text().splitlines() if file.exists() else []
 
 

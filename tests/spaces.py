@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from weightflow.errors import InputError
-from weightflow.search.space import Space
+from weightflow.search.space.space import Space
 
 Reader = Callable[[str], Space]
 

@@ -12,9 +12,9 @@ import pytest
 import ray
 
 from weightflow.errors import InputError, SearchError
-from weightflow.search.auth import find_token, keep_token
-from weightflow.search.cluster import connected
-from weightflow.search.resources import Wanted
+from weightflow.search.cluster.auth import find_token, keep_token
+from weightflow.search.cluster.connection import connected
+from weightflow.search.cluster.resources import Wanted
 
 LATE = "RAY_gcs_server_port_wait_time_s"  # Ray's own: how long it waits for its control store to start
 

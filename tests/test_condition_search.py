@@ -20,7 +20,7 @@ from weightflow.evaluation import LeftOutCondition, Scores, clears_bar, overall,
 from weightflow.experiment import flat_keys, judge_conditions, prepares_as, preset
 from weightflow.model import WeightFlow
 from weightflow.report import ConditionReport, write_condition_report
-from weightflow.search.space import Space
+from weightflow.search.space.space import Space
 
 ROOT = Path(__file__).resolve().parent.parent
 

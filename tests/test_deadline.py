@@ -9,36 +9,38 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_book import EPOCHS, open_book, report, run
+from test_study import EPOCHS, open_study, report, run
 
 from weightflow.data import Fold, Snapshots, Split
 from weightflow.errors import InputError, SearchError
 from weightflow.experiment import ExperimentConfig
-from weightflow.search.deadline import MARGIN, REPORTING, SHARE_OF_REPEATS, STOPPING, Aftermath, Deadline
-from weightflow.search.ending import Ending
-from weightflow.search.nodes import Joining
-from weightflow.search.plan import Plan
-from weightflow.search.request import make_plan
-from weightflow.search.resources import Resources
-from weightflow.search.tuning import Pruning, Reporting
+from weightflow.search.cluster.nodes import Joining
+from weightflow.search.cluster.resources import Resources
+from weightflow.search.request import make_options
+from weightflow.search.study.options import SearchOptions
+from weightflow.search.trials.deadline import MARGIN, REPORTING, SHARE_OF_REPEATS, STOPPING, Aftermath, Deadline
+from weightflow.search.trials.stopper import Stopper
+from weightflow.search.trials.tuner import StudyCallback, StudyScheduler
 from weightflow.trials import SchedulerName, TrialState, why_none_finished
 
 AFTER = Aftermath(preparations=2.0, fits=1.0, repeats=3.0, judging=10.0)
 PREPARATION, SECONDS = 5.0, float(EPOCHS)  # a trial of `run` takes as many seconds as epochs
 CONCLUSION = MARGIN * (2.0 * PREPARATION + SECONDS + 10.0)
-PLAN = Plan(trials=50, time_budget=math.inf, scheduler=SchedulerName.NONE, stop_at_floor=False)
+OPTIONS = SearchOptions(trials=50, time_budget=math.inf, scheduler=SchedulerName.NONE, stop_at_floor=False)
 
 
-def ending(folder: Path, left: float, given: float = 1000.0, plan: Plan = PLAN, trials: int = 1) -> Ending:
-    book = open_book(folder, plan)
-    book.note_preparation(PREPARATION)
+def stopper(
+    folder: Path, left: float, given: float = 1000.0, options: SearchOptions = OPTIONS, trials: int = 1
+) -> Stopper:
+    study = open_study(folder, options)
+    study.note_preparation(PREPARATION)
     for i in range(trials):
-        run(book, 0.5 + i)
-    return Ending(book, plan, 1.0, 0.0, Deadline(time.monotonic() + left, given), AFTER)
+        run(study, 0.5 + i)
+    return Stopper(study, options, 1.0, 0.0, Deadline(time.monotonic() + left, given), AFTER)
 
 
 def test_trials_end_early_enough_for_repeats_final_fit_scores_and_report(tmp_path: Path) -> None:
-    rules = ending(tmp_path, left=500.0)
+    rules = stopper(tmp_path, left=500.0)
     assert rules.conclusion() == CONCLUSION
     repeats = MARGIN * AFTER.repeats * SECONDS
     assert rules.left == pytest.approx(500 - CONCLUSION - repeats - STOPPING, abs=0.5)
@@ -47,15 +49,15 @@ def test_trials_end_early_enough_for_repeats_final_fit_scores_and_report(tmp_pat
 
 
 def test_trials_leave_at_most_a_quarter_of_the_time_to_repeats(tmp_path: Path) -> None:
-    rules = ending(tmp_path, left=70.0, given=60.0)
+    rules = stopper(tmp_path, left=70.0, given=60.0)
     assert rules.left == pytest.approx(70 - CONCLUSION - SHARE_OF_REPEATS * 60 - STOPPING, abs=0.5)
     assert rules.of_repeats().left == pytest.approx(70 - CONCLUSION - STOPPING, abs=0.5)
 
 
 @pytest.mark.parametrize("drain", [False, True])
 def test_where_only_the_end_fits_in_no_trial_begins_and_those_that_run_are_stopped(tmp_path: Path, drain: bool) -> None:
-    rules = ending(tmp_path, left=CONCLUSION + STOPPING - 1, given=120.0, plan=replace(PLAN, drain=drain))
-    running = rules.book.next_trial()
+    rules = stopper(tmp_path, left=CONCLUSION + STOPPING - 1, given=120.0, options=replace(OPTIONS, drain=drain))
+    running = rules.study.next_trial()
     assert running is not None
     assert rules.stop_all()
     assert rules.reason().startswith("the deadline of 2 minutes leaves ")
@@ -65,15 +67,15 @@ def test_where_only_the_end_fits_in_no_trial_begins_and_those_that_run_are_stopp
 
 
 def test_a_repeat_for_which_no_time_is_left_does_not_begin_but_those_that_run_go_on(tmp_path: Path) -> None:
-    rules = ending(tmp_path, left=CONCLUSION + STOPPING + 0.9 * MARGIN * SECONDS).of_repeats()
+    rules = stopper(tmp_path, left=CONCLUSION + STOPPING + 0.9 * MARGIN * SECONDS).of_repeats()
     assert rules.reason().endswith("and another trial about 6 s")
     assert not rules.stop_all()
     assert rules.by(Deadline(time.monotonic() + 500, 1000.0), AFTER).reason() == ""
 
 
 def test_without_a_finished_trial_trials_go_on_until_the_deadline_itself_which_waits_for_nobody(tmp_path: Path) -> None:
-    rules = ending(tmp_path, left=30.0, trials=0)
-    first = rules.book.next_trial()
+    rules = stopper(tmp_path, left=30.0, trials=0)
+    first = rules.study.next_trial()
     assert first is not None
     assert rules.left == pytest.approx(30, abs=0.5)
     over = rules.by(Deadline(time.monotonic(), 30.0), AFTER)
@@ -84,7 +86,7 @@ def test_without_a_finished_trial_trials_go_on_until_the_deadline_itself_which_w
 
 
 def test_the_deadline_is_held_by_a_clock_that_nobody_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rules = ending(tmp_path, left=500.0)
+    rules = stopper(tmp_path, left=500.0)
     before = rules.left
     monkeypatch.setattr(time, "time", lambda: 1e12)
     assert rules.left == pytest.approx(before, abs=0.5)
@@ -93,10 +95,10 @@ def test_the_deadline_is_held_by_a_clock_that_nobody_sets(tmp_path: Path, monkey
 
 
 def test_how_long_the_preparation_took_is_known_after_a_restart_that_finds_it_in_the_cache(tmp_path: Path) -> None:
-    book = open_book(tmp_path)
-    book.note_preparation(40.0)
-    book.close()
-    again = open_book(tmp_path)
+    study = open_study(tmp_path)
+    study.note_preparation(40.0)
+    study.close()
+    again = open_study(tmp_path)
     again.note_preparation(0.1)
     assert again.preparation == 40.0
 
@@ -121,56 +123,56 @@ def test_what_follows_is_foreseen_from_the_sizes_of_fits_and_the_number_of_worke
     ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5h", 5400), ("2h30m", 9000), ("1h1m1s", 3661), (30.0, 30)]
 )
 def test_times_are_read_in_hours_minutes_and_seconds(text: str | float, seconds: float) -> None:
-    plan = planned(time_budget=text, deadline=text, trial_time=text)
-    assert (plan.time_budget, plan.deadline, plan.trial_time) == (seconds, seconds, seconds)
+    options = asked_for(time_budget=text, deadline=text, trial_time=text)
+    assert (options.time_budget, options.deadline, options.trial_time) == (seconds, seconds, seconds)
 
 
 @pytest.mark.parametrize("option", ["time_budget", "deadline", "trial_time"])
 @pytest.mark.parametrize("text", ["", "soon", "0", "30m2h", "-5m", "5 minutes"])
 def test_a_time_that_cannot_be_read_is_refused_with_the_name_of_its_option(option: str, text: str) -> None:
     with pytest.raises(InputError, match=rf"`--{option.replace('_', '-')} {text}` cannot be read; write a time"):
-        planned(**{option: text})
+        asked_for(**{option: text})
 
 
 def test_with_a_deadline_alone_trials_may_take_all_that_it_leaves() -> None:
-    assert planned().time_budget == 360
-    assert math.isinf(planned(deadline="8h").time_budget)
-    assert planned(deadline="8h", time_budget="1h").time_budget == 3600
+    assert asked_for().time_budget == 360
+    assert math.isinf(asked_for(deadline="8h").time_budget)
+    assert asked_for(deadline="8h", time_budget="1h").time_budget == 3600
 
 
-def planned(**given: Any) -> Plan:
+def asked_for(**given: Any) -> SearchOptions:
     usual: dict[str, Any] = {
         "trials": 9, "cpu_hours": None, "gpu_hours": None, "drain": False, "sampler": "tpe", "scheduler": "asha",
         "minimize": "score", "repeats": 3, "stop_at_floor": True, "retries": 2,
     }  # fmt: skip
-    return make_plan(**{**usual, **given})
+    return make_options(**{**usual, **given})
 
 
 def test_a_trial_that_takes_longer_than_it_may_is_ended_and_not_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = replace(PLAN, trial_time=100.0)
-    book = open_book(tmp_path, plan)
-    reporting = Reporting(
-        book, Ending(book, plan, 1.0, 0.0), Resources(2, 0), Joining(Resources(2, 0), print), tmp_path, print
+    options = replace(OPTIONS, trial_time=100.0)
+    study = open_study(tmp_path, options)
+    callback = StudyCallback(
+        study, Stopper(study, options, 1.0, 0.0), Resources(2, 0), Joining(Resources(2, 0), print), tmp_path, print
     )
-    asked = [book.next_trial() for _ in range(2)]
+    asked = [study.next_trial() for _ in range(2)]
     slow, fast = (OfRay(record.number) for record in asked if record is not None)
     now = time.monotonic()
-    reporting.on_trial_start(0, [], slow)
+    callback.on_trial_start(0, [], slow)
     monkeypatch.setattr(time, "monotonic", lambda: now + 60)
-    reporting.on_trial_start(0, [], fast)
-    reporting.on_step_end(0, [])
-    assert [record.state for record in book.all()] == [TrialState.RUNNING] * 2
+    callback.on_trial_start(0, [], fast)
+    callback.on_step_end(0, [])
+    assert [record.state for record in study.all()] == [TrialState.RUNNING] * 2
     monkeypatch.setattr(time, "monotonic", lambda: now + 101)
-    reporting.on_step_end(0, [])
-    ended = book.records[0]
-    assert (ended.state, book.records[1].state) == (TrialState.PRUNED, TrialState.RUNNING)
+    callback.on_step_end(0, [])
+    ended = study.records[0]
+    assert (ended.state, study.records[1].state) == (TrialState.PRUNED, TrialState.RUNNING)
     assert ended.reason == "over the limit of 2 minutes that `--trial-time` sets"
     late = {"number": 0, "epoch": 1, "score": 0.1, "seconds": 1.0}  # was under way when its process was ended
-    assert Pruning(reporting).on_trial_result(None, None, late) == "CONTINUE"
-    assert book.records[0].epochs == 0
-    assert report(book, 1, 0.5, 1, EPOCHS).state is TrialState.FINISHED
+    assert StudyScheduler(callback).on_trial_result(None, None, late) == "CONTINUE"
+    assert study.records[0].epochs == 0
+    assert report(study, 1, 0.5, 1, EPOCHS).state is TrialState.FINISHED
 
 
 class OfRay:
@@ -182,11 +184,11 @@ class OfRay:
 
 
 def test_where_all_trials_took_too_long_the_search_says_so(tmp_path: Path) -> None:
-    book = open_book(tmp_path, PLAN)
+    study = open_study(tmp_path, OPTIONS)
     for _ in range(2):
-        record = book.next_trial()
+        record = study.next_trial()
         assert record is not None
-        book.end(record.number, TrialState.PRUNED, "over the limit of 5 s that `--trial-time` sets")
-    assert why_none_finished(book.all()) == (
+        study.end(record.number, TrialState.PRUNED, "over the limit of 5 s that `--trial-time` sets")
+    assert why_none_finished(study.all()) == (
         "no trial of 2 finished, 2 of them ended early (over the limit of 5 s that `--trial-time` sets)"
     )

@@ -14,10 +14,10 @@ from searches import wait_for
 from test_submit import free_port, ray_node, wait_for_port
 
 from weightflow.errors import InputError
-from weightflow.search.cluster import connected
-from weightflow.search.nodes import Joining, nodes
-from weightflow.search.resources import Resources, Wanted
-from weightflow.search.tuning import _reserved
+from weightflow.search.cluster.connection import connected
+from weightflow.search.cluster.nodes import Joining, nodes
+from weightflow.search.cluster.resources import Resources, Wanted
+from weightflow.search.trials.tuner import _reserved
 
 COMMANDS = (
     "initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands",

@@ -11,19 +11,20 @@ import ray
 import torch
 from ray import tune
 from ray.cloudpickle import register_pickle_by_value
-from test_book import EPOCHS, open_book, report
+from test_study import EPOCHS, open_study, report
 
 from weightflow.data import Fold, Snapshots, Split
-from weightflow.search import cluster, tuning
-from weightflow.search.ending import Ending
-from weightflow.search.nodes import Joining
-from weightflow.search.plan import Plan
-from weightflow.search.resources import Node, Resources, Wanted
-from weightflow.search.trainable import Task
-from weightflow.search.tuning import Asking, Reporting, run_trials
+from weightflow.search.cluster import connection
+from weightflow.search.cluster.nodes import Joining
+from weightflow.search.cluster.resources import Node, Resources, Wanted
+from weightflow.search.study.options import SearchOptions
+from weightflow.search.trials import tuner
+from weightflow.search.trials.stopper import Stopper
+from weightflow.search.trials.trainable import Task
+from weightflow.search.trials.tuner import StudyCallback, StudySearcher, run_trials
 from weightflow.trials import SchedulerName, TrialState
 
-PLAN = Plan(trials=1, time_budget=1e9, stop_at_floor=False, scheduler=SchedulerName.NONE)
+OPTIONS = SearchOptions(trials=1, time_budget=1e9, stop_at_floor=False, scheduler=SchedulerName.NONE)
 QUARTERS = Resources.choose([Node(16, 4)], Wanted())
 NOBODY = Joining(Resources(1, 0), print)  # joins: no Ray is there
 LOST = "\n".join([
@@ -55,33 +56,33 @@ def test_a_share_is_doubled_until_it_is_a_whole_gpu(wanted: dict[str, Any], shar
 def test_a_trial_without_enough_gpu_memory_gets_more_also_in_the_next_process_and_another_failure_none(
     tmp_path: Path,
 ) -> None:
-    book = open_book(tmp_path, PLAN)
+    study = open_study(tmp_path, OPTIONS)
     for failure, doublings in ((CUDA, 1), ("ValueError: no such thing", 1)):
-        reporting = Reporting(book, Ending(book, PLAN, 1.0, 0.25), QUARTERS, NOBODY, tmp_path, print)
-        asked = Asking(book, reporting.ending, reporting.joining).suggest("a")
+        callback = StudyCallback(study, Stopper(study, OPTIONS, 1.0, 0.25), QUARTERS, NOBODY, tmp_path, print)
+        asked = StudySearcher(study, callback.stopper, callback.joining).suggest("a")
         (tmp_path / "error").write_text(LOST % failure)
         failed = SimpleNamespace(config=asked, last_result={}, error_file=str(tmp_path / "error"))
-        reporting.failed.append(failed)
-        reporting.on_step_end(0, [])
-        assert book.doublings(0) == doublings
-        book.close()
-        book = open_book(tmp_path, PLAN)
-    again = Asking(book, Ending(book, PLAN, 1.0, 0.25), NOBODY).suggest("b")
+        callback.failed.append(failed)
+        callback.on_step_end(0, [])
+        assert study.doublings(0) == doublings
+        study.close()
+        study = open_study(tmp_path, OPTIONS)
+    again = StudySearcher(study, Stopper(study, OPTIONS, 1.0, 0.25), NOBODY).suggest("b")
     assert (again["number"], again["doublings"]) == (0, 1)
-    assert report(book, 0, 0.5, 1, EPOCHS).state is TrialState.FINISHED
+    assert report(study, 0, 0.5, 1, EPOCHS).state is TrialState.FINISHED
 
 
 def test_it_is_said_what_a_trial_gets_and_a_whole_gpu_is_tried_again_as_it_is(tmp_path: Path) -> None:
-    book = open_book(tmp_path, PLAN)
-    reporting = Reporting(book, Ending(book, PLAN, 1.0, 0.25), QUARTERS, NOBODY, tmp_path, print)
-    assert book.next_trial() is not None
-    assert reporting._retried(0, CUDA.removeprefix("torch."))
-    assert book.records[0].reason.endswith("79.2 GiB; it gets 0.5 of a GPU from now on")
+    study = open_study(tmp_path, OPTIONS)
+    callback = StudyCallback(study, Stopper(study, OPTIONS, 1.0, 0.25), QUARTERS, NOBODY, tmp_path, print)
+    assert study.next_trial() is not None
+    assert callback._retried(0, CUDA.removeprefix("torch."))
+    assert study.records[0].reason.endswith("79.2 GiB; it gets 0.5 of a GPU from now on")
     whole = Resources.choose([Node(16, 4)], Wanted(gpus_per_trial=1))
-    reporting = Reporting(book, Ending(book, PLAN, 1.0, 1.0), whole, NOBODY, tmp_path, print)
-    assert book.next_trial() is not None
-    assert reporting._retried(0, CUDA.removeprefix("torch."))
-    assert book.records[0].reason.endswith("79.2 GiB")
+    callback = StudyCallback(study, Stopper(study, OPTIONS, 1.0, 1.0), whole, NOBODY, tmp_path, print)
+    assert study.next_trial() is not None
+    assert callback._retried(0, CUDA.removeprefix("torch."))
+    assert study.records[0].reason.endswith("79.2 GiB")
 
 
 def needy_trial(asked: dict[str, Any], prepared: Any, task: Any) -> None:
@@ -98,21 +99,21 @@ def needy_trial(asked: dict[str, Any], prepared: Any, task: Any) -> None:
 @pytest.mark.timeout(300)
 def test_ray_gives_the_larger_share(ray_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register_pickle_by_value(sys.modules[__name__])  # workers do not find the modules of tests
-    monkeypatch.setattr(tuning, "train_trial", needy_trial)
-    plan = Plan(trials=2, time_budget=1e9, stop_at_floor=False, scheduler=SchedulerName.NONE)
-    book = open_book(tmp_path, plan)
+    monkeypatch.setattr(tuner, "train_trial", needy_trial)
+    options = SearchOptions(trials=2, time_budget=1e9, stop_at_floor=False, scheduler=SchedulerName.NONE)
+    study = open_study(tmp_path, options)
     resources = Resources.choose([Node(4, 1)], Wanted())
-    cluster.ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    connection.ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)
     try:
-        ending = Ending(book, plan, 1.0, 0.25)
+        stopper = Stopper(study, options, 1.0, 0.25)
         part = Snapshots(np.arange(2.0), (np.zeros((2, 1)), np.ones((2, 1))))
         split = Split("by hand", part, (Fold(part, part),), (Fold(part, part),))
         task = Task(split, 0, tmp_path, tmp_path, False)
-        run_trials(book, ending, resources, {}, task, tmp_path / "tune", print)
+        run_trials(study, stopper, resources, {}, task, tmp_path / "tune", print)
     finally:
         ray.shutdown()
-    assert [record.state for record in book.all()] == [TrialState.FINISHED] * 2
-    assert [(record.retries, record.score) for record in book.all()] == [(1, 0.5)] * 2
+    assert [record.state for record in study.all()] == [TrialState.FINISHED] * 2
+    assert [(record.retries, record.score) for record in study.all()] == [(1, 0.5)] * 2
     assert not list((tmp_path / "tune").rglob("result.json"))
     assert not list((tmp_path / "tune").rglob("*.csv"))
     assert not list((tmp_path / "tune").rglob("*tfevents*"))

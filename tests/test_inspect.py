@@ -11,8 +11,8 @@ from weightflow.cli import app
 from weightflow.data import Snapshots, advice
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig
+from weightflow.experiment.timing import Stopwatch, measure
 from weightflow.report.picture import label_time
-from weightflow.search.probe import Stopwatch, measure
 
 
 def snapshots(*clouds: np.ndarray, unit: str = "") -> Snapshots:
@@ -123,7 +123,7 @@ def test_a_picture_of_another_kind_is_refused_before_the_file_is_read(tmp_path: 
 
 def test_a_step_is_timed_without_what_came_before_the_first(monkeypatch: pytest.MonkeyPatch):
     now = iter([5.0, 5.5, 6.5])
-    monkeypatch.setattr("weightflow.search.probe.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("weightflow.experiment.timing.time.perf_counter", lambda: next(now))
     watch = Stopwatch()
     for done in (1, 2, 4):
         watch("base", done, 20)
@@ -132,7 +132,7 @@ def test_a_step_is_timed_without_what_came_before_the_first(monkeypatch: pytest.
 
 
 def test_a_fit_whose_every_round_is_needed_is_estimated_to_take_longer(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("weightflow.search.probe.STEPS", 3)
+    monkeypatch.setattr("weightflow.experiment.timing.STEPS", 3)
     data, config = snapshots(normal(12), normal(12, seed=1), normal(12, seed=2)), ExperimentConfig()
     pace = measure(data, config, 0)
     assert 0 < pace.trial < pace.trial_most

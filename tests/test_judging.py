@@ -20,10 +20,10 @@ from weightflow.data import Dataset, Snapshots, Split, leave_one_out, parse_time
 from weightflow.errors import WeightFlowError
 from weightflow.evaluation import Nearest, Scores, evaluate
 from weightflow.experiment import ExperimentConfig, Fitted, fit_each, judge
-from weightflow.search.cluster import connected
-from weightflow.search.conclusion import next_commands
-from weightflow.search.pool import Crew
-from weightflow.search.resources import Wanted, usable_cpus
+from weightflow.search.cluster.connection import connected
+from weightflow.search.cluster.resources import Wanted, usable_cpus
+from weightflow.search.cluster.workers import WorkerPool
+from weightflow.search.results.conclusion import next_commands
 from weightflow.side_by_side import in_processes
 
 pytestmark = pytest.mark.timeout(300)  # the processes of fits import torch, which a busy machine does slowly
@@ -183,14 +183,14 @@ def test_scores_from_the_workers_of_a_search_are_those_of_one_process_to_the_las
     cpus, said = usable_cpus(), list[str]()
     with (
         connected(None, Wanted(cpus, 0), said.append) as resources,
-        Crew(resources, ArrayCache(tmp_path), said.append) as crew,
+        WorkerPool(resources, ArrayCache(tmp_path), said.append) as pool,
     ):
-        scores = judge(fitted, parts, 0, mapper=crew.map)
+        scores = judge(fitted, parts, 0, mapper=pool.map)
         one_species = Snapshots(TIMES, tuple(cloud[:, :1] for cloud in clouds(TIMES).samples))
         with pytest.raises(
             WeightFlowError, match=r"^`model` returned samples of shape \(3, 100, 1\), but 100 draws of 2"
         ):
-            evaluate({"model": Nearest(one_species)}, parts, 100, 0, mapper=crew.map)
+            evaluate({"model": Nearest(one_species)}, parts, 100, 0, mapper=pool.map)
     assert scores.to_json() == judge(fitted, parts, 0).to_json()
 
 

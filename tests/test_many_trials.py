@@ -12,12 +12,13 @@ import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import create_trial
-from test_book import EPOCHS, open_book, report, run
+from test_study import EPOCHS, open_study, report, run
 
-from weightflow.search.book import FILE, NAME, read_book
-from weightflow.search.plan import Plan
-from weightflow.search.rungs import Scheduler
-from weightflow.search.window import Window
+from weightflow.search.folder import STUDY
+from weightflow.search.study.options import SearchOptions
+from weightflow.search.study.reading import read_study
+from weightflow.search.study.scheduler import Scheduler
+from weightflow.search.study.window import Window
 from weightflow.trials import Criterion, SamplerName, SchedulerName, TrialState
 
 
@@ -29,9 +30,9 @@ def test_trials_end_early_exactly_where_optunas_pruners_end_them(name: Scheduler
         SchedulerName.HYPERBAND: optuna.pruners.HyperbandPruner(grace, epochs, 2),
     }[name]
     sampler = optuna.samplers.RandomSampler(seed=0)
-    study = optuna.create_study(study_name=NAME, pruner=pruner, sampler=sampler)
-    ours, rng = Scheduler(name, grace, epochs, NAME), np.random.default_rng(0)
-    running = [(study.ask(), 1) for _ in range(5)]
+    plain = optuna.create_study(study_name="a", pruner=pruner, sampler=sampler)
+    ours, rng = Scheduler(name, grace, epochs, "a"), np.random.default_rng(0)
+    running = [(plain.ask(), 1) for _ in range(5)]
     ended = 0
     while ended < 60:
         trial, epoch = running.pop(int(rng.integers(len(running))))
@@ -41,51 +42,51 @@ def test_trials_end_early_exactly_where_optunas_pruners_end_them(name: Scheduler
         assert ours.ends(trial.number, epoch, score) == expected
         if expected or epoch == epochs:
             ended += 1
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            running.append((study.ask(), 1))
+            plain.tell(trial, state=optuna.trial.TrialState.FAIL)
+            running.append((plain.ask(), 1))
         else:
             running.append((trial, epoch + 1))
 
 
 def test_without_a_scheduler_no_trial_ends_early() -> None:
-    assert not any(Scheduler(SchedulerName.NONE, 1, 9, NAME).ends(0, epoch, 1e9) for epoch in range(1, 9))
+    assert not any(Scheduler(SchedulerName.NONE, 1, 9, "a").ends(0, epoch, 1e9) for epoch in range(1, 9))
 
 
 def test_a_report_an_end_and_a_new_trial_cost_one_flush_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    book = open_book(tmp_path, Plan(trials=99, scheduler=SchedulerName.NONE))
+    study = open_study(tmp_path, SearchOptions(trials=99, scheduler=SchedulerName.NONE))
     for _ in range(10):
-        run(book, 0.5)
+        run(study, 0.5)
     flushed: list[int] = []
     flush = os.fsync
     monkeypatch.setattr(os, "fsync", lambda number: (flushed.append(number), flush(number)))
-    asked = book.next_trial()
+    asked = study.next_trial()
     assert asked is not None
     assert len(flushed) == 1
-    book.report(asked.number, 1, {"score": 0.4, "learning_rate": 0.1}, 1.0)
+    study.report(asked.number, 1, {"score": 0.4, "learning_rate": 0.1}, 1.0)
     assert len(flushed) == 2
-    book.end(asked.number, TrialState.PRUNED, "it was enough")
+    study.end(asked.number, TrialState.PRUNED, "it was enough")
     assert len(flushed) == 3
-    book.close()
-    assert read_book(tmp_path)[1][asked.number].history == ({"epoch": 1.0, "score": 0.4, "learning_rate": 0.1},)
+    study.close()
+    assert read_study(tmp_path)[1][asked.number].history == ({"epoch": 1.0, "score": 0.4, "learning_rate": 0.1},)
 
 
 def test_nothing_is_read_from_the_disk_while_a_search_runs(tmp_path: Path) -> None:
-    book = open_book(tmp_path)
-    run(book, 0.5)
-    (tmp_path / FILE).rename(tmp_path / "away")
-    (tmp_path / FILE).touch()  # what follows is appended here
-    assert run(book, 0.4).score == 0.4
-    assert [trial.value for trial in book.study.get_trials()] == [0.5, 0.4]
+    study = open_study(tmp_path)
+    run(study, 0.5)
+    (tmp_path / STUDY).rename(tmp_path / "away")
+    (tmp_path / STUDY).touch()  # what follows is appended here
+    assert run(study, 0.4).score == 0.4
+    assert [trial.value for trial in study.optuna.get_trials()] == [0.5, 0.4]
 
 
 def test_the_file_of_a_search_holds_what_optuna_itself_would_read(tmp_path: Path) -> None:
-    book = open_book(tmp_path)
+    study = open_study(tmp_path)
     for i in range(12):
-        run(book, 1.0 - i / 20)
-    book.close()
-    backend = JournalFileBackend(str(tmp_path / FILE))
-    study = optuna.load_study(study_name=NAME, storage=optuna.storages.JournalStorage(backend))
-    for read, known in zip(study.get_trials(), book.study.get_trials(), strict=True):
+        run(study, 1.0 - i / 20)
+    study.close()
+    backend = JournalFileBackend(str(tmp_path / STUDY))
+    plain = optuna.load_study(study_name=tmp_path.name, storage=optuna.storages.JournalStorage(backend))
+    for read, known in zip(plain.get_trials(), study.optuna.get_trials(), strict=True):
         assert (read.params, read.values, read.state) == (known.params, known.values, known.state)
         assert (read.intermediate_values, read.user_attrs) == (known.intermediate_values, known.user_attrs)
 
@@ -118,11 +119,11 @@ def test_trials_that_ended_early_come_after_those_that_did_not_the_longest_first
 
 def test_with_several_criteria_a_sampler_sees_all_that_no_other_one_beats() -> None:
     window, rng = Window(latest=1), np.random.default_rng(0)
-    study = optuna.create_study(directions=["minimize", "minimize"])
+    plain = optuna.create_study(directions=["minimize", "minimize"])
     for number, values in enumerate(rng.integers(0, 30, (60, 2)).astype(float).tolist()):
         window.add(ended(number, values))
-        study.add_trial(create_trial(values=values))
-    assert {*(trial.number for trial in study.best_trials), 59} == {trial.number for trial in window.trials([])}
+        plain.add_trial(create_trial(values=values))
+    assert {*(trial.number for trial in plain.best_trials), 59} == {trial.number for trial in window.trials([])}
 
 
 def test_proposals_are_the_same_whether_all_trials_are_looked_at_or_as_many_as_there_are(
@@ -131,11 +132,11 @@ def test_proposals_are_the_same_whether_all_trials_are_looked_at_or_as_many_as_t
     found: list[list[dict[str, Any]]] = []
     for name in ("bounded", "all"):
         (tmp_path / name).mkdir()
-        book = open_book(tmp_path / name, Plan(trials=16))
+        study = open_study(tmp_path / name, SearchOptions(trials=16))
         if name == "all":
-            book._window = None
-        found.append([run(book, abs(float(i % 7) - 3)).params for i in range(16)])
-        book.close()
+            study._window = None
+        found.append([run(study, abs(float(i % 7) - 3)).params for i in range(16)])
+        study.close()
     assert found[0] == found[1]
 
 
@@ -144,70 +145,70 @@ def test_tpe_looks_at_a_bounded_number_of_trials(
     tmp_path: Path, several: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     criteria = (Criterion.SCORE, Criterion.SECONDS) if several else (Criterion.SCORE,)
-    book = open_book(tmp_path, Plan(trials=99, criteria=criteria, scheduler=SchedulerName.NONE))
-    book._window = Window(best=5, latest=10)
+    study = open_study(tmp_path, SearchOptions(trials=99, criteria=criteria, scheduler=SchedulerName.NONE))
+    study._window = Window(best=5, latest=10)
     rng = np.random.default_rng(0)
     for _ in range(25):
-        run(book, float(rng.normal()), sampling_seconds=float(rng.normal()))
+        run(study, float(rng.normal()), sampling_seconds=float(rng.normal()))
     looked: list[int] = []
-    every = type(book._storage).get_all_trials
+    every = type(study._storage).get_all_trials
 
     def count(self: Any, *args: Any, **kwargs: Any) -> Any:
         looked.append(len(trials := every(self, *args, **kwargs)))
         return trials
 
-    monkeypatch.setattr(type(book._storage), "get_all_trials", count)
-    assert book.next_trial() is not None
+    monkeypatch.setattr(type(study._storage), "get_all_trials", count)
+    assert study.next_trial() is not None
     assert 10 <= max(looked) <= (10 + 5 + 1)
     assert 0 in looked  # of trials that are queued
 
 
 def test_what_is_known_of_all_trials_is_what_a_sum_over_them_says_also_after_a_restart(tmp_path: Path) -> None:
-    plan = Plan(trials=12, sampler=SamplerName.RANDOM)
-    book, rng = open_book(tmp_path, plan), np.random.default_rng(1)
+    options = SearchOptions(trials=12, sampler=SamplerName.RANDOM)
+    study, rng = open_study(tmp_path, options), np.random.default_rng(1)
 
     def holds() -> None:
-        records = book.all()
-        finished = book.finished()
-        assert book.trial_hours == pytest.approx(sum(record.seconds for record in records) / 3600)
-        assert book.best == (finished[0] if finished else None)
-        assert book.failed == any(record.state is TrialState.FAILED for record in records)
+        records = study.all()
+        finished = study.finished()
+        assert study.trial_hours == pytest.approx(sum(record.seconds for record in records) / 3600)
+        assert study.best == (finished[0] if finished else None)
+        assert study.failed == any(record.state is TrialState.FAILED for record in records)
 
     holds()
     for i in range(12):
         if i == 6:
-            book.close()
-            book = open_book(tmp_path, plan)
+            study.close()
+            study = open_study(tmp_path, options)
             holds()
         if i % 4 == 3:
-            lost = book.next_trial()
+            lost = study.next_trial()
             assert lost is not None
-            book.end(lost.number, TrialState.FAILED, "lost")
+            study.end(lost.number, TrialState.FAILED, "lost")
         else:
-            run(book, float(rng.normal()))
+            run(study, float(rng.normal()))
         holds()
-    assert book.next_trial() is None  # twelve were asked for, those before the restart included
-    book.repeat([book.finished()[0].number], 3)
-    while (repeat := book.next_repeat()) is not None:
-        report(book, repeat.number, -9.0, 1, EPOCHS)
+    assert study.next_trial() is None  # twelve were asked for, those before the restart included
+    study.repeat([study.finished()[0].number], 3)
+    while (repeat := study.next_repeat()) is not None:
+        report(study, repeat.number, -9.0, 1, EPOCHS)
         holds()
-    assert [len(one.scores) for one in book.repeated()] == [2]
+    assert [len(one.scores) for one in study.repeated()] == [2]
 
 
-def test_a_book_of_the_version_before_is_read_and_goes_on_with_its_rungs(tmp_path: Path) -> None:
-    """`older/study-452da1c.log` was written by `test_book` of that commit, up to a trial that was cut off."""
-    shutil.copy(Path(__file__).parent / "older" / "study-452da1c.log", tmp_path / FILE)
-    book = open_book(tmp_path)
-    states = [record.state.value for record in book.all()]
+def test_a_study_of_the_version_before_is_read_and_goes_on_with_its_rungs(tmp_path: Path) -> None:
+    """`older/study-452da1c.log` was written by `test_study` of that commit, up to a trial that was cut off."""
+    shutil.copy(Path(__file__).parent / "older" / "study-452da1c.log", tmp_path / STUDY)
+    study = open_study(tmp_path)
+    states = [record.state.value for record in study.all()]
     assert states == [*["finished"] * 2, "pruned", "failed", *["finished"] * 3, *["pruned"] * 3, "stopped"]
-    assert book.best == book.records[4]
-    cut_off = book.next_trial()
+    assert study.best == study.records[4]
+    cut_off = study.next_trial()
     assert cut_off is not None
     assert (cut_off.number, cut_off.epochs) == (10, 1)
-    assert report(book, 10, 0.2, 2, EPOCHS).state is TrialState.FINISHED
+    assert report(study, 10, 0.2, 2, EPOCHS).state is TrialState.FINISHED
     # at the rung of two epochs are now 0.2, 0.3, 0.32, 0.34, 0.36, 0.38, 0.4, 0.4, 0.5 and 0.6
-    assert run(book, 0.37).state is TrialState.PRUNED
-    assert run(book, 0.35).state is TrialState.FINISHED
+    assert run(study, 0.37).state is TrialState.PRUNED
+    assert run(study, 0.35).state is TrialState.FINISHED
 
 
 def cpu(done: Callable[[], object], times: int) -> float:
@@ -224,15 +225,17 @@ def test_a_report_costs_as_much_after_many_trials_as_after_few(tmp_path: Path) -
     costs: list[float] = []
     for n in (30, 400):
         (folder := tmp_path / str(n)).mkdir()
-        book = open_book(folder, Plan(trials=n + 99, sampler=SamplerName.RANDOM, scheduler=SchedulerName.NONE))
-        with book._storage.journal.together():
+        study = open_study(
+            folder, SearchOptions(trials=n + 99, sampler=SamplerName.RANDOM, scheduler=SchedulerName.NONE)
+        )
+        with study._storage.journal.together():
             for _ in range(n):
-                run(book, 0.5, epochs=1)
-        asked = iter([book.next_trial() for _ in range(40)])
+                run(study, 0.5, epochs=1)
+        asked = iter([study.next_trial() for _ in range(40)])
 
-        def once(book: Any = book, asked: Any = asked) -> None:
-            book.report(next(asked).number, 1, {"score": 0.4}, 1.0)
+        def once(study: Any = study, asked: Any = asked) -> None:
+            study.report(next(asked).number, 1, {"score": 0.4}, 1.0)
 
         costs.append(cpu(once, 40))
-        book.close()
+        study.close()
     assert costs[1] < 3 * costs[0]  # it was 4 times as much when sums went over all records

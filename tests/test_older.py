@@ -16,7 +16,8 @@ from weightflow.data import Protocol, split
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, Preparation, nest
 from weightflow.files import read_arrays
-from weightflow.search.book import FILE, best_points, read_book
+from weightflow.search.folder import STUDY
+from weightflow.search.study.reading import best_points, read_study
 from weightflow.trials import TrialState
 
 OLDER = Path(__file__).parent / "older"
@@ -80,17 +81,17 @@ def test_a_search_that_was_kept_in_one_json_file_is_refused_with_a_way_on(what: 
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_study_whose_trials_were_scored_otherwise_does_not_go_on(study: str, workplace: Path) -> None:
     old = workplace / "runs" / "old"
-    shutil.copy(OLDER / study, old / FILE)
+    shutil.copy(OLDER / study, old / STUDY)
     with pytest.raises(InputError, match=r"cannot go on.*Start anew under another `--name`, with `--warm-start old`"):
         search(workplace, resume="old")
-    assert (old / FILE).read_bytes() == (OLDER / study).read_bytes()
+    assert (old / STUDY).read_bytes() == (OLDER / study).read_bytes()
 
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_trials_of_an_older_study_can_be_read_and_begin_a_new_search(study: str, workplace: Path) -> None:
     old = workplace / "runs" / "old"
-    shutil.copy(OLDER / study, old / FILE)
-    about, (trial,) = read_book(old)
+    shutil.copy(OLDER / study, old / STUDY)
+    about, (trial,) = read_study(old)
     assert about["identity"]["data"]["digest"] == weightflow.read(workplace / "counts.npy").snapshots.digest()
     assert (trial.number, trial.state, trial.epochs) == (0, TrialState.FINISHED, 3)
     assert trial.score == trial.history[-1]["score"] == 14.286216735839844

@@ -11,11 +11,12 @@ from weightflow import Snapshots
 from weightflow.data import Dataset, Protocol, Shape, shapes
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, flat_keys, flatten, nest, prepares_as, preset
-from weightflow.search.book import Book, read_book, space_of
-from weightflow.search.plan import Plan
-from weightflow.search.space import Space
-from weightflow.search.study import Search
-from weightflow.search.table import short_names
+from weightflow.search.search import Search
+from weightflow.search.space.space import Space
+from weightflow.search.study.options import SearchOptions
+from weightflow.search.study.reading import read_study, space_of
+from weightflow.search.study.study import Study
+from weightflow.search.trials.table import short_names
 from weightflow.tracking import TrackingConfig
 from weightflow.types import Kind
 
@@ -124,7 +125,7 @@ class TestConfigurations:
     def test_the_default_comes_first_then_what_suits_the_data_then_the_rest(
         self, read: Reader, found: frozenset[Shape], names: list[str]
     ):
-        points = [*Plan(shapes=frozenset(found)).first_points(read(TEXT))]
+        points = [*SearchOptions(shapes=frozenset(found)).first_points(read(TEXT))]
         assert [point["preparation"] for _, point in points] == ["as_default", *names, "as_default", "small"]
         assert [origin for origin, _ in points] == [
             "default preset", *["suits the data"] * len(names), "paper preset", "first trial",
@@ -133,7 +134,7 @@ class TestConfigurations:
             # the default in all but its preparation
             assert point == {"preparation": name, "dynamics.kind": "ode", "training.pull_back": 5.0}
 
-    def test_the_space_that_a_book_tells_of_is_the_same_space(self, read: Reader):
+    def test_the_space_that_a_study_tells_of_is_the_same_space(self, read: Reader):
         space = read(TEXT)
         again = Space.of_content(space.content(), flat_keys())
         assert again == space
@@ -158,24 +159,26 @@ class TestConfigurations:
         """
         assert read(earlier).digest() == "9ee4c06866969abf"  # by commit b220750, which knew no preparations
 
-    def test_a_search_that_knew_no_preparations_goes_on_with_the_space_that_its_book_tells_of(
+    def test_a_search_that_knew_no_preparations_goes_on_with_the_space_that_its_study_tells_of(
         self, read: Reader, tmp_path: Path
     ):
         space = read("parameters: {backbone.hidden: {kind: int, low: 4, high: 8}}")
         about = {"space": space.content()}
-        begun = Book(tmp_path, space, Plan(), 4, 1, 0, about, {})
+        begun = Study(tmp_path, space, SearchOptions(), 4, 1, 0, about, {})
         first = begun.next_trial()
         begun.close()
         kept = space_of(tmp_path)
         assert kept is not None
         assert kept == space.content()
         again = Space.of_content(kept, flat_keys())
-        book = Book(tmp_path, again, Plan(), 4, 1, 0, {"space": again.content()}, {})  # or else it is refused
-        resumed = book.next_trial()
+        study = Study(
+            tmp_path, again, SearchOptions(), 4, 1, 0, {"space": again.content()}, {}
+        )  # or else it is refused
+        resumed = study.next_trial()
         assert first is not None
         assert resumed is not None
         assert (resumed.number, resumed.params, resumed.preparation) == (0, first.params, "")
-        book.close()
+        study.close()
 
     def test_preparations_alone_can_be_searched(self, read: Reader):
         space = read("preparations: {as_default: {}, small: {backbone.hidden: 4}}")
@@ -227,10 +230,12 @@ class TestMistakes:
 
 
 class TestSearches:
-    def test_trials_of_a_book_hold_the_values_whoever_reads_it(self, read: Reader, tmp_path: Path):
+    def test_trials_of_a_study_hold_the_values_whoever_reads_it(self, read: Reader, tmp_path: Path):
         space = read(TEXT)
-        book = Book(tmp_path, space, Plan(shapes=frozenset({Shape.FEW})), 4, 1, 0, {"space": space.content()}, {})
-        first, second = book.next_trial(), book.next_trial()
+        study = Study(
+            tmp_path, space, SearchOptions(shapes=frozenset({Shape.FEW})), 4, 1, 0, {"space": space.content()}, {}
+        )
+        first, second = study.next_trial(), study.next_trial()
         assert first is not None
         assert second is not None
         assert (first.preparation, first.params["backbone.hidden"]) == ("as_default", 8)
@@ -238,8 +243,8 @@ class TestSearches:
         assert second.params["training.epochs"] == 4
         assert "preparation" not in second.params
         ExperimentConfig.parse(nest(second.params))
-        book.close()
-        assert [(r.preparation, r.params) for r in read_book(tmp_path)[1]] == [
+        study.close()
+        assert [(r.preparation, r.params) for r in read_study(tmp_path)[1]] == [
             (r.preparation, r.params) for r in (first, second)
         ]
         kept = space_of(tmp_path)
@@ -252,7 +257,7 @@ class TestSearches:
             snapshots = at_means(np.arange(float(times))[:, None] * [1, 2], 40)
             dataset = Dataset("data", snapshots, tuple(range(times)), paired=False)
             tracking = TrackingConfig(tracking_uri="sqlite:///runs.db")
-            return Search(dataset, Protocol.AUTO, space, tracking, "a", tmp_path, 0, Plan(trials=trials))
+            return Search(dataset, Protocol.AUTO, space, tracking, "a", tmp_path, 0, SearchOptions(trials=trials))
 
         def hidden(search: Search, workers: int) -> list[tuple[int, float]]:
             return [(config.backbone.hidden, config.teacher.length) for config in search.beforehand(workers)]
@@ -279,7 +284,7 @@ class TestSearches:
         space = read("preparations: {as_default: {}, every: {backbone.head: softmax}}")
         tracking = TrackingConfig(tracking_uri="sqlite:///runs.db")
         with pytest.raises(InputError, match=r"`backbone.head`=softmax has a weight for every count"):
-            Search(dataset, Protocol.AUTO, space, tracking, "a", tmp_path, 0, Plan()).check()
+            Search(dataset, Protocol.AUTO, space, tracking, "a", tmp_path, 0, SearchOptions()).check()
 
     def test_configurations_prepare_alike_where_they_differ_in_phi_alone(self):
         default = preset("default")

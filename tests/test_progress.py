@@ -10,7 +10,7 @@ from rich.console import Console
 from weightflow import progress
 from weightflow.experiment import ExperimentConfig
 from weightflow.progress import Phase, Shown, duration
-from weightflow.search.estimate import Estimate, Rows, rows_evaluated
+from weightflow.search.cluster.estimate import Estimate, Rows, rows_evaluated
 
 
 def test_what_is_left_of_a_phase_follows_from_what_is_done() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from weightflow.errors import InputError
-from weightflow.search.resources import Node, Resources, Wanted, read_memory, usable_cpus
+from weightflow.search.cluster.resources import Node, Resources, Wanted, read_memory, usable_cpus
 
 
 def choose(*nodes: Node, **wanted: Any) -> Resources:
@@ -77,7 +77,7 @@ def test_amounts_of_memory_are_read() -> None:
 
 def test_only_cpus_that_the_process_may_use_are_counted() -> None:
     """A container or a job's share is seen as such: the process is let on one CPU of those that there are."""
-    code = "from weightflow.search.resources import usable_cpus; print(usable_cpus())"
+    code = "from weightflow.search.cluster.resources import usable_cpus; print(usable_cpus())"
     first = min(os.sched_getaffinity(0))
     words = [sys.executable, "-c", f"import os; os.sched_setaffinity(0, {{{first}}}); {code}"]
     counted = subprocess.run(words, capture_output=True, text=True, check=True, timeout=100).stdout

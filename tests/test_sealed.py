@@ -7,7 +7,7 @@ from cryptography.fernet import InvalidToken
 
 from weightflow.errors import InputError
 from weightflow.masking import hide_password
-from weightflow.search.sealed import FILE, URI, seal, settings_to_send, take_up, unseal
+from weightflow.search.jobs.sealed import FILE, URI, seal, settings_to_send, take_up, unseal
 
 PASSWORD, TOKEN = "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"
 

@@ -23,13 +23,13 @@ from searches import (
     write_long_space,
 )
 
-from weightflow.search.book import FILE
+from weightflow.search.folder import STUDY
 from weightflow.trials import TrialState
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
 TRIALS = 7
-GROWTH = 12  # lines of the book in one life: a trial writes at least as many, so that not all end in the first 7 lives
-LIVES = ("folder", "cache", *["book"] * 7, "conclusion")
+GROWTH = 12  # lines of the study in one life: a trial writes at least as many, so that not all end in the first 7 lives
+LIVES = ("folder", "cache", *["study"] * 7, "conclusion")
 
 
 @dataclass
@@ -58,7 +58,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, ray_environment: dict[str, s
     epochs: dict[int, list[tuple[int, int]]] = defaultdict(list)
 
     def begin(cpus: int) -> Process:
-        how = "--resume" if (out / FILE).is_file() else "--name"
+        how = "--resume" if (out / STUDY).is_file() else "--name"
         words = ("--trials", str(TRIALS), "--cpus", str(cpus), "--time-budget", "2h", "--register", how, "killed")
         return Process(folder, ray_environment, command(*words, space="long.yaml"))
 
@@ -90,7 +90,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, ray_environment: dict[str, s
             process.until(out.is_dir)
         elif moment == "cache":
             process.until(lambda: list((folder / "out" / ".cache").glob("*.safetensors")))
-        elif moment == "book":
+        elif moment == "study":
             grown = len(lines(out)) + rng.randint(1, GROWTH)
             process.until(lambda: look(life) is not None and len(lines(out)) >= grown)
             time.sleep(rng.uniform(0, 0.1))  # the moment is what is tested: it may fall between two lines

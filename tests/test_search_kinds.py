@@ -11,7 +11,7 @@ from searches import furnish, tracked, trials_of, tune_here
 
 from weightflow import load
 from weightflow.files import read_arrays
-from weightflow.search.front import pareto_front
+from weightflow.search.study.pareto import pareto_front
 from weightflow.trials import Criterion, TrialState
 from weightflow.types import Kind
 

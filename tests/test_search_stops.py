@@ -22,9 +22,10 @@ from searches import Process, check_results, command, furnish, lines, run_here, 
 from weightflow import Snapshots
 from weightflow.anchors import ArrayCache
 from weightflow.experiment import ExperimentConfig
-from weightflow.search.book import FILE, read_book
-from weightflow.search.pool import Crew
-from weightflow.search.resources import Resources
+from weightflow.search.cluster.resources import Resources
+from weightflow.search.cluster.workers import WorkerPool
+from weightflow.search.folder import STUDY
+from weightflow.search.study.reading import read_study
 from weightflow.trials import TrialRecord, TrialState
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(450)]
@@ -149,7 +150,7 @@ def test_a_terminal_that_is_closed_stops_a_search_as_ctrl_c_does(
     reader.start()
     folder = tmp_path / "out" / "closed"
     try:
-        wait_for(lambda: (folder / FILE).exists() and any("epoch 1" in line for line in lines(folder)), 400)
+        wait_for(lambda: (folder / STUDY).exists() and any("epoch 1" in line for line in lines(folder)), 400)
         os.close(ours)
         assert process.wait(120) == 130
     finally:
@@ -157,7 +158,7 @@ def test_a_terminal_that_is_closed_stops_a_search_as_ctrl_c_does(
     parent, children, _ = tracked(tmp_path, "closed")
     assert parent.info.status == "KILLED"
     assert "RUNNING" not in {run.info.status for run in children}
-    assert read_book(folder)[1]
+    assert read_study(folder)[1]
 
 
 def drain(terminal: int) -> None:
@@ -181,7 +182,7 @@ def test_a_search_in_a_pipe_that_closes_on_oddly_named_data_with_too_small_a_bud
     assert piped.stdout == "the search is named `my-cells-1` after `my cells (1)`; --name gives it another name\n"
     (folder,) = (tmp_path / "out").glob("my-cells-1-*")
     check_results(folder)
-    assert [trial.state for trial in read_book(folder)[1]] == [TrialState.FINISHED]
+    assert [trial.state for trial in read_study(folder)[1]] == [TrialState.FINISHED]
 
 
 @pytest.mark.slow
@@ -210,14 +211,14 @@ def test_trials_that_take_longer_than_they_may_are_ended_in_the_middle_of_an_epo
     code, out, err = Process(tmp_path, ray_environment, words).end()
     assert code == 1, out + err
     assert "no trial of 2 finished, 2 of them ended early (over the limit of 5 s that `--trial-time` sets)" in err
-    trials = read_book(tmp_path / "out" / "limited")[1]
+    trials = read_study(tmp_path / "out" / "limited")[1]
     assert [(trial.state, trial.retries) for trial in trials] == [(TrialState.PRUNED, 0)] * 2
     parent, children, _ = tracked(tmp_path, "limited")
     assert (parent.info.status, "RUNNING" in {run.info.status for run in children}) == ("FAILED", False)
 
 
 def ended_trials(folder: Path) -> dict[int, TrialRecord]:
-    return {trial.number: trial for trial in read_book(folder)[1] if trial.state is not TrialState.STOPPED}
+    return {trial.number: trial for trial in read_study(folder)[1] if trial.state is not TrialState.STOPPED}
 
 
 @pytest.mark.slow
@@ -247,11 +248,14 @@ def test_snapshots_whose_anchor_worker_or_machine_is_lost_are_fitted_again(
                 busy(below)[0].kill()
 
         said: list[str] = []
-        with ThreadPoolExecutor() as pool, Crew(Resources(cpus=2, gpus=0), ArrayCache(tmp_path), said.append) as crew:
-            robbed = pool.submit(rob)
-            (prepared,) = crew.prepare([snapshots], config, 0)
+        with (
+            ThreadPoolExecutor() as threads,
+            WorkerPool(Resources(cpus=2, gpus=0), ArrayCache(tmp_path), said.append) as pool,
+        ):
+            robbed = threads.submit(rob)
+            (prepared,) = pool.prepare([snapshots], config, 0)
             robbed.result()
-            (again,) = crew.prepare([snapshots], config, 0)
+            (again,) = pool.prepare([snapshots], config, 0)
     finally:
         ray.shutdown()
         cluster.shutdown()

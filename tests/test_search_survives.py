@@ -35,7 +35,7 @@ from searches import (
 )
 from test_tracking import Server
 
-from weightflow.search.book import read_book
+from weightflow.search.study.reading import read_study
 from weightflow.trials import TrialState
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1800)]
@@ -172,7 +172,7 @@ def test_a_full_disk_stops_a_search_that_goes_on_once_there_is_room(
     process = begin("--resume")
     process.until(lambda: any(json.loads(line).get("state") == 1 for line in lines(out)[:-1]))
     end_on_full_disk(process)
-    kept = {trial.number: trial for trial in list(read_book(out)[1]) if trial.state in ENDED}
+    kept = {trial.number: trial for trial in list(read_study(out)[1]) if trial.state in ENDED}
     assert kept
     (disk / "filler").unlink()
 
@@ -181,7 +181,7 @@ def test_a_full_disk_stops_a_search_that_goes_on_once_there_is_room(
     assert (code, err) == (0, ""), said + err
     warned = r"warning: no checkpoint of trial \d+ could be written \(No space left on device\); the search goes on"
     assert len(re.findall(warned, said)) == said.count("warning") == 1, said
-    trials = list(read_book(out)[1])
+    trials = list(read_study(out)[1])
     check_trials(trials, 4)
     assert {number: trials[number] for number in kept} == kept
     check_results(out)

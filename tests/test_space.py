@@ -13,8 +13,8 @@ from spaces import Reader, check_refused, space_reader
 from weightflow.dynamics.options import Solver
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, flat_keys, nest, preset
-from weightflow.search.plan import Plan
-from weightflow.search.space import Space
+from weightflow.search.space.space import Space
+from weightflow.search.study.options import SearchOptions
 
 KNOWN = ("dynamics.kind", "dynamics.depth", "dynamics.time", "dynamics.z_dim", "training.learning_rate", "bridge.width")
 SMALL = """
@@ -59,7 +59,9 @@ def _quiet_optuna():
 
 def first_configs(path: Path) -> list[ExperimentConfig]:
     space = Space.read(path, flat_keys())
-    return [ExperimentConfig.parse(nest(space.configuration(point))) for _, point in Plan().first_points(space)]
+    return [
+        ExperimentConfig.parse(nest(space.configuration(point))) for _, point in SearchOptions().first_points(space)
+    ]
 
 
 class TestSampling:

@@ -27,15 +27,15 @@ import pytest
 from ray.dashboard.modules.job.pydantic_models import JobType
 from ray.job_submission import JobDetails, JobStatus
 from searches import furnish, wait_for
-from test_book import open_book, run
+from test_study import open_study, run
 
 import weightflow
 from weightflow.errors import InputError
-from weightflow.search.auth import find_token
-from weightflow.search.bundle import RESULTS, pack, unpack
-from weightflow.search.jobs import Cluster, RemoteSearch, UnknownJobError, exit_code, for_shell
-from weightflow.search.packing import files_to_pack, pack_tree
-from weightflow.search.sealed import FILE, seal
+from weightflow.search.cluster.auth import find_token
+from weightflow.search.jobs.bundle import RESULTS, pack, unpack
+from weightflow.search.jobs.packing import files_to_pack, pack_tree
+from weightflow.search.jobs.sealed import FILE, seal
+from weightflow.search.jobs.submission import Cluster, RemoteSearch, UnknownJobError, exit_code, for_shell
 from weightflow.tracking.facts import COMMIT_VARIABLE, git_commit
 
 
@@ -101,7 +101,7 @@ class TestBundle:
         assert not list(tmp_path.rglob("stray"))
 
     def test_a_folder_without_results_is_refused_in_one_line(self, tmp_path: Path, root: Path):
-        command = [sys.executable, "-m", "weightflow.search.bundle", str(tmp_path)]
+        command = [sys.executable, "-m", "weightflow.search.jobs.bundle", str(tmp_path)]
         result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         assert result.returncode == 2
         assert re.fullmatch(rf"{tmp_path} holds none of best, .*\n", result.stderr)
@@ -439,11 +439,11 @@ class TestCluster:
         self, address: str, ray_home: Path, tmp_path: Path, submit_here: Callable[..., Said]
     ):
         (tmp_path / "head" / "cut").mkdir(parents=True)
-        book = open_book(tmp_path / "head" / "cut")
-        run(book, 1.5)
-        run(book, 2.5, epochs=2)
-        assert book.next_trial() is not None
-        book.close()
+        study = open_study(tmp_path / "head" / "cut")
+        run(study, 1.5)
+        run(study, 2.5, epochs=2)
+        assert study.next_trial() is not None
+        study.close()
         said = submit_here("--address", address, "--out", str(tmp_path / "head"), "--status", "cut")
         assert (said.returncode, said.stderr) == (0, "")
         assert said.stdout == (
@@ -460,7 +460,7 @@ class TestCluster:
         sent = {"MLFLOW_TRACKING_URI": f"postgresql://me:{secret}@db/runs", "MLFLOW_TRACKING_PASSWORD": secret}
         code = (
             f"import sys; sys.path.insert(0, {str(root)!r})\n"
-            "import hashlib, os, pathlib\nfrom weightflow.search.sealed import take_up\ntake_up(pathlib.Path())\n"
+            "import hashlib, os, pathlib\nfrom weightflow.search.jobs.sealed import take_up\ntake_up(pathlib.Path())\n"
             "print(hashlib.sha256(os.environ['MLFLOW_TRACKING_PASSWORD'].encode()).hexdigest())\n"
             "print(open('/proc/self/environ').read().count('s3cret'), 'in the open')\n"
         )
@@ -587,7 +587,7 @@ class TestReconnecting:
         cluster = object.__new__(Cluster)
         cluster.address = "http://head:8265"
         monkeypatch.setattr(cluster, "_client", Tail(), raising=False)
-        monkeypatch.setattr("weightflow.search.jobs._RETRY_SECONDS", 0.01)
+        monkeypatch.setattr("weightflow.search.jobs.submission._RETRY_SECONDS", 0.01)
         return cluster
 
     def test_a_log_goes_on_where_the_connection_broke(

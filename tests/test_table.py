@@ -8,44 +8,44 @@ import numpy as np
 import pytest
 from rich.console import Console
 from searches import wait_for
-from test_book import EPOCHS, open_book, run
 from test_progress import Terminal
+from test_study import EPOCHS, open_study, run
 
 from weightflow.evaluation import Scores
 from weightflow.report.terminal import print_scores
-from weightflow.search.ending import Ending
-from weightflow.search.plan import Plan
-from weightflow.search.study import Outcome
-from weightflow.search.summary import print_outcome
-from weightflow.search.table import LiveTable
+from weightflow.search.results.outcome import Outcome
+from weightflow.search.results.summary import print_outcome
+from weightflow.search.study.options import SearchOptions
+from weightflow.search.trials.stopper import Stopper
+from weightflow.search.trials.table import LiveTable
 from weightflow.trials import TrialRecord, TrialState
 
 
 def test_now_and_then_a_line_says_what_runs_what_ended_the_best_and_the_time_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("weightflow.search.table.EVERY", 0.1)
-    plan = Plan(trials=50, time_budget=3600.0)
-    book = open_book(tmp_path, plan)
-    run(book, 1.5)
-    run(book, 1.25)
-    assert book.next_trial() is not None
+    monkeypatch.setattr("weightflow.search.trials.table.EVERY", 0.1)
+    options = SearchOptions(trials=50, time_budget=3600.0)
+    study = open_study(tmp_path, options)
+    run(study, 1.5)
+    run(study, 1.25)
+    assert study.next_trial() is not None
     told = io.StringIO()
-    with LiveTable(Console(file=told), 50, EPOCHS, Ending(book, plan, 1.0, 0.0), ["dynamics.kind"], book.all()):
+    with LiveTable(Console(file=told), 50, EPOCHS, Stopper(study, options, 1.0, 0.0), ["dynamics.kind"], study.all()):
         wait_for(told.getvalue)
-    book.close()
+    study.close()
     lines = told.getvalue().splitlines()
     assert 1 <= len(lines) <= 5
     assert lines[0] == "2 of at most 50 trials ended, 1 running, best so far trial 01, score 1.2500, 60 minutes left"
 
 
 def test_a_terminal_may_be_closed_while_the_table_is_shown(tmp_path: Path) -> None:
-    plan = Plan(trials=9, time_budget=3600.0)
-    book, out = open_book(tmp_path, plan), Terminal()
-    with LiveTable(Console(file=out, width=80), 9, EPOCHS, Ending(book, plan, 1.0, 0.0), (), ()) as table:
+    options = SearchOptions(trials=9, time_budget=3600.0)
+    study, out = open_study(tmp_path, options), Terminal()
+    with LiveTable(Console(file=out, width=80), 9, EPOCHS, Stopper(study, options, 1.0, 0.0), (), ()) as table:
         out.here = False
         table.end_trial(TrialRecord(0, TrialState.FINISHED, {}, 1.5, 3, 1.0))
-    book.close()
+    study.close()
     assert "1.5000" in out.getvalue()
 
 
@@ -54,12 +54,12 @@ def test_a_terminal_may_be_closed_while_the_table_is_shown(tmp_path: Path) -> No
     [(0, 0, "0"), (2, 0, "2"), (0, 1, "1 repeat"), (0, 2, "2 repeats"), (1, 2, "1 and 2 repeats")],
 )
 def test_repeats_that_run_are_told_apart_from_trials(running: int, repeats: int, said: str, tmp_path: Path) -> None:
-    plan = Plan(trials=9, time_budget=3600.4)
-    book = open_book(tmp_path, plan)
+    options = SearchOptions(trials=9, time_budget=3600.4)
+    study = open_study(tmp_path, options)
     origins = [None] * running + [7] * repeats
     records = [TrialRecord(i, TrialState.RUNNING, {}, repeat_of=origin) for i, origin in enumerate(origins)]
-    table = LiveTable(Console(file=io.StringIO()), 9, 12, Ending(book, plan, 1.0, 0.0), (), records)
-    book.close()
+    table = LiveTable(Console(file=io.StringIO()), 9, 12, Stopper(study, options, 1.0, 0.0), (), records)
+    study.close()
     left = "" if repeats else ", 60 minutes left"  # repeats are run whatever the budget
     assert table.stand() == f"0 of at most 9 trials ended, {said} running, none finished yet{left}"
 
@@ -74,13 +74,13 @@ RECORDS = (
 
 
 def shown(width: int, tmp_path: Path) -> list[str]:
-    plan = Plan(trials=50, time_budget=3600.0)
-    book = open_book(tmp_path, plan)
+    options = SearchOptions(trials=50, time_budget=3600.0)
+    study = open_study(tmp_path, options)
     told = io.StringIO()
     console = Console(file=told, width=width, force_terminal=True, no_color=True, highlight=False)
-    table = LiveTable(console, 50, 12, Ending(book, plan, 1.0, 0.0), SEARCHED, RECORDS)
+    table = LiveTable(console, 50, 12, Stopper(study, options, 1.0, 0.0), SEARCHED, RECORDS)
     console.print(table._render())
-    book.close()
+    study.close()
     return re.sub(r"\x1b\[[\d;]*m", "", told.getvalue()).splitlines()
 
 

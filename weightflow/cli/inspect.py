@@ -84,11 +84,11 @@ def _durations(dataset: Dataset, seen: Snapshots) -> list[str]:
     from joblib import cpu_count
 
     from weightflow.experiment import ExperimentConfig
+    from weightflow.experiment.timing import measure
     from weightflow.progress import duration
-    from weightflow.search.plan import Plan
-    from weightflow.search.probe import measure
+    from weightflow.search.study.options import SearchOptions
 
-    pace, plan, cpus = measure(seen, ExperimentConfig(), 0), Plan(), cpu_count()
+    pace, options, cpus = measure(seen, ExperimentConfig(), 0), SearchOptions(), cpu_count()
     once, most = pace.preparation + pace.trial, pace.preparation_most + pace.trial_most
     told = [
         f"a fit takes about {duration(once)} on one CPU, and up to {duration(most)} where it misses the snapshots and "
@@ -99,11 +99,11 @@ def _durations(dataset: Dataset, seen: Snapshots) -> list[str]:
     except InputError:
         return told
     preparing = pace.preparation * -(-folds // cpus)
-    training = pace.trial * folds * -(-plan.trials // cpus)
+    training = pace.trial * folds * -(-options.trials // cpus)
     told.append(
         f"a search prepares {folds} {'fit' if folds == 1 else 'fits'} for about {duration(preparing)}, and its "
-        f"{plan.trials} trials would then take up to {duration(training)} on the {cpus} CPUs here; most are ended "
-        f"early, and `--time-budget` ({duration(plan.time_budget)} by default) ends them all"
+        f"{options.trials} trials would then take up to {duration(training)} on the {cpus} CPUs here; most are ended "
+        f"early, and `--time-budget` ({duration(options.time_budget)} by default) ends them all"
     )
     return told
 

@@ -55,8 +55,8 @@ def score(
     from weightflow.experiment import nest, preset
     from weightflow.model import load
     from weightflow.report.terminal import print_scores
-    from weightflow.search.judged import fitted_before, without_each
-    from weightflow.search.resources import Node, Resources, Wanted, usable_cpus
+    from weightflow.search.cluster.resources import Node, Resources, Wanted, usable_cpus
+    from weightflow.search.results.judged import fitted_before, without_each
     from weightflow.side_by_side import in_processes, in_turn
     from weightflow.tracking import TrackingConfig
 

@@ -16,9 +16,9 @@ from typer.exceptions import TyperException
 from weightflow.cli.reading import reading_options
 from weightflow.data import ReadOptions
 from weightflow.errors import InputError
-from weightflow.search.jobs import RemoteSearch, is_remote
-from weightflow.search.packing import masked
-from weightflow.search.sealed import URI, is_of_this_machine, settings_to_send
+from weightflow.search.jobs.packing import masked
+from weightflow.search.jobs.sealed import URI, is_of_this_machine, settings_to_send
+from weightflow.search.jobs.submission import RemoteSearch, is_remote
 from weightflow.search.shipped import CHECKOUT
 
 SMALL = 20 * 2**20  # bytes of data that may go along with the code
@@ -180,15 +180,15 @@ def _rehearse(said: dict[str, Any], space: Path | None, data: Path | None) -> No
         InputError: what was asked for does not go together or cannot be had.
     """
     from weightflow.cli.tune import fixed_by
-    from weightflow.search.request import make_plan, read_space
-    from weightflow.search.resources import Wanted, read_memory
-    from weightflow.search.samplers import check_sampler
+    from weightflow.search.cluster.resources import Wanted, read_memory
+    from weightflow.search.request import make_options, read_space
+    from weightflow.search.study.samplers import check_sampler
     from weightflow.systems import BUILT_IN, load_dataset
 
-    wanted = inspect.signature(make_plan).parameters.keys() - {"warm_start"}  # which lies on the cluster
-    plan = make_plan(**{name: said[name] for name in wanted})
+    wanted = inspect.signature(make_options).parameters.keys() - {"warm_start"}  # which lies on the cluster
+    options = make_options(**{name: said[name] for name in wanted})
     if space is not None or said["space"] is None:
-        check_sampler(plan, read_space(space, fixed_by(said["head"], said["horizon"])))
+        check_sampler(options, read_space(space, fixed_by(said["head"], said["horizon"])))
     Wanted(cpus_per_trial=said["cpus_per_trial"], gpus_per_trial=said["gpus_per_trial"])
     read_memory(said["memory_per_trial"])
     reading = ReadOptions.of(**{name: said[name] for name in reading_options()})

@@ -20,7 +20,7 @@ def sync(
     \b
     python -m weightflow sync my-search
     """
-    from weightflow.search.sync import sync as send
+    from weightflow.search.results.sync import sync as send
     from weightflow.tracking import TrackingConfig
 
     found = send(out.expanduser().resolve() / name, TrackingConfig.read(mlflow), register)

@@ -185,7 +185,7 @@ def tune(
     dataset = load_dataset(data, seed, reading)
     # Not above: neither --help, nor what is wrong with the data, need wait for torch, Ray and MLflow.
     from weightflow.search.request import tune as search
-    from weightflow.search.summary import print_outcome
+    from weightflow.search.results.summary import print_outcome
 
     console = Console(emoji=False, markup=False)  # times such as 0:100:1 are no emoji
     result = search(

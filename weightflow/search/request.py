@@ -13,15 +13,16 @@ from rich.console import Console
 from weightflow.data import Dataset, Protocol, Snapshots
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, flat_keys, nest
-from weightflow.search.book import best_points, space_of
-from weightflow.search.cluster import connected
-from weightflow.search.plan import Plan, Point
-from weightflow.search.resources import Wanted, read_memory
+from weightflow.search.cluster.connection import connected
+from weightflow.search.cluster.resources import Wanted, read_memory
 from weightflow.search.result import SearchResult
+from weightflow.search.run import run_search
 from weightflow.search.say import Say, saying
+from weightflow.search.search import Search
 from weightflow.search.shipped import shipped_file
-from weightflow.search.space import Space
-from weightflow.search.study import Search, run_search
+from weightflow.search.space.space import Space
+from weightflow.search.study.options import Point, SearchOptions
+from weightflow.search.study.reading import best_points, space_of
 from weightflow.systems import load_dataset
 from weightflow.tracking import TrackingConfig
 from weightflow.trials import Criterion, Parameter, SamplerName, SchedulerName
@@ -143,7 +144,7 @@ def tune(
         name=resume or _name(name, dataset.name, say),
         out=folder,
         seed=seed,
-        plan=make_plan(
+        options=make_options(
             trials=trials,
             time_budget=time_budget,
             deadline=deadline,
@@ -191,7 +192,7 @@ def _dataset(data: Dataset | Snapshots | str | Path, seed: int) -> Dataset:
     return load_dataset(str(data), seed)
 
 
-def make_plan(
+def make_options(
     *,
     trials: int,
     time_budget: str | float | None = None,
@@ -207,13 +208,13 @@ def make_plan(
     stop_at_floor: bool,
     retries: int,
     warm_start: tuple[Point, ...] = (),
-) -> Plan:
+) -> SearchOptions:
     """Read what `tune` is asked for, beside data and space.
 
     Raises:
         InputError: a text that cannot be read.
     """
-    return Plan(
+    return SearchOptions(
         trials=trials,
         time_budget=_time_budget(time_budget, deadline),
         deadline=None if deadline is None else _seconds("deadline", deadline),
@@ -304,7 +305,7 @@ def _made_name(stem: str, say: Callable[[str], None]) -> str:
 def _time_budget(given: str | float | None, deadline: str | float | None) -> float:
     """Return what was given; six minutes where nothing says how long a search may take."""
     if given is None:
-        return Plan.time_budget if deadline is None else math.inf
+        return SearchOptions.time_budget if deadline is None else math.inf
     return _seconds("time-budget", given)
 
 

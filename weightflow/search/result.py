@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from weightflow.errors import WeightFlowError
 from weightflow.evaluation import Scores, summary
 from weightflow.model import WeightFlow, load
-from weightflow.search.book import open_study
-from weightflow.search.bundle import MODEL, REPORT
-from weightflow.search.study import Outcome
+from weightflow.search.folder import MODEL, REPORT
+from weightflow.search.results.outcome import Outcome
+from weightflow.search.study.reading import load_study
 from weightflow.trials import TrialRecord
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class SearchResult:
     @property
     def study(self) -> "optuna.Study":
         """Optuna's study of these trials, for its own plots and importances; it is read from the search's folder."""
-        return open_study(self.folder)
+        return load_study(self.folder)
 
     @property
     def _how_to_go_on(self) -> str:

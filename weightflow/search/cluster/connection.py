@@ -1,0 +1,205 @@
+"""Starting or joining Ray. Nothing calls home, and tokens are required.
+
+What is started here listens on 127.0.0.1 alone, in a folder that only its user may enter.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+# the trials are shown by our own table
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# what Tune writes of each trial (CSV, JSON, TensorBoard), and now and then of all of them, nobody reads: see the study
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
+# Ctrl-C is ours: see weightflow.stopping
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+
+import ray
+import torch
+from ray._private import ray_constants
+
+from weightflow.errors import InputError, SearchError, first_line
+from weightflow.search.cluster.auth import keep_token, token_path
+from weightflow.search.cluster.nodes import asked_for, resources_of_cluster
+from weightflow.search.cluster.resources import Node, Resources, Wanted, usable_cpus
+from weightflow.search.say import Say
+from weightflow.stopping import unheard_by_children
+
+
+@contextmanager
+def connected(address: str | None, wanted: Wanted, say: Say) -> Generator[Resources, None, None]:
+    """Start Ray on this machine, or join the cluster at `address`, for the time of a `with` block.
+
+    A Ray that runs in this process already, as in a notebook, is used as it is and goes on afterwards.
+
+    Args:
+        address: of the cluster; None: the one that RAY_ADDRESS names, or else this machine.
+        wanted: of CPUs and GPUs.
+        say: told what had to be done otherwise, and what is waited for.
+
+    Raises:
+        InputError: no cluster answers, or there is less than was asked for.
+        SearchError: Ray does not start here, or no node joins.
+    """
+    # failed trials are told in our own words, with their reasons
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    if ray.is_initialized():
+        resources = resources_of_cluster(wanted, say)
+        with asked_for(resources):
+            yield resources
+        return
+    with ExitStack() as until_then:
+        try:
+            resources = _connect(address, wanted, say, until_then)
+            with asked_for(resources):
+                yield resources
+        finally:
+            ray.shutdown()
+
+
+def _connect(address: str | None, wanted: Wanted, say: Say, until_then: ExitStack) -> Resources:
+    if address or os.environ.get("RAY_ADDRESS"):
+        _join(address)
+        return resources_of_cluster(wanted, say)
+    if wanted.elastic:
+        raise InputError("`--elastic` is for clusters, whose nodes come and go: join one with `--address`.")
+    # asked for more, Ray would start all the same, with more processes than there are CPUs
+    resources = Resources.choose([Node(usable_cpus(), torch.cuda.device_count())], wanted)
+    _start(resources, until_then, say)
+    return resources
+
+
+KNOCK_SECONDS = 5
+SHORT = "/tmp"  # noqa: S108 (the folder in it is private, and a short path is what it is for)
+SOCKET_BYTES = 107  # of a path, by Linux; Ray's own check says the same
+SOCKET_TOO_LONG = "AF_UNIX path length"
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def _knock(address: str) -> None:
+    """Find out within seconds whether anybody listens; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"Ray could not be reached at `{address}` ({error}); give the HOST:PORT that `ray start --head` printed, "
+            "or `auto` on a machine of the cluster."
+        ) from None
+
+
+def _start(resources: Resources, until_then: ExitStack, say: Say) -> None:
+    """Ray on this machine; its workers inherit the path to a checkout that is not installed.
+
+    A start that fails is tried once more: on a busy machine a part of Ray that was late may be in time then.
+    """
+    paths = [str(PACKAGE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in paths if path))
+    if keep_token():
+        say(f"others could read {token_path()}; now only you can")
+    how: dict[str, Any] = {
+        "address": "local",
+        "num_cpus": resources.cpus,
+        "num_gpus": resources.gpus,
+        "include_dashboard": False,
+        # By default Ray ranks its workers below every other process, and one that computes beside a search starves it.
+        "_system_config": {"worker_niceness": 0},  # which is added to that of this process
+        "_temp_dir": until_then.enter_context(_private_folder(_usual_place())),
+    }
+    first = _failure(how)
+    if first is None:
+        return
+    ray.shutdown()
+    if SOCKET_TOO_LONG in str(first):
+        how["_temp_dir"] = until_then.enter_context(_private_folder(SHORT))
+        say(_too_long(how["_temp_dir"]))
+    else:
+        say(f"Ray did not start ({first_line(first)}); trying once more")
+    if (second := _failure(how)) is not None:
+        raise SearchError(
+            f"Ray could not be started, nor a second time: {first_line(second)}. Wait until the machine is less "
+            "busy, or take fewer `--cpus`; `fit` does without Ray."
+        ) from second
+
+
+def _failure(how: Mapping[str, Any]) -> Exception | None:
+    """Start Ray here, and return what kept it from starting.
+
+    A part of Ray that is late is told of by a bare `Exception`, so that nothing narrower can be caught.
+    """
+    try:
+        with _this_machine_alone():
+            _init(how)
+    except Exception as error:
+        return error
+    return None
+
+
+def _init(how: Mapping[str, Any]) -> None:
+    with unheard_by_children():
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
+
+
+@contextmanager
+def _this_machine_alone() -> Generator[None, None, None]:
+    """Let what is started in a `with` block listen on 127.0.0.1.
+
+    Ray can do that, and does so on macOS and Windows alone, where firewalls ask about anything else; elsewhere it
+    replaces even an address of 127.0.0.1 by the one that the network knows. This process has read the variable when Ray
+    was imported; those that it starts read it now.
+    """
+    variable, constant = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    before = os.environ.get(variable)
+    os.environ[variable], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = constant
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
+
+
+@contextmanager
+def _private_folder(above: str) -> Generator[str, None, None]:
+    """Give Ray a folder in one that nobody else may enter: Ray itself opens its folder to everybody."""
+    with TemporaryDirectory(prefix="wf-", dir=above, ignore_cleanup_errors=True) as folder:  # its mode is 0700
+        yield str(Path(folder, "r"))
+
+
+def _usual_place() -> str:
+    """Return where Ray would make its folder."""
+    return os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or SHORT
+
+
+def _too_long(taken: str) -> str:
+    """Say why Ray gets another folder than the environment asks for."""
+    variable = next(name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ)
+    length = len(os.fsencode(os.environ[variable]))
+    return (
+        f"{variable} has {length} bytes, too many for the sockets that Ray would put there (their paths may have "
+        f"{SOCKET_BYTES}); Ray takes {taken} instead"
+    )
+
+
+def _join(address: str | None) -> None:
+    """A running cluster; a submitted job has brought its working tree, everybody else sends the package."""
+    if address and address != "auto":
+        _knock(address)
+    submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    if submitted:
+        # Ray may unpack the job's folder anew while the job runs, which leaves it in a folder that is no more
+        os.chdir(Path.home())
+    try:
+        _init({"address": address, "runtime_env": None if submitted else {"py_modules": [str(PACKAGE)]}})
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(f"Ray could not be reached at `{address}`: {first_line(error)}") from None
