@@ -1,6 +1,7 @@
 """A search over several conditions: what it holds out, how it scores, what it leaves, and what its page shows."""
 
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -9,18 +10,28 @@ import numpy as np
 import pytest
 import torch
 from browser import browsing
-from searches import check_results, furnish, trials_of, tune_here
+from searches import check_results, furnish, tracked, trials_of, tune_here
 from test_condition_models import TIMES, course, dose_of, doses, small
 from test_report_pages import SCHEMES, SIZES, check_readable, keep
 
 import weightflow
 from weightflow.data import Dataset, Fold, Protocol, Snapshots, Split, conditions_left_out, split
 from weightflow.errors import InputError
-from weightflow.evaluation import LeftOutCondition, Scores, clears_bar, overall, score_of_conditions, summary
+from weightflow.evaluation import (
+    LeftOutCondition,
+    Scores,
+    clears_bar,
+    overall,
+    read_conditions,
+    score_of_conditions,
+    summary,
+    write_conditions,
+)
 from weightflow.experiment import flat_keys, judge_conditions, prepares_as, preset
 from weightflow.model import WeightFlow
 from weightflow.report import ConditionReport, write_condition_report
 from weightflow.search.space.space import Space
+from weightflow.tracking import Results
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -128,6 +139,28 @@ def test_scores_of_all_conditions_are_means_over_those_among_the_others(judged: 
     again = Scores.from_json(scores.to_json())
     assert (again.places, again.data, again.selected) == (scores.places, scores.data, True)
     assert "at these very conditions" in summary(scores)
+
+
+def test_scores_by_condition_are_read_as_they_were_written_and_mlflow_has_each(judged: Judged, tmp_path: Path) -> None:
+    _, _, found = judged
+    write_conditions(tmp_path / "conditions.json", found)
+    read = read_conditions(tmp_path / "conditions.json")
+    assert [(one.at, one.extrapolation) for one in read] == [(one.at, one.extrapolation) for one in found]
+    told = Results("FINISHED", scores=overall(found), conditions=read).means
+    for dose, one in zip((2, 4, 9), found, strict=True):
+        for method in one.scores.ordered:
+            mean = told.pop(f"at dose {dose}/energy_distance/{method}")
+            assert mean == pytest.approx(one.scores.mean(method, "energy_distance"), rel=1e-12)
+    assert not any(key.startswith("at ") and "energy_distance" in key for key in told)
+    assert all(re.fullmatch(r"[/\w.\- :]+", key) for key in told), "MLflow refuses any other sign"
+
+
+def test_no_file_of_conditions_is_none_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "conditions.json"
+    assert read_conditions(path) == ()
+    path.write_text('{"conditions": [{"at": {}}]}')
+    with pytest.raises(InputError, match=r"conditions\.json` is no file of scores by condition \(KeyError"):
+        read_conditions(path)
 
 
 def test_a_model_must_beat_what_the_neighbouring_conditions_give_for_nothing(judged: Judged) -> None:
@@ -245,6 +278,12 @@ def test_a_search_over_doses_is_scored_at_doses_that_its_trials_have_not_seen(
     assert (scores.protocol, len(scores.places), scores.selected) == ("leave-one-condition-out", 8, True)
     by_condition = json.loads((folder / "conditions.json").read_text())["conditions"]
     assert [one["at"] for one in by_condition] == [{"dose": 2.0}, {"dose": 4.0}]
+    parent = tracked(tmp_path, "doses")[0]
+    for at, one in zip(("dose 2", "dose 4"), by_condition, strict=True):
+        told = {key: value for key, value in parent.data.metrics.items() if key.startswith(f"at {at}/")}
+        means = one["scores"]["methods"]
+        assert told[f"at {at}/energy_distance/model"] == pytest.approx(means["model"]["energy_distance"]["mean"])
+        assert f"at {at}/energy_distance/transport_between_conditions" in told
     model = weightflow.load(folder / "best")
     assert dose_of(model).levels == (1.0, 2.0, 4.0, 9.0)
     assert model.sample(1.0, 5, at={"dose": 3.0}).shape == (5, 1)

@@ -10,7 +10,7 @@ from weightflow.evaluation.baselines import (
     Persistence,
     baselines,
 )
-from weightflow.evaluation.conditions import LeftOutCondition, overall, write_conditions
+from weightflow.evaluation.conditions import LeftOutCondition, overall, read_conditions, write_conditions
 from weightflow.evaluation.courses import by_course, silently
 from weightflow.evaluation.density import Density
 from weightflow.evaluation.fidelity import POINTS, REPEATS, Fidelity, fidelity, held_against
@@ -77,6 +77,7 @@ __all__ = [
     "left_out",
     "left_out_model",
     "overall",
+    "read_conditions",
     "replaces",
     "score_of_conditions",
     "seconds_to_evaluate",

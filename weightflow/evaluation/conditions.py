@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from weightflow.data import Value, in_words
+from weightflow.errors import InputError
 from weightflow.evaluation.scores import Scores
 from weightflow.files import write_text
 
@@ -44,6 +45,24 @@ def overall(found: Sequence[LeftOutCondition], selected: bool = False) -> Scores
         places += [f"{in_words(one.at)}, t={time:g}" for time in times]
     digest = sha256("".join(part.data for part in parts).encode()).hexdigest()[:16]
     return replace(Scores.joined(parts), places=tuple(places), selected=selected, data=digest)
+
+
+def read_conditions(path: Path) -> tuple[LeftOutCondition, ...]:
+    """Read what `write_conditions` has written; nothing where no condition was left out.
+
+    Raises:
+        InputError: the file is damaged, or of another format.
+    """
+    if not path.is_file():
+        return ()
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["conditions"]
+        return tuple(
+            LeftOutCondition(one["at"], one["extrapolation"], Scores.from_json(json.dumps(one["scores"])))
+            for one in entries
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"`{path}` is no file of scores by condition ({error!r}); score again.") from error
 
 
 def write_conditions(path: Path, found: Sequence[LeftOutCondition]) -> None:

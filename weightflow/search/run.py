@@ -245,6 +245,7 @@ def _finish(
         left.pictures,
         left.scores,
         ended.repeated,
+        left.conditions,
         register=search.register,
     )
     tracked = run.finish(results)

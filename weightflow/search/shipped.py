@@ -5,7 +5,8 @@ from pathlib import Path
 
 from weightflow.errors import WeightFlowError
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[1]
+CHECKOUT = PACKAGE.parent
 SHARE = "share/weightflow"  # where a wheel leaves them, below the environment; see pyproject.toml
 
 

@@ -1,5 +1,6 @@
 """What a search has led to, and its files."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Literal
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from weightflow.evaluation import Scores
+from weightflow.data import in_words
+from weightflow.evaluation import LeftOutCondition, Scores
 from weightflow.tracking.stored_run import now
 from weightflow.trials import Repeated, TrialRecord
 
+NOT_IN_NAMES = re.compile(r"[^\w.\- ]+")  # MLflow takes these in the name of a metric, and no sign of equality
 Status = Literal["FINISHED", "KILLED", "FAILED"]
 
 
@@ -27,6 +30,7 @@ class Results:
         pictures: files of PNG and SVG.
         scores: of the model on the test part, and of what stands beside it.
         seeds: how the best configuration did with fresh seeds, where it was repeated.
+        conditions: the same at each condition that was left out, where some were.
         reason: why it did not come to its end.
         register: whether the model becomes a version whatever its scores are.
         at: when it ended, in milliseconds.
@@ -39,14 +43,18 @@ class Results:
     pictures: Sequence[Path] = ()
     scores: Scores | None = None
     seeds: Repeated | None = None
+    conditions: Sequence[LeftOutCondition] = ()
     reason: str = ""
     register: bool = False
     at: int = field(default_factory=now)
 
     @property
     def means(self) -> dict[str, float]:
-        """Mean scores on the test part, as MLflow's metrics: `test/METRIC/METHOD`."""
-        return {} if self.scores is None else dict(_means(self.scores))
+        """Mean scores on the test part, as MLflow's metrics: `test/METRIC/METHOD`, or `at CONDITION/METRIC/METHOD`."""
+        found = {} if self.scores is None else dict(_means(self.scores))
+        for one in self.conditions:
+            found |= _means(one.scores, f"at {NOT_IN_NAMES.sub(' ', in_words(one.at))}")
+        return found
 
     @property
     def outcome(self) -> dict[str, float]:
@@ -66,11 +74,11 @@ class Results:
         return {"score_over_seeds": self.seeds.mean, **half, "seeds": float(len(self.seeds.scores))}
 
 
-def _means(scores: Scores) -> Iterator[tuple[str, float]]:
+def _means(scores: Scores, part: str = "test") -> Iterator[tuple[str, float]]:
     for metric in scores.metrics:
         for method in scores.ordered:
             if scores.has(method, metric):
-                yield f"test/{metric}/{method}", scores.mean(method, metric)
+                yield f"{part}/{metric}/{method}", scores.mean(method, metric)
 
 
 def _limits(scores: Scores) -> Iterator[tuple[str, float]]:

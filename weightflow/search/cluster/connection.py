@@ -31,6 +31,7 @@ from weightflow.search.cluster.auth import keep_token, token_path
 from weightflow.search.cluster.nodes import asked_for, resources_of_cluster
 from weightflow.search.cluster.resources import Node, Resources, Wanted, usable_cpus
 from weightflow.search.say import Say
+from weightflow.search.shipped import PACKAGE
 from weightflow.stopping import unheard_by_children
 
 
@@ -81,7 +82,6 @@ KNOCK_SECONDS = 5
 SHORT = "/tmp"  # noqa: S108 (the folder in it is private, and a short path is what it is for)
 SOCKET_BYTES = 107  # of a path, by Linux; Ray's own check says the same
 SOCKET_TOO_LONG = "AF_UNIX path length"
-PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def _knock(address: str) -> None:

@@ -99,12 +99,14 @@ class Left:
 
     Attributes:
         scores: on the test part.
+        conditions: the same at each condition that was left out, where some were.
         files: scores and report.
         pictures: files of PNG and SVG.
         next_commands: what a user may want to type now.
     """
 
     scores: Scores
+    conditions: tuple[LeftOutCondition, ...]
     files: list[Path]
     pictures: list[Path]
     next_commands: tuple[str, ...]
@@ -139,7 +141,7 @@ def conclude(ended: Conclusion, pool: WorkerPool, say: Say, progress: Progress) 
     told = {"best": best.number, "seeds": seeds, "register": ended.register, "ended": time.time()}
     write_text(ended.folder / CONCLUSION, json.dumps(told, indent=2) + "\n")
     files = [ended.folder / SCORES, *([ended.folder / CONDITIONS] if found else []), page]
-    return Left(scores, files, list(pictures), commands)
+    return Left(scores, found, files, list(pictures), commands)
 
 
 def _judged(

@@ -105,9 +105,14 @@ class Judged(ABC):
         )
         run = SearchRun.open(tracking, uuid.uuid4().hex, facts, live=False)  # each time it is another run
         files = tuple(folder / name for name in (SCORES, CONDITIONS, REPORT) if (folder / name).is_file())
-        found = run.finish(Results("FINISHED", files=files, scores=self.scores))
+        found = run.finish(Results("FINISHED", files=files, scores=self.scores, conditions=self.conditions))
         problem = f" ({found['problem']})" if "problem" in found else ""
         return f"MLflow has it as run {folder.name} in {found['tracking_uri']}{problem}"
+
+    @property
+    def conditions(self) -> tuple[LeftOutCondition, ...]:
+        """Scores at each condition that was left out, if some were."""
+        return ()
 
     def lines(self) -> tuple[str, ...]:
         """Say what the scores of all together do not tell."""
@@ -194,6 +199,11 @@ class JudgedConditions(Judged):
     found: tuple[LeftOutCondition, ...]
     left_out: tuple[WeightFlow, ...]
     observed: Snapshots
+
+    @property
+    def conditions(self) -> tuple[LeftOutCondition, ...]:
+        """What was found at each."""
+        return self.found
 
     def lines(self) -> tuple[str, ...]:
         """Say how the model stands at each condition, and which are extrapolations."""

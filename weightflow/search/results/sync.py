@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from weightflow.errors import InputError
-from weightflow.evaluation import Scores
-from weightflow.search.folder import CONCLUSION, MODEL, REPORT, SCORES
+from weightflow.evaluation import Scores, read_conditions
+from weightflow.search.folder import CONCLUSION, CONDITIONS, MODEL, REPORT, SCORES
 from weightflow.search.study.reading import claim, read_study
 from weightflow.tracking import Results, RunFacts, TrackingConfig
 from weightflow.tracking import sync as send
@@ -57,9 +57,10 @@ def _finished(folder: Path, ended: Mapping[str, Any], records: Sequence[TrialRec
         "FINISHED",
         best=next(record for record in records if record.number == ended["best"]),
         model_dir=folder / MODEL,
-        files=[folder / SCORES, folder / REPORT],
+        files=[path for name in (SCORES, CONDITIONS, REPORT) if (path := folder / name).is_file()],
         pictures=sorted((folder / "pictures").glob("*.*g")),
         scores=Scores.from_json((folder / SCORES).read_text(encoding="utf-8")),
+        conditions=read_conditions(folder / CONDITIONS),
         seeds=None if seeds is None else _repeated(**seeds),
         register=register or ended.get("register", False),
     )
