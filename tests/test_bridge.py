@@ -260,7 +260,7 @@ def test_where_one_of_two_groups_grew_unbalanced_partners_stay_in_their_group() 
 
 def test_an_unbalanced_coupling_cannot_be_exact() -> None:
     cloud = np.zeros((3, 1))
-    with pytest.raises(InputError, match=r"`unbalanced`=1 needs an entropic options.*choose `entropic` or `auto`"):
+    with pytest.raises(InputError, match=r"`unbalanced`=1 needs an entropic plan.*choose `entropic` or `auto`"):
         couple(cloud, cloud, BridgeOptions(unbalanced=1.0, coupling=CouplingKind.EXACT), seed=0)
 
 

@@ -196,7 +196,7 @@ def test_what_is_known_of_all_trials_is_what_a_sum_over_them_says_also_after_a_r
 
 
 def test_a_study_of_the_version_before_is_read_and_goes_on_with_its_rungs(tmp_path: Path) -> None:
-    """`older/study-452da1c.log` was written by `test_study` of that commit, up to a trial that was cut off."""
+    """`older/study-452da1c.log` was written by `test_book` of that commit, up to a trial that was cut off."""
     shutil.copy(Path(__file__).parent / "older" / "study-452da1c.log", tmp_path / STUDY)
     study = open_study(tmp_path)
     states = [record.state.value for record in study.all()]
