@@ -11,7 +11,7 @@ import pytest
 import torch
 from browser import browsing
 from searches import check_results, furnish, tracked, trials_of, tune_here
-from test_condition_models import TIMES, course, dose_of, doses, small
+from test_condition_models import TIMES, course, dose_of, doses, mean, small
 from test_report_pages import SCHEMES, SIZES, check_readable, keep
 
 import weightflow
@@ -30,6 +30,8 @@ from weightflow.evaluation import (
 from weightflow.experiment import flat_keys, judge_conditions, prepares_as, preset
 from weightflow.model import WeightFlow
 from weightflow.report import ConditionReport, write_condition_report
+from weightflow.report.plots.responses import responses
+from weightflow.report.theme import LIGHT
 from weightflow.search.space.space import Space
 from weightflow.tracking import Results
 
@@ -213,6 +215,25 @@ def test_the_page_tells_scores_by_condition_and_shows_curves_over_the_dose(judge
     assert "Lines: the model&#39;s median over dose" in page
     assert len(page) < 5_000_000
     assert 'src="http' not in page
+
+
+def test_members_put_a_band_around_the_median_that_holds_the_law(judged: Judged, tmp_path: Path) -> None:
+    plain = report_of(judged)
+    model = weightflow.fit(plain.observed, small(), members=4)
+    told = responses(replace(plain, model=model))
+    assert "Dark: where the true median lies with 90%, by the spread of 4 members" in told.caption
+    assert "Dark" not in responses(plain).caption
+    assert told.draw is not None
+    (axis,) = told.draw(LIGHT).axes
+    bands = [np.asarray(one.get_paths()[0].vertices) for one in axis.collections if one.get_alpha() == 0.4]
+    assert len(bands) == len(TIMES)
+    held: list[bool] = []
+    for points, time in zip(bands, TIMES, strict=True):
+        for dose in (1.0, 2.0, 4.0, 9.0):
+            place = dose_of(model).scaled(dose)
+            ends = points[np.abs(points[:, 0] - place) == np.abs(points[:, 0] - place).min(), 1]
+            held.append(bool(ends.min() - 0.1 < mean(dose, time) < ends.max() + 0.1))
+    assert np.mean(held) > 0.7
 
 
 def test_with_categories_the_page_has_rows_and_with_two_numbers_a_map(judged: Judged, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from weightflow.data import Conditions, Covariate, Snapshots, Value, in_words
 from weightflow.evaluation import silently
+from weightflow.model import WeightFlow
 from weightflow.report.content import ConditionReport
 from weightflow.report.picture import Picture, grid_of_axes, legend_above
 from weightflow.report.plots.by_condition import label_levels
@@ -19,6 +20,7 @@ from weightflow.report.theme import Theme
 TITLE = "Response curves"
 POINTS, TIMES, SPECIES, DRAWS = 25, 4, 6, 600
 BAND = (0.25, 0.5, 0.75)
+LEVEL = 0.9  # of the band of the median
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,8 @@ class Responses:
         times: at which.
         places: of the covariate, on its scale.
         model: quantiles, shape (time, place, quantile, species).
+        median: the ends of the band in which the true median lies, shape (2, time, place, species); None where the
+            model has no members to tell.
         data: for each time, the place on the scale and the median of each species, of each condition observed there.
         species: names.
     """
@@ -40,6 +44,7 @@ class Responses:
     times: Float[np.ndarray, "time"]
     places: Float[np.ndarray, "place"]
     model: Float[np.ndarray, "time place quantile species"]
+    median: Float[np.ndarray, "end time place species"] | None
     data: tuple[tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_ species"]], ...]
     species: tuple[str, ...]
 
@@ -56,8 +61,9 @@ def responses(report: ConditionReport) -> Picture:
     return Picture(
         "responses",
         TITLE,
-        f"Lines: the model's median over {found.covariate.name}{others}; bands: the middle half of its samples. Dots: "
-        "medians of the data, all of which the model was fitted to."
+        f"Lines: the model's median over {found.covariate.name}{others}; light: the middle half of its samples. "
+        + ("" if found.median is None else _told_of_band(len(report.model.members)))
+        + "Dots: medians of the data, all of which the model was fitted to."
         + (f" The first {SPECIES} of {len(report.observed.species)} {report.called} are shown." if rest else ""),
         alt=f"Median of {', '.join(found.species)} over {found.covariate.name} at {len(found.times)} times.",
         draw=partial(_draw, found, report.observed.unit),
@@ -75,15 +81,10 @@ def _computed(report: ConditionReport, conditions: Conditions, covariate: Covari
     times = _some_times(data)
     low, high = min(courses), max(courses)
     places = np.linspace(low, high, POINTS)
+    under = [{**fixed, covariate.name: covariate.unscaled(place)} for place in places]
     drawn = [
-        np.quantile(
-            np.asarray(
-                silently(model, {**fixed, covariate.name: covariate.unscaled(place)}).sample(times, DRAWS, report.seed)
-            )[..., :SPECIES],
-            BAND,
-            axis=1,
-        )
-        for place in places
+        np.quantile(np.asarray(silently(model, at).sample(times, DRAWS, report.seed))[..., :SPECIES], BAND, axis=1)
+        for at in under
     ]
     seen = []
     for time in times:
@@ -96,8 +97,24 @@ def _computed(report: ConditionReport, conditions: Conditions, covariate: Covari
         times,
         places,
         np.stack(drawn).transpose(2, 0, 1, 3),
+        np.stack([_band(model, times, at) for at in under], axis=2) if len(model.members) > 1 else None,
         tuple(seen),
         data.species[:SPECIES],
+    )
+
+
+def _band(
+    model: WeightFlow, times: Float[np.ndarray, "time"], at: Mapping[str, Value]
+) -> Float[np.ndarray, "end time species"]:
+    """Return the ends of the band of the median under one condition."""
+    found = model.band(lambda one, when: one.quantiles(when, 0.5, DRAWS), times, LEVEL, at=at)
+    return np.stack([found.low.numpy(), found.high.numpy()])[..., :SPECIES]
+
+
+def _told_of_band(members: int) -> str:
+    return (
+        f"Dark: where the true median lies with {LEVEL:.0%}, by the spread of {members} members, which are fits to "
+        "resampled data. "
     )
 
 
@@ -132,9 +149,11 @@ def _draw(found: Responses, unit: str, theme: Theme) -> Figure:
 
 def _draw_species(found: Responses, i: int, unit: str, axis: Axes, theme: Theme) -> None:
     colours = theme.time_map()(np.linspace(0, 1, len(found.times)))
-    for colour, time, model, (places, medians) in zip(colours, found.times, found.model, found.data, strict=True):
-        low, middle, high = model[..., i].T
+    for k, (colour, time, (places, medians)) in enumerate(zip(colours, found.times, found.data, strict=True)):
+        low, middle, high = found.model[k, ..., i].T
         axis.fill_between(found.places, low, high, color=colour, alpha=0.16, linewidth=0)
+        if found.median is not None:
+            axis.fill_between(found.places, *found.median[:, k, :, i], color=colour, alpha=0.4, linewidth=0)
         label = f"t = {time:g} {unit}".strip()
         axis.plot(found.places, middle, color=colour, linewidth=1.8, label=label)
         if len(places):
