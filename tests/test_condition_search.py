@@ -27,7 +27,8 @@ from weightflow.evaluation import (
     summary,
     write_conditions,
 )
-from weightflow.experiment import flat_keys, judge_conditions, prepares_as, preset
+from weightflow.evaluation.scores import LINE_BETWEEN
+from weightflow.experiment import flat_keys, judge_conditions, line_between, prepares_as, preset
 from weightflow.model import WeightFlow
 from weightflow.report import ConditionReport, write_condition_report
 from weightflow.report.plots.responses import responses
@@ -163,6 +164,23 @@ def test_no_file_of_conditions_is_none_and_a_damaged_one_is_named(tmp_path: Path
     path.write_text('{"conditions": [{"at": {}}]}')
     with pytest.raises(InputError, match=r"conditions\.json` is no file of scores by condition \(KeyError"):
         read_conditions(path)
+
+
+def test_a_line_in_weights_between_conditions_passes_through_the_models_of_both_and_is_a_variant(
+    judged: Judged,
+) -> None:
+    _, models, found = judged
+    model = models[1]  # of doses 1, 2 and 9
+    times = np.array([0.5, 3.0])
+    for at, lower in ((2.0, 2.0), (4.0, 2.0)):
+        place = (np.log(at) - np.log(lower)) / (np.log(9.0) - np.log(lower))
+        low, high = (model.weights(times, at={"dose": dose}) for dose in (lower, 9.0))
+        line = line_between(model, {"dose": at}).weights(times)
+        assert torch.allclose(line, torch.lerp(low, high, place), atol=1e-6)
+    assert not torch.allclose(line_between(model, {"dose": 4.0}).weights(times), model.weights(times, at={"dose": 4.0}))
+    for one in found:
+        assert LINE_BETWEEN in one.scores.variants
+        assert LINE_BETWEEN not in one.scores.alternatives
 
 
 def test_a_model_must_beat_what_the_neighbouring_conditions_give_for_nothing(judged: Judged) -> None:

@@ -12,9 +12,10 @@ from weightflow.dynamics.options import (
     SolverOptions,
 )
 from weightflow.dynamics.solver import Solution, solve
-from weightflow.dynamics.weight_paths import Rollout, Table, Under, WeightPath
+from weightflow.dynamics.weight_paths import Between, Rollout, Table, Under, WeightPath
 
 __all__ = [
+    "Between",
     "CDEField",
     "Conditioning",
     "Direct",

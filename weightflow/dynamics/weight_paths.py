@@ -91,6 +91,25 @@ class Under(nn.Module):
         return self.path.each(t, self.code)[0]
 
 
+class Between(nn.Module):
+    """A straight line in weights between two paths, at each time.
+
+    Attributes:
+        first, second: the paths.
+        place: on the line: 0 at the first, 1 at the second.
+    """
+
+    def __init__(self, first: Under, second: Under, place: float) -> None:
+        super().__init__()
+        self.first = first
+        self.second = second
+        self.place = place
+
+    def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
+        """Return the weights at clock times."""
+        return torch.lerp(self.first.weights(t), self.second.weights(t), self.place)
+
+
 class Table(nn.Module):
     """A tabulated path, joined by straight lines: the anchors alone, or the teacher; no differential equation.
 

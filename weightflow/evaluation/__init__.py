@@ -1,6 +1,6 @@
 """Scores of samplers against held-out data, beside baselines and the sampling floor."""
 
-from weightflow.evaluation.across import BetweenConditions, condition_baselines
+from weightflow.evaluation.across import BetweenConditions, around, condition_baselines
 from weightflow.evaluation.baselines import (
     BridgeSamples,
     ChosenBridge,
@@ -58,6 +58,7 @@ __all__ = [
     "Sampler",
     "Scores",
     "answer",
+    "around",
     "bar",
     "baselines",
     "beats",

@@ -55,7 +55,7 @@ def condition_baselines(seen: Snapshots, at: Point, seed: int = 0) -> dict[str, 
     conditions = seen.conditions
     if conditions is None:
         return {}
-    first, second, place = _neighbours(conditions, at)
+    first, second, place = around(conditions, at)
     courses = seen.courses
     ends = courses[first], courses[second]
     counts = np.array([kind is Kind.COUNTS for kind in seen.kinds])
@@ -67,7 +67,7 @@ def condition_baselines(seen: Snapshots, at: Point, seed: int = 0) -> dict[str, 
     return {name: BetweenConditions(*ends, place, draw) for name, draw in draws.items()}
 
 
-def _neighbours(conditions: Conditions, at: Point) -> tuple[Point, Point, float]:
+def around(conditions: Conditions, at: Point) -> tuple[Point, Point, float]:
     """Return two conditions, and the place between them that is nearest to a third one."""
     here, peers = conditions.positions(at), conditions.peers(at) or conditions.distinct
     away = [conditions.positions(peer) - here for peer in peers]

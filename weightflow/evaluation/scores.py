@@ -20,7 +20,12 @@ FORMAT = 1
 UNSEEN, FITTED = "unseen times", "fitted times"  # where a model is scored that was fitted before, instead of a protocol
 MODEL, FLOOR, MCCANN = "model", "floor", "mccann"
 SHRUNK = "shrunk_truth"  # a sample of the truth at half its spread: no method, but a warning beside transport distances
-VARIANTS = ("direct", "weights_line")  # what the model's own fit yields besides: no user has these without it
+LINE_BETWEEN = "weights_line_between_conditions"
+VARIANTS = (
+    "direct",
+    "weights_line",
+    LINE_BETWEEN,
+)  # what the model's own fit yields besides: no user has these without it
 # By a proper score nothing is better on average than the truth. Transport between finite clouds in many dimensions is
 # none: it prefers too little spread.
 PROPER = ("energy_distance", "nll", "sliced_w1", "sliced_w2")

@@ -8,7 +8,7 @@ on, or begins anew with more, where it can be told from them.
 from weightflow.experiment.config import ExperimentConfig, flat_keys, flatten, nest, preset
 from weightflow.experiment.fitting import fit_model
 from weightflow.experiment.judging import DRAWS, Fitted, fit_each, judge, reference_points, seconds_to_judge, shown
-from weightflow.experiment.judging_conditions import judge_conditions
+from weightflow.experiment.judging_conditions import judge_conditions, line_between
 from weightflow.experiment.members import check_members, fitting, told_of, with_members
 from weightflow.experiment.preparation import (
     PREPARED,
@@ -38,6 +38,7 @@ __all__ = [
     "flatten",
     "judge",
     "judge_conditions",
+    "line_between",
     "line_model",
     "nest",
     "prepare",

@@ -1,14 +1,40 @@
 """Models judged at conditions that they have not seen, beside what else could be made of the others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from weightflow.data import Split, in_words
+from weightflow.data import Split, Value, in_words
+from weightflow.dynamics import Between, Under
 from weightflow.errors import InputError
-from weightflow.evaluation import LeftOutCondition, condition_baselines, evaluate, silently
+from weightflow.evaluation import LeftOutCondition, Sampler, around, condition_baselines, evaluate, silently
+from weightflow.evaluation.scores import LINE_BETWEEN
 from weightflow.experiment.judging import DRAWS
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress, unseen, within
 from weightflow.side_by_side import Mapper, in_turn
+
+
+def line_between(model: WeightFlow, at: Mapping[str, Value]) -> WeightFlow:
+    """Return the variant that knows no conditions between two: a straight line in weights between those around.
+
+    The model under one of those that were fitted is a model of that condition; what it has learned of how weights
+    change between conditions shows where it differs from the line.
+
+    Args:
+        model: of several conditions.
+        at: the condition that is asked for.
+
+    Raises:
+        InputError: the model has no conditions, or this one is not possible.
+    """
+    known = model.conditions
+    if known is None:
+        raise InputError("a line between conditions needs a model of several; name them when it is fitted.")
+    *ends, place = around(known, known.point(at))
+    first, second = (model.under(known.named(end)) for end in ends)
+    if not isinstance(first.path, Under) or not isinstance(second.path, Under):
+        return first  # its conditions do not differ
+    return replace(first, path=Between(first.path, second.path, place), members=(), motion=None)
 
 
 def judge_conditions(
@@ -36,7 +62,11 @@ def judge_conditions(
         known = fold.fit.conditions
         if known is None:
             raise InputError("what is scored by conditions must have been fitted to some; name them.")
-        methods = {"model": silently(model, fold.at), **condition_baselines(fold.fit, known.point(fold.at), seed)}
+        methods: dict[str, Sampler] = {
+            "model": silently(model, fold.at),
+            **condition_baselines(fold.fit, known.point(fold.at), seed),
+            LINE_BETWEEN: line_between(model, fold.at),
+        }
         told = within(progress, f"scoring {in_words(fold.at)}")
         scores = evaluate(methods, parts, DRAWS, seed, progress=told, mapper=mapper)
         found.append(LeftOutCondition(fold.at, fold.extrapolation, scores))

@@ -32,6 +32,7 @@ STYLES = {
     "floor": Style("sampling floor", "-", 1.0),
     "transport_between_conditions": Style("transport between conditions", "-", 1.3),
     "mixture_of_conditions": Style("mixture of conditions", (0, (3.0, 1.5, 1.0, 1.5)), 1.3),
+    "weights_line_between_conditions": Style("line in weights", (0, (7.0, 2.0, 1.0, 2.0, 1.0, 2.0)), 1.3),
     "nearest_condition": Style("nearest condition", (0, (1.0, 1.2)), 1.5),
 }
 # what does the same between conditions as another between times has its colour
@@ -39,6 +40,7 @@ LIKE = {
     "transport_between_conditions": "mccann",
     "mixture_of_conditions": "mixture",
     "nearest_condition": "nearest",
+    "weights_line_between_conditions": "weights_line",
 }
 
 
