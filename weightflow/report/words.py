@@ -15,8 +15,8 @@ METHODS = {
     "bridge": "the same with noise on the way",
     "chosen_bridge": "the same along the curve that leaving one time out has chosen",
     "direct": "a variant of the model's own fit: a path of the weights without a field",
-    "weights_line_between_conditions": "a variant of the model's own fit: a straight line between its weights under the two "
-    "conditions around",
+    "weights_line_between_conditions": "a variant of the model's own fit: a straight line between its weights under "
+    "the two conditions around",
     "weights_line": "a variant of the model's own fit: straight lines between its weights at the snapshots",
     "nearest_condition": "the samples of the condition that is nearest to the one that was left out",
     "mixture_of_conditions": "those of the two neighbouring conditions, mixed by their distance",
