@@ -20,7 +20,7 @@ from weightflow.bridge import Bridge, BridgeOptions, Curve
 from weightflow.data import Fold, Protocol, Snapshots, Split
 from weightflow.errors import InputError
 from weightflow.evaluation import Scores, answer, baselines, condition_baselines, evaluate
-from weightflow.evaluation.scores import VARIANTS
+from weightflow.evaluation.scores import LINE_BETWEEN, VARIANTS
 from weightflow.evaluation.verdict import CONDITION_BAR, NAMES, OWNERS, figure
 from weightflow.report import Model, Report, write_report
 from weightflow.report.page import _page, _pictures
@@ -487,11 +487,11 @@ def test_every_method_that_a_search_scores_has_a_name_a_line_and_a_colour(report
     assert {"chosen_bridge", "persistence"} <= alternatives
     conditions = Snapshots.of_conditions({dose: seen_of(report) for dose in (1.0, 3.0)}, "dose")
     between = {*condition_baselines(conditions, (2.0,))}
-    assert between == set(LIKE) == set(CONDITION_BAR)
+    assert between == set(LIKE) - {LINE_BETWEEN} == set(CONDITION_BAR)
     assert alternatives | between == set(OWNERS) == set(NAMES)
     named = {*alternatives, *VARIANTS, "model", "shrunk_truth", "floor"}
     assert named | between == set(STYLES)
-    assert named == set(LIGHT.methods) == set(DARK.methods)
+    assert named - {LINE_BETWEEN} == set(LIGHT.methods) == set(DARK.methods)
     assert all(LIGHT.colour(name) == LIGHT.methods[like] for name, like in LIKE.items())
 
 
