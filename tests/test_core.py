@@ -26,8 +26,8 @@ from weightflow.files import read_arrays, write_arrays
 from weightflow.metrics import paper_jsd
 from weightflow.path import Clock
 from weightflow.systems import simulate
-from weightflow.training import Checkpoint
-from weightflow.training.teacher import draw_times
+from weightflow.training import Checkpoint, LogRatio
+from weightflow.training.teacher import draw_times, draw_within, tokens_at
 from weightflow.types import Kind
 
 TIMES = np.array([0.0, 1.0, 2.0, 4.0, 6.0])
@@ -496,3 +496,18 @@ def test_random_times_leave_no_stretch_of_the_span_out() -> None:
     assert np.array_equal(np.floor(drawn[2:] - 2.0), np.arange(10))
     many = np.concatenate([draw_times(times, 6, rng)[2:] for _ in range(5_000)])
     assert stats.kstest(many, "uniform", (2.0, 10.0)).pvalue > 1e-3
+
+
+def test_the_log_ratio_is_nothing_on_the_teachers_path_and_the_divergence_from_it_nearby(prepared: Prepared) -> None:
+    backbone, family, path = prepared.backbone, prepared.family, prepared.taught.path(prepared.backbone)
+    objective = LogRatio(backbone, family, path, Clock.uniform(*prepared.taught.span), config().training)
+    drawn = draw_within(family, 8, 4000, np.random.default_rng(0))
+    with torch.no_grad():
+        taught = tokens_at(path, family, drawn, "cpu")
+        off = taught + 0.01 * backbone.layout.mask
+        assert float(objective.apart(taught, drawn)) == 0.0
+        numbers = torch.rand(len(taught), 20_000, backbone.dim, generator=torch.Generator().manual_seed(0))
+        fresh = backbone.sample(taught, numbers.to(taught)).double()
+        divergence = float((backbone.log_prob(taught, fresh) - backbone.log_prob(off, fresh)).mean())
+        assert divergence > 1e-5
+        assert float(objective.apart(off, drawn)) == pytest.approx(divergence, rel=0.25)

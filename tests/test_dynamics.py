@@ -175,7 +175,7 @@ class TestWindows:
             return steered.derivative(t)[:, :, None].expand_as(x)
 
         begin, end = torch.tensor([1 / 3, 2 / 3]), torch.tensor([2 / 3, 1.0])
-        solution = solve(follow, torch.zeros(2, 1, 1), begin, end, 32)
+        solution = solve(follow, torch.zeros(2, 1, 1), begin, end, 32, SolverOptions(solver=Solver.RK4))
         torch.testing.assert_close(seen[0], begin)
         # integrating dz/dt over a window gives the control's own increment there
         torch.testing.assert_close(solution.tokens[:, -1, 0, 0], torch.tensor([-2.0, 3.0]), atol=1e-4, rtol=0)
@@ -355,7 +355,7 @@ class TestFields:
 
     @pytest.mark.parametrize("values", [{"kind": "ode"}, {"kind": "cde"}, {"kind": "cde", "time_channel": False}])
     def test_a_field_that_decays_leads_to_the_centre_at_its_rate(self, values: dict[str, object]) -> None:
-        chosen = options(**values, decay=3.0)
+        chosen = options(**values, decay=3.0, solver="rk4")
         centre, start = (torch.randn(TOKENS) * LAYOUT.mask for _ in range(2))
         off = Units(centre, torch.tensor(1.0), torch.tensor(1.0))
         still = build_field(LAYOUT, chosen, off, control([0.0, 1.0, 0.5]), seed=0)
@@ -367,7 +367,7 @@ class TestFields:
         left = torch.exp(-3.0 * t)[:, None, None]
         kept = left if values.get("time_channel", True) else torch.ones_like(left)
         expected = centre + (start - centre) * kept
-        weights = Rollout(start, still, options(**values, decay=3.0, steps=32)).weights(t)
+        weights = Rollout(start, still, options(**values, decay=3.0, steps=32, solver="rk4")).weights(t)
         torch.testing.assert_close(weights.detach(), expected, rtol=1e-3, atol=1e-4)
 
     def test_the_parameters_of_several_fields_can_be_stacked(self) -> None:

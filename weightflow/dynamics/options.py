@@ -106,7 +106,7 @@ ADAPTIVE = {Solver.ADAPTIVE_HEUN, Solver.FEHLBERG2, Solver.BOSH3, Solver.DOPRI5,
 class SolverOptions(Options):
     """How a vector field is integrated between two marks of the solution."""
 
-    solver: Solver = Field(default=Solver.RK4, description="method, by its name in torchdiffeq")
+    solver: Solver = Field(default=Solver.MIDPOINT, description="method, by its name in torchdiffeq")
     substeps: int = Field(default=1, ge=1, description="steps of a fixed-step solver between two marks")
     rtol: float = Field(default=1e-3, gt=0, description="relative tolerance of an adaptive solver")
     atol: float = Field(default=1e-4, gt=0, description="absolute tolerance of an adaptive solver, in units of weights")

@@ -16,7 +16,7 @@ from weightflow.path import Clock, ControlPath, ReferencePath, project
 from weightflow.training import (
     AnchorDistance,
     Collocation,
-    Likelihood,
+    LogRatio,
     Objective,
     RolloutObjective,
     Training,
@@ -157,4 +157,6 @@ class Attempt:
         clock, options = self.clock, self.config.training
         if options.objective is Objective.ANCHOR:
             return AnchorDistance(self.prepared.anchored, clock, options, self.device)
-        return Likelihood(self.prepared.backbone, self.prepared.family, clock, options)
+        prepared = self.prepared
+        teacher = prepared.taught.path(prepared.backbone).to(self.device)
+        return LogRatio(prepared.backbone, prepared.family, teacher, clock, options)

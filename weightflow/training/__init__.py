@@ -2,7 +2,7 @@
 
 from weightflow.training.collocation import Collocation
 from weightflow.training.loop import Checkpoint, EpochReport, Training
-from weightflow.training.objectives import AnchorDistance, Likelihood, RolloutObjective
+from weightflow.training.objectives import AnchorDistance, LogRatio, RolloutObjective
 from weightflow.training.options import Objective, TeacherOptions, TrainingOptions
 from weightflow.training.sensitivity import sensitivity
 from weightflow.training.teacher import Teacher, fit_teacher
@@ -12,7 +12,7 @@ __all__ = [
     "Checkpoint",
     "Collocation",
     "EpochReport",
-    "Likelihood",
+    "LogRatio",
     "Objective",
     "RolloutObjective",
     "Teacher",

@@ -6,14 +6,15 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import huber_loss
 
 from weightflow.anchors import Anchors
 from weightflow.backbones import Backbone
-from weightflow.bridge import Family
-from weightflow.dynamics import Rollout, solve
+from weightflow.bridge import Draws, Family
+from weightflow.dynamics import Direct, Rollout, solve
 from weightflow.path import Clock
 from weightflow.training.options import TrainingOptions
-from weightflow.training.teacher import with_times_between
+from weightflow.training.teacher import draw_within, tokens_at
 
 
 @runtime_checkable
@@ -25,34 +26,45 @@ class RolloutObjective(Protocol):
         ...
 
 
-class Likelihood:
-    """Negative log-likelihood of snapshots, and of bridge samples between them, along rollouts from the start.
+class LogRatio:
+    """How far log-densities along rollouts are from the teacher's, at snapshots and at bridge samples between them.
 
-    Of several conditions each step takes some, and solves them as one batch.
+    With r = log p(x; theta(t)) - log p(x; theta_teacher(t)) the loss is the mean of r^2 / 2, and of |r| - 1/2 where |r|
+    is above one nat: a sample that one of the two holds impossible does not rule a step. To second order in the
+    deviation d of the weights it is d F d / 2 with their Fisher information F, the Kullback-Leibler divergence, as for
+    a likelihood; but its gradient has no noise left where the two agree, while that of a likelihood keeps the noise of
+    the samples. Of several conditions each step takes some, and solves them as one batch.
     """
 
-    def __init__(self, backbone: Backbone, family: Family, clock: Clock, options: TrainingOptions) -> None:
+    def __init__(
+        self, backbone: Backbone, family: Family, teacher: Direct, clock: Clock, options: TrainingOptions
+    ) -> None:
         self.backbone = backbone
         self.family = family
+        self.teacher = teacher
         self.clock = clock
         self.options = options
 
     def loss(self, rollout: Rollout, rng: np.random.Generator) -> Float[Tensor, ""]:
         """Evaluate at all seen times and some random ones."""
         family, options, place = self.family, self.options, rollout.start.device
-        chosen = family.chosen(rng)
-        courses = [family.courses[i] for i in chosen]
-        times = [with_times_between(course.times, options.random_times, rng) for course in courses]
-        samples = [course.sample(when, options.draws, rng) for course, when in zip(courses, times, strict=True)]
-        sizes = [len(when) for when in times]
-        codes = torch.as_tensor(family.codes[chosen], dtype=torch.float32, device=place) if family.conditions else None
+        drawn = draw_within(family, options.random_times, options.draws, rng)
+        starts = np.cumsum([0, *drawn.sizes[:-1]])
+        codes = torch.as_tensor(drawn.codes[starts], dtype=torch.float32, device=place) if family.conditions else None
         solution = rollout.solution(codes=codes)
         # windows have as many queries as the longest: those of shorter ones are asked again, and not used
-        asked = np.stack([np.resize(self.clock(when), max(sizes)) for when in times])
+        times, longest = np.split(drawn.times, starts[1:]), max(drawn.sizes)
+        asked = np.stack([np.resize(self.clock(when), longest) for when in times])
         found = solution.at(torch.as_tensor(asked, dtype=torch.float32, device=place).clamp(0, 1))
-        tokens = torch.cat([one[:size] for one, size in zip(found, sizes, strict=True)])
-        data = torch.as_tensor(np.concatenate(samples), dtype=torch.float64, device=place)
-        return options.energy * solution.energy.mean() - self.backbone.log_prob(tokens, data).mean()
+        tokens = torch.cat([one[:size] for one, size in zip(found, drawn.sizes, strict=True)])
+        return options.energy * solution.energy.mean() + self.apart(tokens, drawn)
+
+    def apart(self, tokens: Float[Tensor, "query token width"], drawn: Draws) -> Float[Tensor, ""]:
+        """Hold weights at the times of some draws against the teacher's there."""
+        data = torch.as_tensor(drawn.samples, dtype=torch.float64, device=tokens.device)
+        with torch.no_grad():
+            best = self.backbone.log_prob(tokens_at(self.teacher, self.family, drawn, tokens.device), data)
+        return huber_loss(self.backbone.log_prob(tokens, data), best)
 
 
 class AnchorDistance:

@@ -8,10 +8,15 @@ from weightflow.types import Options
 
 
 class Objective(StrEnum):
-    """What the rolled-out weights are held against."""
+    """What the rolled-out weights are held against: the teacher's log-densities of samples, or the anchors."""
 
     LIKELIHOOD = "likelihood"
     ANCHOR = "anchor"
+
+    @property
+    def loss(self) -> str:
+        """What the loss of a rollout is."""
+        return {"likelihood": "log_ratio", "anchor": "anchor"}[self.value]
 
 
 class TeacherOptions(Options):
@@ -40,14 +45,14 @@ class TrainingOptions(Options):
     warm_share: float = Field(default=0.67, ge=0, lt=1, description="share of the epochs that are collocation")
     collocation_steps: int = Field(default=100, ge=1, description="steps in an epoch of collocation")
     collocation_batch: int = Field(default=16, ge=1)
-    rollout_steps: int = Field(default=12, ge=1, description="steps in an epoch of rollouts")
+    rollout_steps: int = Field(default=24, ge=1, description="steps in an epoch of rollouts")
     learning_rate: float = Field(
         default=3e-3, gt=0, description="highest rate; rollouts after collocation take a tenth"
     )
     pull_back: float = Field(default=5.0, ge=0, description="rate at which the field leads back to the reference path")
     energy: float = Field(default=1e-6, ge=0, description="price of path energy in rollouts")
-    draws: int = Field(default=128, ge=1, description="samples at each time of a likelihood rollout")
-    random_times: int = Field(default=8, ge=0, description="times between snapshots in a likelihood rollout")
+    draws: int = Field(default=64, ge=1, description="samples at each time of a rollout (objective `likelihood`)")
+    random_times: int = Field(default=8, ge=0, description="times between snapshots in such a rollout")
     window: int = Field(default=4, ge=1, description="anchor intervals in a window (objective `anchor`)")
     rounds: int = Field(
         default=2, ge=1, description="fits at most; one that falls behind its teacher is begun anew, and sees the clock"

@@ -152,36 +152,39 @@ def _loss(
     rng: np.random.Generator,
     device: torch.device | str,
 ) -> Float[Tensor, ""]:
-    drawn = _within(family, options, rng)
-    tokens = _tokens(path, family, drawn, device)
+    drawn = draw_within(family, options.random_times, options.draws, rng)
+    tokens = tokens_at(path, family, drawn, device)
     lengths = [(one[1:] - one[:-1]).flatten(1).norm(dim=1).sum() for one in tokens.split(drawn.sizes)]
     length = torch.stack(lengths).mean()
     log_prob = backbone.log_prob(tokens, torch.as_tensor(drawn.samples, dtype=torch.float64, device=device))
     between = family.between(options.draws, rng)
     if between is not None:
         samples = torch.as_tensor(between.samples, dtype=torch.float64, device=device)
-        log_prob = torch.cat([log_prob, backbone.log_prob(_tokens(path, family, between, device), samples)])
+        log_prob = torch.cat([log_prob, backbone.log_prob(tokens_at(path, family, between, device), samples)])
     return options.length * length - log_prob.mean()
 
 
-def _within(family: Family, options: TeacherOptions, rng: np.random.Generator) -> Draws:
-    """Draw samples of some conditions, at their snapshots and between these."""
+def draw_within(family: Family, random_times: int, draws: int, rng: np.random.Generator) -> Draws:
+    """Draw samples of some conditions, at their snapshots and at `random_times` between these."""
     chosen = family.chosen(rng)
-    times = [np.sort(with_times_between(family.courses[i].times, options.random_times, rng)) for i in chosen]
-    samples = [family.courses[i].sample(when, options.draws, rng) for i, when in zip(chosen, times, strict=True)]
+    times = [np.sort(_with_times_between(family.courses[i].times, random_times, rng)) for i in chosen]
+    samples = [family.courses[i].sample(when, draws, rng) for i, when in zip(chosen, times, strict=True)]
     sizes = tuple(map(len, times))
     return Draws(np.concatenate(times), family.codes[np.repeat(chosen, sizes)], np.concatenate(samples), sizes)
 
 
-def _tokens(
+def tokens_at(
     path: Direct, family: Family, drawn: Draws, device: torch.device | str
 ) -> Float[Tensor, "query token width"]:
+    """Return the weights of a direct path at the times and under the conditions of some draws."""
     first, last = family.span
     s = torch.as_tensor((drawn.times - first) / (last - first), dtype=torch.float32, device=device)
     return path(s, torch.as_tensor(drawn.codes, dtype=torch.float32, device=device))
 
 
-def with_times_between(times: Float[np.ndarray, "time"], n: int, rng: np.random.Generator) -> Float[np.ndarray, "more"]:
+def _with_times_between(
+    times: Float[np.ndarray, "time"], n: int, rng: np.random.Generator
+) -> Float[np.ndarray, "more"]:
     """Return the times of snapshots, and `n` more between them, where there is a between."""
     return np.concatenate([times, draw_times(times, n, rng)]) if n and len(times) > 1 else times
 

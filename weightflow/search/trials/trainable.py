@@ -153,7 +153,7 @@ def _left_out(models: Sequence[WeightFlow], split: Split) -> WeightFlow | LeftOu
 
 def _loss_name(phase: str, config: ExperimentConfig) -> str:
     """Name a loss by what it measures: those of different objectives cannot be compared, not even in one trial."""
-    return f"{LOSS}{config.training.objective if phase == 'rollout' else phase}"
+    return f"{LOSS}{config.training.objective.loss if phase == 'rollout' else phase}"
 
 
 def _against_floor(model: WeightFlow | LeftOutModel, task: Task) -> dict[str, float]:
