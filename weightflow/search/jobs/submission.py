@@ -107,12 +107,12 @@ class RemoteSearch:
         return " ".join([prepare, "&& exec", tune, *map(for_shell, self.arguments)])
 
     @property
-    def bundling(self) -> str:
+    def bundle_command(self) -> str:
         """The shell command that prints the results."""
         return f"exec python -m weightflow.search.jobs.bundle {for_shell(self.folder)}"
 
     @property
-    def reporting_status(self) -> str:
+    def status_command(self) -> str:
         """The shell command that says how far the search is."""
         return f"exec python -m weightflow.search.jobs.status {for_shell(self.folder)}"
 
@@ -287,13 +287,11 @@ class Cluster:
         The head's file system need not be reachable from here: a second, short job prints the results to its log.
         """
         refuse_to_replace(folder)
-        unpack(self._said(root, search.bundling, "there is nothing to bring back"), folder)
+        unpack(self._said(root, search.bundle_command, "there is nothing to bring back"), folder)
 
     def status(self, root: Path, search: RemoteSearch) -> str:
         """Return how far `search` is, as its folder on the head says: no job need be known for that."""
-        return (
-            self._said(root, search.reporting_status, f"nothing is known of `{search.name}`").strip().splitlines()[-1]
-        )
+        return self._said(root, search.status_command, f"nothing is known of `{search.name}`").strip().splitlines()[-1]
 
     def _said(self, root: Path, command: str, problem: str) -> str:
         """Return the log of a short job."""
