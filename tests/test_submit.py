@@ -32,6 +32,7 @@ from test_study import open_study, run
 import weightflow
 from weightflow.errors import InputError
 from weightflow.search.cluster.auth import find_token
+from weightflow.search.folder import CONDITIONS
 from weightflow.search.jobs.bundle import RESULTS, pack, unpack
 from weightflow.search.jobs.packing import files_to_pack, pack_tree
 from weightflow.search.jobs.sealed import FILE, seal
@@ -511,7 +512,7 @@ class TestCluster:
         )
         assert result.returncode == 0, result.stdout + result.stderr
         brought = here / "runs" / "small"
-        assert {path.name for path in brought.iterdir()} == set(RESULTS)
+        assert {path.name for path in brought.iterdir()} == set(RESULTS) - {CONDITIONS}  # no condition was left out
         assert contents(brought / "best") == contents(there / "small" / "best")
         assert json.loads((brought / "scores.json").read_text())["format"] == 1
         assert weightflow.load(brought / "best").sample([0.0, 1.0], 5, seed=0).shape[:2] == (2, 5)
