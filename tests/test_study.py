@@ -237,6 +237,20 @@ def test_what_a_budget_has_cut_off_has_ended_with_the_search_for_optuna_too(
     assert new.number == 2
 
 
+def test_a_grid_whose_last_points_a_budget_has_cut_off_ends_without_an_error(tmp_path: Path) -> None:
+    parameters = {"dynamics.hidden": {"kind": "choice", "values": [8, 16, 32]}}
+    space = Space.build({"parameters": parameters, "fixed": {"training.epochs": EPOCHS}}, KEYS)
+    study = open_study(tmp_path, SearchOptions(trials=9, sampler=SamplerName.GRID), space)
+    run(study, 0.5)
+    started = [study.next_trial() for _ in range(2)]
+    assert None not in started
+    assert study.next_trial() is None, "all points of the grid are taken"
+    study.stop_running()
+    study.conclude()
+    study.close()
+    assert [trial.state.name for trial in load_study(tmp_path).trials] == ["COMPLETE", "PRUNED", "PRUNED"]
+
+
 def test_the_best_are_repeated_with_other_seeds_and_ranked_by_their_means(tmp_path: Path) -> None:
     study = open_study(tmp_path, SearchOptions(trials=3, scheduler=SchedulerName.NONE))
     for score in (0.3, 0.1, 0.2):

@@ -21,11 +21,8 @@ UNSEEN, FITTED = "unseen times", "fitted times"  # where a model is scored that 
 MODEL, FLOOR, MCCANN = "model", "floor", "mccann"
 SHRUNK = "shrunk_truth"  # a sample of the truth at half its spread: no method, but a warning beside transport distances
 LINE_BETWEEN = "weights_line_between_conditions"
-VARIANTS = (
-    "direct",
-    "weights_line",
-    LINE_BETWEEN,
-)  # what the model's own fit yields besides: no user has these without it
+# what the model's own fit yields besides: no user has these without it
+VARIANTS = ("direct", "weights_line", LINE_BETWEEN)
 # By a proper score nothing is better on average than the truth. Transport between finite clouds in many dimensions is
 # none: it prefers too little spread.
 PROPER = ("energy_distance", "nll", "sliced_w1", "sliced_w2")

@@ -10,13 +10,7 @@ from rich.console import Console
 from weightflow.anchors import ArrayCache
 from weightflow.data import advice
 from weightflow.errors import InputError, SearchError, TrainingError, first_line
-from weightflow.experiment import (
-    ExperimentConfig,
-    Prepared,
-    nest,
-    prepares_as,
-    seconds_to_judge,
-)
+from weightflow.experiment import ExperimentConfig, Prepared, nest, prepares_as, seconds_to_judge
 from weightflow.progress import Shown, duration
 from weightflow.search.cluster.estimate import Estimate, rows_evaluated
 from weightflow.search.cluster.resources import Resources
@@ -50,7 +44,7 @@ def run_search(search: Search, resources: Resources, console: Console) -> Outcom
     study = search.open_study()
     try:
         return _run(search, study, resources, console)
-    except Exception as error:
+    except Exception as error:  # a full disk comes as an error of whoever wrote: Ray, MLflow, Optuna, safetensors
         if (problem := disk_problem(error)) is not None:
             raise SearchError(
                 f"`{search.folder}` cannot be written any more ({problem}); what was reported is kept. Make room and "

@@ -270,7 +270,7 @@ class Study:
             trial = self._opened(number)
             with self._storage.journal.together():
                 trial.set_user_attr(CUT_OFF, True)
-                self.optuna.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                self._close(trial, state=optuna.trial.TrialState.PRUNED)
             self._show(self.records[number])
         self._stopped, self._cut_off = [], []
 
@@ -387,19 +387,28 @@ class Study:
 
     def _tell_optuna(self, trial: optuna.trial.Trial, record: TrialRecord) -> None:
         """Say how a trial ended; for Optuna, one that is only stopped still runs."""
+        match record.state:
+            case TrialState.FINISHED if record.repeat_of is not None:
+                trial.set_user_attr(REPEATED, True)
+                self._close(trial, state=optuna.trial.TrialState.PRUNED)
+            case TrialState.FINISHED:
+                self._close(trial, values=[record.value(criterion) for criterion in self.options.criteria])
+            case TrialState.PRUNED:
+                self._close(trial, state=optuna.trial.TrialState.PRUNED)
+            case TrialState.FAILED:
+                self._close(trial, state=optuna.trial.TrialState.FAIL)
+            case _:
+                pass
+
+    def _close(
+        self,
+        trial: optuna.trial.Trial,
+        values: list[float] | None = None,
+        state: optuna.trial.TrialState | None = None,
+    ) -> None:
+        """Let a trial have ended for Optuna."""
         with suppress(RuntimeError):  # with the last point of a grid, its sampler stops a loop that is not there
-            match record.state:
-                case TrialState.FINISHED if record.repeat_of is not None:
-                    trial.set_user_attr(REPEATED, True)
-                    self.optuna.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                case TrialState.FINISHED:
-                    self.optuna.tell(trial, [record.value(criterion) for criterion in self.options.criteria])
-                case TrialState.PRUNED:
-                    self.optuna.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                case TrialState.FAILED:
-                    self.optuna.tell(trial, state=optuna.trial.TrialState.FAIL)
-                case _:
-                    pass
+            self.optuna.tell(trial, values, state)
 
     def _note_time(self) -> None:
         self.optuna.set_user_attr("seconds", self.seconds)

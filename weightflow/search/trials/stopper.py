@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ray import tune
@@ -16,13 +17,14 @@ from weightflow.stopping import stop_if_asked
 from weightflow.trials import TrialRecord
 
 
+@dataclass(frozen=True, eq=False)
 class Stopper(NotPickled, tune.Stopper):
     """Ends all trials once the search is over; where it may drain, only no new ones begin.
 
     A budget counts what trials take, and waits for the first one that finishes. A deadline waits for nobody: trials end
     early enough for all that follows them, as far as that can be told from what was measured.
 
-    Args:
+    Attributes:
         study: of the search.
         options: with its budgets.
         cpus: that Ray reserves for a trial.
@@ -33,31 +35,21 @@ class Stopper(NotPickled, tune.Stopper):
             them.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        options: SearchOptions,
-        cpus: float,
-        gpus: float,
-        deadline: Deadline = NEVER,
-        aftermath: Aftermath = UNKNOWN,
-        repeating: bool = False,
-    ) -> None:
-        self.study = study
-        self.options = options
-        self.cpus = cpus
-        self.gpus = gpus
-        self.deadline = deadline
-        self.aftermath = aftermath
-        self.repeating = repeating
+    study: Study
+    options: SearchOptions
+    cpus: float
+    gpus: float
+    deadline: Deadline = NEVER
+    aftermath: Aftermath = UNKNOWN
+    repeating: bool = False
 
     def by(self, deadline: Deadline, aftermath: Aftermath) -> "Stopper":
         """Return the same with a deadline."""
-        return Stopper(self.study, self.options, self.cpus, self.gpus, deadline, aftermath, self.repeating)
+        return replace(self, deadline=deadline, aftermath=aftermath)
 
     def of_repeats(self) -> "Stopper":
         """Return the same for repeats."""
-        return Stopper(self.study, self.options, self.cpus, self.gpus, self.deadline, self.aftermath, repeating=True)
+        return replace(self, repeating=True)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No single trial is ended by this rule."""
