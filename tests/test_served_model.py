@@ -10,7 +10,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 from models import model_of, numbers, of_counts
 
-from weightflow import WeightFlow
+import weightflow
+from weightflow import Snapshots, WeightFlow
+from weightflow.experiment import ExperimentConfig
 
 if TYPE_CHECKING:
     from weightflow.tracking.served_model import ServedModel
@@ -87,6 +89,7 @@ def test_marginals_quantiles_and_moments_are_those_of_the_model(served: "ServedM
     [
         ({"time": [1.0]}, {}, "ask for times in that range"),
         ({"time": ["soon"]}, {}, "needs a column `time` of numbers"),
+        ({"time": []}, {}, "ask for at least one time"),
         ({"zeit": [12.0]}, {}, "needs a column `time` of numbers"),
         ({"time": [12.0]}, {"draws": 0}, "ask for at least one"),
         ({"time": [12.0]}, {"answer": "mean"}, "known are samples, log_density, marginals, quantiles, moments"),
@@ -110,3 +113,62 @@ def test_marginals_of_continuous_species_are_refused_as_the_model_refuses_them(
 ) -> None:
     with pytest.raises(MlflowException, match="continuous"):
         ask(serving(model_of(numbers()), tmp_path_factory), {"time": [12.0]}, answer="marginals")
+
+
+@pytest.fixture(scope="module")
+def of_conditions(tmp_path_factory: pytest.TempPathFactory) -> "ServedModel":
+    """A model of doses with two drugs, of one species."""
+    rng = np.random.default_rng(0)
+    courses = {
+        (dose, drug): Snapshots(np.array([0.0, 1.0]), (rng.normal(0, 1, (40, 1)), rng.normal(shift * dose, 1, (40, 1))))
+        for drug, shift in (("a", 1.0), ("b", -1.0))
+        for dose in (1.0, 3.0)
+    }
+    options = {
+        "dynamics": {"kind": "direct"},
+        "bridge": {"drift_steps": 0},
+        "anchors": {"base_steps": 5, "steps": 2},
+        "teacher": {"steps": 30, "draws": 16, "rounds": 1, "width": 16},
+    }
+    data = Snapshots.of_conditions(courses, ("dose", "drug"))
+    return serving(weightflow.fit(data, ExperimentConfig.parse(options)), tmp_path_factory)
+
+
+def test_a_model_of_conditions_is_asked_under_those_in_each_row(of_conditions: "ServedModel") -> None:
+    model = of_conditions.model
+    rows = {"time": [0.5, 1.0, 0.5], "dose": [2, 3, 2], "drug": ["b", "a", "b"]}
+    b, a = {"dose": 2.0, "drug": "b"}, {"dose": 3.0, "drug": "a"}
+    table = ask(of_conditions, rows, draws=4)
+    assert list(table.columns) == ["dose", "drug", "time", "draw", "x1"]
+    assert table["drug"].tolist() == ["b"] * 8 + ["a"] * 4
+    np.testing.assert_array_equal(table["x1"][:8], model.sample([0.5, 0.5], 4, at=b).numpy().ravel())
+    np.testing.assert_array_equal(table["x1"][8:], model.sample([1.0], 4, at=a).numpy().ravel())
+    levels = ask(of_conditions, rows, answer="quantiles", levels=[0.25])
+    assert float(levels["x1"].iloc[-1]) == float(model.quantiles(1.0, 0.25, 1000, at=a))
+    assert {"dose", "drug"} < set(ask(of_conditions, rows, answer="moments").columns)
+
+
+def test_log_densities_under_conditions_stay_beside_the_rows_that_were_sent(of_conditions: "ServedModel") -> None:
+    model = of_conditions.model
+    rows = {"x1": [0.1, 0.2, 0.3], "time": [0.5, 1.0, 0.5], "dose": [2.0, 3.0, 2.0], "drug": ["b", "a", "b"]}
+    table = ask(of_conditions, rows, answer="log_density")
+    expected = [
+        float(model.log_prob([x], t, at={"dose": dose, "drug": drug})) for x, t, dose, drug in zip(*rows.values())
+    ]
+    np.testing.assert_allclose(table["log_density"], expected, rtol=1e-6)
+    assert table["x1"].tolist() == rows["x1"]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"time": [0.5]}, "no column `dose`; this model is asked under conditions: give each row dose, drug"),
+        ({"time": [0.5], "dose": [2.0], "drug": ["c"]}, "`drug=c` was never seen"),
+        ({"time": [0.5], "dose": [None], "drug": ["a"]}, "`dose=nan` is no finite number"),
+        ({"time": [], "dose": [], "drug": []}, "ask for at least one time"),
+    ],
+)
+def test_conditions_that_cannot_be_asked_are_said(of_conditions: "ServedModel", table: dict[str, Any], said: str):
+    with pytest.raises(MlflowException, match=said) as error:
+        ask(of_conditions, table)
+    assert "\n" not in str(error.value)

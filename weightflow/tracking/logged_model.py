@@ -33,10 +33,10 @@ SERVED_WITH = (
 """What a model needs in order to be loaded; named here because MLflow would otherwise guess by importing everything."""
 
 USE = (
-    "The distribution of a stochastic system at any time. Input: a column `time`, in the units of the data. The "
-    "parameter `answer` chooses: `samples` (with `draws` and `seed`), `log_density` (the input then has a column for "
-    "each species), `marginals`, `quantiles` (at `levels`) or `moments`. `encoding` is `rows`, `columns` or `npy` "
-    "(`numpy.save` in base64: small and fast for many numbers)."
+    "The distribution of a stochastic system at any time. Input: a column `time`, in the units of the data, and one for "
+    "each covariate where the model has conditions. The parameter `answer` chooses: `samples` (with `draws` and "
+    "`seed`), `log_density` (the input then has a column for each species), `marginals`, `quantiles` (at `levels`) or "
+    "`moments`. `encoding` is `rows`, `columns` or `npy` (`numpy.save` in base64: small and fast for many numbers)."
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 _SERVED_MODEL = Path(__file__).parent / "served_model.py"
@@ -60,7 +60,7 @@ def log_model(client: MlflowClient, run_id: str, model_dir: Path, name: str, par
     `mlflow.pyfunc.log_model` does the same for the process-wide tracking URI and active run, which are not ours.
     """
     model = load(model_dir)
-    example = pd.DataFrame({"time": model.span})
+    example = _example(model)
     run = client.get_run(run_id)
     logged = client.create_logged_model(run.info.experiment_id, name, run_id, params=params, model_type=_TYPE)
     with tempfile.TemporaryDirectory() as scratch:
@@ -81,14 +81,23 @@ def log_model(client: MlflowClient, run_id: str, model_dir: Path, name: str, par
     return whole
 
 
+def _example(model: WeightFlow) -> pd.DataFrame:
+    """Return the first and the last fitted time, under one of the conditions where there are some."""
+    times = pd.DataFrame({"time": model.span})
+    return times if model.conditions is None else times.assign(**model.conditions.named(model.conditions.distinct[0]))
+
+
 def _signature(model: WeightFlow) -> ModelSignature:
     """Return what is taken and, for `samples`, what is answered."""
     values = {Kind.COUNTS: DataType.long, Kind.CONTINUOUS: DataType.double}
     species = [ColSpec(values[kind], name) for name, kind in zip(model.species, model.kinds, strict=True)]
     given = [ColSpec(AnyType(), name, required=False) for name in model.species]
+    covariates = () if model.conditions is None else model.conditions.covariates
+    under = [ColSpec(AnyType(), one.name) for one in covariates]
+    told = [ColSpec(DataType.double if one.numeric else DataType.string, one.name) for one in covariates]
     return ModelSignature(
-        inputs=Schema([ColSpec(AnyType(), "time"), *given]),  # any number: a column of doubles refuses whole ones
-        outputs=Schema([ColSpec(DataType.double, "time"), ColSpec(DataType.long, "draw"), *species]),
+        inputs=Schema([ColSpec(AnyType(), "time"), *under, *given]),  # any number: doubles refuse whole ones
+        outputs=Schema([*told, ColSpec(DataType.double, "time"), ColSpec(DataType.long, "draw"), *species]),
         params=ParamSchema(
             [
                 ParamSpec("answer", DataType.string, "samples"),

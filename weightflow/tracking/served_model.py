@@ -19,12 +19,12 @@ from weightflow.errors import InputError
 from weightflow.model import WeightFlow, load
 
 Params = Mapping[str, Any]
-Answer = Callable[["ServedModel", pd.DataFrame, Params], pd.DataFrame]
+Answer = Callable[[WeightFlow, pd.DataFrame, Params], pd.DataFrame]
 DEFAULTS: Params = {"answer": "samples", "draws": 1000, "seed": 0, "levels": [0.05, 0.5, 0.95], "encoding": "rows"}
 
 
 class ServedModel(PythonModel):
-    """Answers what its parameter `answer` asks for, at the times of the input."""
+    """Answers what its parameter `answer` asks for, at the times of the input, and under its conditions."""
 
     model: WeightFlow
 
@@ -42,49 +42,83 @@ class ServedModel(PythonModel):
         """
         chosen = {**DEFAULTS, **(params or {})}
         try:
-            table = _one_of(ANSWERS, "answer", chosen)(self, model_input, chosen)
-            return _one_of(ENCODINGS, "encoding", chosen)(table)
+            answer, encode = _one_of(ANSWERS, "answer", chosen), _one_of(ENCODINGS, "encoding", chosen)
+            return encode(_under_each(self.model, answer, model_input, chosen))
         except InputError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
 
-    def samples(self, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
-        """Return `time`, `draw` and a column for each species: one row for each time and draw."""
-        return self.model.to_frame(_times(asked), int(params["draws"]), int(params["seed"]))
 
-    def log_density(self, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
-        """Return the input with a column `log_density`, in nats: the input has a column for each species."""
-        missing = [name for name in self.model.species if name not in asked]
-        if missing:
-            raise InputError(
-                f"the input has no column `{missing[0]}`; a density needs `time` and {', '.join(self.model.species)}."
-            )
-        times, places = _times(asked), asked[list(self.model.species)].to_numpy(dtype=np.float64)
-        found = np.empty(len(times))
-        for time in np.unique(times):  # the weights of a time serve all of its rows
-            found[times == time] = self.model.log_prob(places[times == time], time).numpy()
-        return asked.assign(log_density=found)
+def samples(model: WeightFlow, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Return `time`, `draw` and a column for each species: one row for each time and draw."""
+    return model.to_frame(_times(asked), int(params["draws"]), int(params["seed"]))
 
-    def marginals(self, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
-        """Return `time`, `species`, `count` and its `probability`; the last count stands for all from there on."""
-        times = _times(asked)
-        found = self.model.marginals(times, int(params["draws"]), int(params["seed"]))
-        return _long(found.numpy(), {"time": times, "species": self.model.species, "count": range(found.shape[2])})
 
-    def quantiles(self, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
-        """Return `time`, `level` and a column for each species."""
-        times, levels = _times(asked), np.atleast_1d(np.asarray(params["levels"], dtype=np.float64))
-        found = self.model.quantiles(times, levels, int(params["draws"]), int(params["seed"])).numpy()
-        rows = pd.MultiIndex.from_product([times, levels], names=["time", "level"]).to_frame(index=False)
-        return rows.assign(**dict(zip(self.model.species, found.reshape(len(rows), -1).T, strict=True)))
+def log_density(model: WeightFlow, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Return the input with a column `log_density`, in nats: the input has a column for each species."""
+    missing = [name for name in model.species if name not in asked]
+    if missing:
+        raise InputError(
+            f"the input has no column `{missing[0]}`; a density needs `time` and {', '.join(model.species)}."
+        )
+    times, places = _times(asked), asked[list(model.species)].to_numpy(dtype=np.float64)
+    found = np.empty(len(times))
+    for time in np.unique(times):  # the weights of a time serve all of its rows
+        found[times == time] = model.log_prob(places[times == time], time).numpy()
+    return asked.assign(log_density=found)
 
-    def moments(self, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
-        """Return `time`, `species`, its `mean`, and a column `cov_NAME` for its covariance with each species."""
-        times, species = _times(asked), self.model.species
-        found = self.model.mean_and_cov(times, int(params["draws"]), int(params["seed"]))
-        rows = pd.MultiIndex.from_product([times, species], names=["time", "species"]).to_frame(index=False)
-        covariances = found.cov.reshape(len(rows), -1).T.numpy()
-        named = dict(zip([f"cov_{name}" for name in species], covariances, strict=True))
-        return rows.assign(mean=found.mean.reshape(-1).numpy(), **named)
+
+def marginals(model: WeightFlow, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Return `time`, `species`, `count` and its `probability`; the last count stands for all from there on."""
+    times = _times(asked)
+    found = model.marginals(times, int(params["draws"]), int(params["seed"]))
+    return _long(found.numpy(), {"time": times, "species": model.species, "count": range(found.shape[2])})
+
+
+def quantiles(model: WeightFlow, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Return `time`, `level` and a column for each species."""
+    times, levels = _times(asked), np.atleast_1d(np.asarray(params["levels"], dtype=np.float64))
+    found = model.quantiles(times, levels, int(params["draws"]), int(params["seed"])).numpy()
+    rows = pd.MultiIndex.from_product([times, levels], names=["time", "level"]).to_frame(index=False)
+    return rows.assign(**dict(zip(model.species, found.reshape(len(rows), -1).T, strict=True)))
+
+
+def moments(model: WeightFlow, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Return `time`, `species`, its `mean`, and a column `cov_NAME` for its covariance with each species."""
+    times, species = _times(asked), model.species
+    found = model.mean_and_cov(times, int(params["draws"]), int(params["seed"]))
+    rows = pd.MultiIndex.from_product([times, species], names=["time", "species"]).to_frame(index=False)
+    covariances = found.cov.reshape(len(rows), -1).T.numpy()
+    named = dict(zip([f"cov_{name}" for name in species], covariances, strict=True))
+    return rows.assign(mean=found.mean.reshape(-1).numpy(), **named)
+
+
+def _under_each(model: WeightFlow, answer: Answer, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Answer the rows of each condition by the model under it; its covariates are the first columns of the answer.
+
+    Answers come in the order in which conditions are first named. Log-densities stay beside the rows that were sent.
+    """
+    if asked.empty:
+        raise InputError("the input has no rows; ask for at least one time.")
+    if model.conditions is None:
+        return answer(model, asked, params)
+    names = list(model.conditions.names)
+    missing = [name for name in names if name not in asked]
+    if missing:
+        raise InputError(
+            f"the input has no column `{missing[0]}`; this model is asked under conditions: give each row "
+            f"{', '.join(names)} beside its time."
+        )
+    found: list[pd.DataFrame] = []
+    for point, rows in asked.groupby(names, sort=False, dropna=False):
+        at = dict(zip(names, (one.item() if isinstance(one, np.generic) else one for one in point), strict=True))
+        table = answer(model.under(at), rows, params)
+        found.append(table if answer is log_density else pd.concat([_columns_of(at, len(table)), table], axis=1))
+    together = pd.concat(found, ignore_index=answer is not log_density)
+    return together.loc[asked.index] if answer is log_density else together
+
+
+def _columns_of(at: Mapping[str, Any], rows: int) -> pd.DataFrame:
+    return pd.DataFrame({name: [value] * rows for name, value in at.items()})
 
 
 def _times(asked: pd.DataFrame) -> np.ndarray:
@@ -123,11 +157,11 @@ def _one_of(known: Mapping[str, Any], name: str, params: Params) -> Any:
 
 
 ANSWERS: Mapping[str, Answer] = {
-    "samples": ServedModel.samples,
-    "log_density": ServedModel.log_density,
-    "marginals": ServedModel.marginals,
-    "quantiles": ServedModel.quantiles,
-    "moments": ServedModel.moments,
+    "samples": samples,
+    "log_density": log_density,
+    "marginals": marginals,
+    "quantiles": quantiles,
+    "moments": moments,
 }
 ENCODINGS: Mapping[str, Callable[[pd.DataFrame], Any]] = {"rows": _rows, "columns": _columns, "npy": _npy}
 set_model(ServedModel())
