@@ -52,6 +52,12 @@ class Page:
         self._call("Input.dispatchKeyEvent", type="keyDown", **common, **({"text": text} if text else {}))
         self._call("Input.dispatchKeyEvent", type="keyUp", **common)
 
+    def type(self, selector: str, text: str) -> None:
+        """Put a text into a field in the place of what is there, as somebody does who types it."""
+        found = self.ask(f"(e => {{ e?.focus(); e?.select(); return !!e; }})(document.querySelector({selector!r}))")
+        assert found, f"the page has no field {selector}"
+        self._call("Input.insertText", text=text)
+
     def paper(self, number: int | None = None) -> bytes:
         """Return the page as it is printed on A4, a PDF; or one page of it, counted from 1."""
         some = {} if number is None else {"pageRanges": str(number)}
@@ -72,10 +78,11 @@ class Page:
         deadline, text = time.monotonic() + PATIENCE, ""
         while time.monotonic() < deadline:
             text = str(self.ask("document.body ? document.body.innerText : ''") or "")
-            if all(one in text for one in shown):
+            plain = " ".join(text.split())  # pages put spaces of all kinds, and lines, between words
+            if all(one in text or one in plain for one in shown):
                 return text
             time.sleep(0.2)
-        missing = [one for one in shown if one not in text]
+        missing = [one for one in shown if one not in text and one not in " ".join(text.split())]
         raise AssertionError(f"the page never showed {missing}; it shows:\n{text}")
 
     def ask(self, expression: str) -> Any:

@@ -1,4 +1,7 @@
-"""MLflow's pages as a team sees them: a real server, a real browser, and nothing but the printed addresses."""
+"""MLflow's pages as a team sees them: a real server, a real browser, and nothing but the printed addresses.
+
+A page answers a question if its text, as it stands there without a click, holds the answer.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,12 +11,18 @@ from pathlib import Path
 import pytest
 from browser import Page, browsing
 from mlflow import MlflowClient
+from models import of_counts
 from test_tracking import FACTS, Server, free_port, left_on_disk, remembered, scores_of, settings
 
 from weightflow.tracking import Results, TrackingConfig, sync
 from weightflow.trials import TrialState
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType"),
+]
+SEARCH_BOX = "input[data-testid=search-box]"
 ENDS = (TrialState.FINISHED, TrialState.PRUNED, TrialState.FAILED, TrialState.STOPPED)
 
 
@@ -24,6 +33,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
     server.start()
     try:
         config = settings(server.folder, tracking_uri=server.uri)
+        of_counts().save(server.folder / "best")
         yield {name: searched(config, server.folder, name, model) for name, model in (("dull", 0.7), ("bright", 0.2))}
     finally:
         server.kill()
@@ -35,7 +45,7 @@ def searched(config: TrackingConfig, folder: Path, name: str, model: float) -> d
     records = [remembered(n, max(3 - n, 1), end, reason="the loss is nan" * (n == 2)) for n, end in enumerate(ENDS)]
     if name == "bright":  # of another space, which leaves the depth as it is
         records = [replace(record, params={"dynamics.kind": "cde"}) for record in records]
-    results = Results("FINISHED", records[0], None, *left_on_disk(folder, scores), scores)
+    results = Results("FINISHED", records[0], folder / "best", *left_on_disk(folder, scores), scores)
     return sync(config, f"id-{name}", replace(FACTS, name=name), records, results)
 
 
@@ -107,3 +117,58 @@ def test_trials_of_different_spaces_are_compared_by_all_that_they_ran_with(
     text = page.wait("training.learning_rate", "test/energy_distance/model", "dynamics.depth")
     keep(page, "compared", tmp_path)
     assert "Comparing 2 Runs" in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "left"),
+    [
+        ("tags.search = 'bright' and tags.state = 'failed'", ["02 failed · cde h32 d1 · bright"]),
+        ("metrics.score < 3.75 and params.dynamics.kind = 'cde'", ["★ 00 cde h32 d1 · bright"]),
+        ("params.dynamics.kind = 'ode' and tags.state = 'pruned'", ["01 pruned · ode h64 d2 · dull"]),
+        ("datasets.name = 'cells' and tags.role = 'search'", ["bright", "dull"]),
+    ],
+)
+def test_runs_are_filtered_by_what_is_typed(
+    found: dict[str, dict[str, str]], page: Page, tmp_path: Path, typed: str, left: list[str]
+) -> None:
+    page.open(found["bright"]["runs"], "8 matching runs")
+    page.type(SEARCH_BOX, typed)
+    page.press("Enter", "\r")
+    page.wait(f"{len(left)} matching run")
+    keep(page, "filtered", tmp_path)
+    assert sorted(names(page)) == left
+
+
+QUESTIONS = {
+    "which trial won, and which architecture was it?": ("runs", ["★ 00 cde h32 d1 · bright", "3.7"]),
+    "which trials were pruned, failed or cut off?": ("runs", ["01 pruned", "02 failed", "03 stopped"]),
+    "on which data was a trial fitted?": ("runs", ["cells (f17)"]),
+    "how long did the trials take?": ("runs", ["seconds", "epochs", "1.5"]),
+    "which of two searches is better?": ("searches", ["bright", "0.2", "dull", "0.7"]),
+    "how far is the best possible?": ("url", ["2.00 times the sampling floor of 0.1000"]),
+    "does it beat what costs nothing, beyond chance?": (
+        "url",
+        ["It beats every alternative beyond chance: persistence, the mixture and McCann's interpolation"],
+    ),
+    "how was it searched?": ("url", ["sampler", "tpe", "space.dynamics.kind", "one of ode, cde"]),
+    "can the data, the code and the seed be had again?": ("url", ["data_hash", "d4f1", "seed", "torch", "git_commit"]),
+    "with which parameters did the winner run?": ("best_url", ["training.learning_rate", "dynamics.kind", "cde"]),
+    "may I use it?": ("model_url", ["@ champion", "test/energy_distance/model", "0.2000", "Inputs", "of the search"]),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_teams_question_is_answered_by_looking(found: dict[str, dict[str, str]], page: Page, question: str) -> None:
+    where, told = QUESTIONS[question]
+    page.open(found["bright"][where], *told)
+
+
+def test_the_page_of_the_champion_has_its_scores_and_the_way_back(
+    found: dict[str, dict[str, str]], page: Page, tmp_path: Path
+) -> None:
+    page.open(found["bright"]["model_url"], "@ champion", "test/energy_distance/mccann")
+    keep(page, "champion", tmp_path)
+    linked = page.ask("[...document.querySelectorAll('a')].map(e => e.href)")
+    assert any(found["bright"]["run_id"] in one for one in linked)
+    assert any(found["bright"]["best_run_id"] in one for one in linked)
+    assert "champion" not in page.open(found["dull"]["model_url"], "test/energy_distance/mccann")  # it was, before

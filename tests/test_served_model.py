@@ -153,7 +153,8 @@ def test_log_densities_under_conditions_stay_beside_the_rows_that_were_sent(of_c
     rows = {"x1": [0.1, 0.2, 0.3], "time": [0.5, 1.0, 0.5], "dose": [2.0, 3.0, 2.0], "drug": ["b", "a", "b"]}
     table = ask(of_conditions, rows, answer="log_density")
     expected = [
-        float(model.log_prob([x], t, at={"dose": dose, "drug": drug})) for x, t, dose, drug in zip(*rows.values())
+        float(model.log_prob([x], t, at={"dose": dose, "drug": drug}))
+        for x, t, dose, drug in zip(*rows.values(), strict=True)
     ]
     np.testing.assert_allclose(table["log_density"], expected, rtol=1e-6)
     assert table["x1"].tolist() == rows["x1"]

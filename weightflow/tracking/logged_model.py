@@ -33,8 +33,8 @@ SERVED_WITH = (
 """What a model needs in order to be loaded; named here because MLflow would otherwise guess by importing everything."""
 
 USE = (
-    "The distribution of a stochastic system at any time. Input: a column `time`, in the units of the data, and one for "
-    "each covariate where the model has conditions. The parameter `answer` chooses: `samples` (with `draws` and "
+    "The distribution of a stochastic system at any time. Input: a column `time`, in the units of the data, and one "
+    "for each covariate where the model has conditions. The parameter `answer` chooses: `samples` (with `draws` and "
     "`seed`), `log_density` (the input then has a column for each species), `marginals`, `quantiles` (at `levels`) or "
     "`moments`. `encoding` is `rows`, `columns` or `npy` (`numpy.save` in base64: small and fast for many numbers)."
 )

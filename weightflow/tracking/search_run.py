@@ -137,9 +137,9 @@ class SearchRun:
 
         Returns:
             what a user may look up: `tracking_uri`, `experiment`; pages of the UI: `runs` with the trials that can be
-            compared, `searches`, `url` of the search, `best_url`; `run_id` of the search, `best_run_id`; `model`,
-            `model_version`, `model_uri` and `alias`, or `unregistered` with the name that it did not deserve; `problem`
-            where something is missing, which `sync` can send later.
+            compared, `searches`, `url` of the search, `best_url`, `model_url`; `run_id` of the search, `best_run_id`;
+            `model`, `model_version`, `model_uri` and `alias`, or `unregistered` with the name that it did not deserve;
+            `problem` where something is missing, which `sync` can send later.
         """
         if self._closed:
             return {}
@@ -251,7 +251,14 @@ class SearchRun:
             version = register_model(self._client, logged, name, *self._about_version(results, best, run))
         alias = name_alias(self._client, name, version, results.scores)
         self._parent.write(tags={"model": f"{name} version {version}", "alias": alias})
-        return {"model": name, "model_version": version, "model_uri": f"models:/{name}/{version}", "alias": alias}
+        address = views.version_address(self._base, name, version)
+        return {
+            "model": name,
+            "model_version": version,
+            "model_uri": f"models:/{name}/{version}",
+            "model_url": address,
+            "alias": alias,
+        }
 
     def _about_version(self, results: Results, best: TrialRecord, run: StoredRun) -> tuple[str, dict[str, str]]:
         """Return what a person reads beside a version, with links to all that it comes from, and its tags."""

@@ -53,7 +53,7 @@ def samples(model: WeightFlow, asked: pd.DataFrame, params: Params) -> pd.DataFr
     return model.to_frame(_times(asked), int(params["draws"]), int(params["seed"]))
 
 
-def log_density(model: WeightFlow, asked: pd.DataFrame, params: Params) -> pd.DataFrame:
+def log_density(model: WeightFlow, asked: pd.DataFrame, _: Params) -> pd.DataFrame:
     """Return the input with a column `log_density`, in nats: the input has a column for each species."""
     missing = [name for name in model.species if name not in asked]
     if missing:

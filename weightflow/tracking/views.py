@@ -7,6 +7,7 @@ the order and the columns. We write such tags, so that nobody has to find the co
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from mlflow import MlflowClient
 
@@ -144,3 +145,8 @@ def address(base: str, experiment: str, view: View) -> str:
 def run_address(base: str, experiment: str, run: str) -> str:
     """Return the address of a run's page."""
     return f"{base.rstrip('/')}/#/experiments/{experiment}/runs/{run}?{TRAINING}"
+
+
+def version_address(base: str, model: str, version: str) -> str:
+    """Return the address of the page of a registered model's version."""
+    return f"{base.rstrip('/')}/#/models/{quote(model)}/versions/{version}"

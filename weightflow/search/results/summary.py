@@ -11,7 +11,7 @@ from weightflow.search.folder import REPORT
 from weightflow.search.results.outcome import Outcome
 from weightflow.trials import Front, TrialState
 
-PAGES = {"Trials": "runs", "Searches": "searches"}  # what is told -> where MLflow shows it
+PAGES = {"Trials": "runs", "Searches": "searches", "Model": "model_url"}  # what is told -> where MLflow shows it
 
 
 def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None) -> None:
