@@ -57,9 +57,10 @@ def couple(
     Measured on 8,000 epidemic trajectories, per interval on one busy core, scored between the snapshots on fresh ones
     (paper_w1): exact 1,000 points 0.16 s, 0.0425; 2,000 0.8 s, 0.0379; 4,000 4.6 s, 0.0374; minibatch of all 8,000
     1.1 s, 0.0345; entropic 1,000 1.1 s, 0.0413; 2,000 5.7 s, 0.0372. Minibatches cost no score, points left out do:
-    above 2,000 points minibatches are both faster and better. Below, two blocks instead of 1,000 points at once save six
-    tenths of the time, and one fit in five was worse for it (a death process of 12: JSD 0.0097 instead of 0.0035; the
-    others 0.0029 to 0.0059 instead of 0.0029 to 0.0047), though no bridge was. Entropic plans pay only where they are wanted as such.
+    above 2,000 points minibatches are both faster and better. Below, two blocks instead of 1,000 points at once save
+    six tenths of the time, and one fit in five was worse for it (a death process of 12: JSD 0.0097 instead of 0.0035;
+    the others 0.0029 to 0.0059 instead of 0.0029 to 0.0047), though no bridge was. Entropic plans pay only where they
+    are wanted as such.
 
     With `unbalanced` the marginals are relaxed by a Kullback-Leibler price (Chizat et al. 2018): where one group grew
     at the expense of another, partners are sought in the same group. Its plan is always an entropic one. Where no group
