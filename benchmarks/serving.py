@@ -114,7 +114,7 @@ def _wait(address: str, log: Path) -> None:
             if requests.get(address, timeout=5).ok:
                 return
         except requests.RequestException:
-            time.sleep(0.5)
+            time.sleep(0.5)  # it imports torch and MLflow first, and has no other sign that it is ready
     raise InputError(f"the model was not served within {START_S} s; its server said:\n{log.read_text()}")
 
 
