@@ -44,7 +44,7 @@ def serving(model: WeightFlow, folders: pytest.TempPathFactory) -> "ServedModel"
     return served
 
 
-def ask(served: "ServedModel", table: dict[str, Any], **params: Any) -> Any:
+def ask(served: "ServedModel", table: dict[str, Any] | pd.DataFrame, **params: Any) -> Any:
     from mlflow.pyfunc.model import PythonModelContext
 
     return served.predict(PythonModelContext({}, {}), pd.DataFrame(table), params)
@@ -158,6 +158,9 @@ def test_log_densities_under_conditions_stay_beside_the_rows_that_were_sent(of_c
     ]
     np.testing.assert_allclose(table["log_density"], expected, rtol=1e-6)
     assert table["x1"].tolist() == rows["x1"]
+    again = ask(of_conditions, pd.DataFrame(rows, index=[7, 7, 0]), answer="log_density")
+    np.testing.assert_array_equal(again["log_density"], table["log_density"])
+    assert again.index.tolist() == [7, 7, 0]
 
 
 @pytest.mark.parametrize(

@@ -109,12 +109,14 @@ def _under_each(model: WeightFlow, answer: Answer, asked: pd.DataFrame, params: 
             f"{', '.join(names)} beside its time."
         )
     found: list[pd.DataFrame] = []
-    for point, rows in asked.groupby(names, sort=False, dropna=False):
+    numbered = asked.reset_index(drop=True)  # rows may come with any index, and with the same one twice
+    for point, rows in numbered.groupby(names, sort=False, dropna=False):
         at = dict(zip(names, (one.item() if isinstance(one, np.generic) else one for one in point), strict=True))
         table = answer(model.under(at), rows, params)
         found.append(table if answer is log_density else pd.concat([_columns_of(at, len(table)), table], axis=1))
-    together = pd.concat(found, ignore_index=answer is not log_density)
-    return together.loc[asked.index] if answer is log_density else together
+    if answer is log_density:
+        return pd.concat(found).sort_index().set_axis(asked.index)
+    return pd.concat(found, ignore_index=True)
 
 
 def _columns_of(at: Mapping[str, Any], rows: int) -> pd.DataFrame:
