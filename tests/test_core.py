@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from exact import cascade1_means
+from safetensors.torch import load_file, save_file
 from scipy import stats
 
 import weightflow
@@ -141,6 +142,18 @@ def test_saved_paths_of_all_kinds_are_the_same_models(prepared: Prepared, tmp_pa
     for name, one in (("cde", cde), ("line", line_model(prepared)), ("direct", direct_model(prepared))):
         one.save(tmp_path / name)
         assert torch.equal(load(tmp_path / name).weights([0.5, 7.0]), one.weights([0.5, 7.0]))
+
+
+def test_a_model_of_format_5_forecasts_as_it_did(model: WeightFlow, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors["clock.rate"]
+    save_file(tensors, tmp_path / "model.safetensors")
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**values, "format": 5}))
+    loaded, marks, times = load(tmp_path), model.clock.marks, model.clock.times
+    assert loaded.clock.rate == pytest.approx((marks[-1] - marks[-2]) / (times[-1] - times[-2]))
+    assert torch.equal(loaded.weights([0.5, 6.0]), model.weights([0.5, 6.0]))
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path, model: WeightFlow) -> None:
@@ -463,7 +476,8 @@ def test_a_shorter_path_does_not_cost_likelihood(snapshots: Snapshots) -> None:
 def test_the_clock_of_a_model_runs_by_its_path(model: WeightFlow) -> None:
     assert isinstance(model.clock, Clock)
     assert model.span == (0.0, 6.0)
-    steps = (model.weights(model.clock.physical(np.linspace(0, 1, 11))).diff(dim=0)).flatten(1).norm(dim=1)
+    even = np.interp(np.linspace(0, 1, 11), model.clock.marks, model.clock.times)
+    steps = (model.weights(even).diff(dim=0)).flatten(1).norm(dim=1)
     uniform = (model.weights(np.linspace(0, 6, 11)).diff(dim=0)).flatten(1).norm(dim=1)
     assert steps.std() / steps.mean() < uniform.std() / uniform.mean()
 

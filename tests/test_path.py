@@ -24,14 +24,42 @@ def test_the_uniform_clock_runs_from_zero_to_one_and_on() -> None:
 
 
 @pytest.mark.parametrize("stretch", [0.0, 0.5, 0.9])
-def test_a_clock_by_length_increases_and_is_undone_by_its_inverse(stretch: float) -> None:
+def test_a_clock_by_length_increases_from_zero_to_one_and_on(stretch: float) -> None:
     a = anchors()
     clock = Clock.by_length(a.times, a.tokens, stretch)
-    times = np.linspace(a.times[0], a.times[-1] + 5, 200)
-    marks = clock(times)
-    assert (np.diff(marks) > 0).all()
-    np.testing.assert_allclose(clock.physical(marks), times)
+    assert (np.diff(clock(np.linspace(a.times[0] - 1, a.times[-1] + 5, 200))) > 0).all()
     np.testing.assert_allclose(clock(a.times[[0, -1]]), [0.0, 1.0], atol=1e-12)
+    np.testing.assert_allclose(clock(a.times), clock.marks)
+
+
+def relaxing(times: np.ndarray, rate: float) -> np.ndarray:
+    """Return a path whose speed falls off exponentially."""
+    return -np.exp(-rate * times)[:, None, None] * np.ones((1, 2, 3))
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e5])
+@pytest.mark.parametrize("rate", [0.0001, 0.5, 3.0])
+def test_beyond_its_span_a_clock_goes_on_as_a_path_does_that_slows_down(rate: float, unit: float) -> None:
+    times = np.linspace(2.0, 4.0, 400)
+    clock = Clock.by_length(unit * times, relaxing(times, rate), stretch=0.999)
+    speed = rate * np.exp(-rate * 4.0) / (np.exp(-rate * 2.0) - np.exp(-rate * 4.0))
+    assert clock(np.array([unit * 5.0]))[0] == pytest.approx(1 + speed, rel=2e-3)
+
+
+def test_a_path_that_turns_off_at_its_free_end_does_not_speed_the_clock_up() -> None:
+    times = np.linspace(0.0, 1.0, 400)
+    smooth, kicked = relaxing(times, 1.0), relaxing(times, 1.0)
+    kicked[times > 0.98, 0, 0] += 2 * (times[times > 0.98] - 0.98)
+    even, fast = (Clock.by_length(times, path, stretch=0.9) for path in (smooth, kicked))
+    last = np.diff(fast.marks)[-1] / np.diff(times)[-1]
+    assert last > 2 * even.rate
+    assert fast.rate == pytest.approx(even.rate, rel=0.15)
+
+
+def test_a_clock_through_few_anchors_goes_on_as_in_its_last_stretch() -> None:
+    a = anchors(4)
+    clock = Clock.by_length(a.times, a.tokens, 0.9)
+    assert clock.rate == pytest.approx(np.diff(clock.marks)[-1] / np.diff(a.times)[-1])
 
 
 def test_a_fully_stretched_clock_gives_time_by_length() -> None:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -19,9 +20,9 @@ from weightflow.files import whole, write_text
 from weightflow.model.engine import AnyPath
 from weightflow.path import Clock, ControlPath
 
-FORMAT = 5
-READ = {3, 4, FORMAT}  # format 3 knew no drift, format 4 no conditions
-MOTION, ORIGIN = "motion.", "origin."
+FORMAT = 6
+READ = {3, 4, 5, FORMAT}  # format 3 knew no drift, format 4 no conditions, format 5 no rate of the clock at its end
+MOTION, ORIGIN, CLOCK = "motion.", "origin.", "clock."
 CONFIG, TENSORS, MEMBERS = "config.json", "model.safetensors", "members"
 
 
@@ -34,7 +35,7 @@ def write(folder: Path, config: dict[str, Any], path: AnyPath, clock: Clock, mot
     """Write both files, each whole or not at all, then remove the members of a former model."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"path.{name}": tensor.contiguous() for name, tensor in path.state_dict().items()}
-    tensors |= {"clock.times": torch.tensor(clock.times), "clock.marks": torch.tensor(clock.marks)}
+    tensors |= {f"{CLOCK}{name}": torch.tensor(value, dtype=torch.float64) for name, value in vars(clock).items()}
     if motion is not None:
         tensors |= {f"{MOTION}{name}": torch.tensor(array).contiguous() for name, array in motion.arrays().items()}
     kind = type(path).__name__.lower()
@@ -61,11 +62,18 @@ def read(folder: Path) -> tuple[dict[str, Any], Backbone, AnyPath, Clock, Drift 
         tensors = load_file(folder / TENSORS)
     except (OSError, SafetensorError) as error:
         raise InputError(f"`{folder / TENSORS}` cannot be read ({error}); fetch or fit it again.") from None
-    clock = Clock(tensors.pop("clock.times").numpy(), tensors.pop("clock.marks").numpy())
+    clock = _read_clock({name: tensors.pop(name).numpy() for name in list(tensors) if name.startswith(CLOCK)})
     backbone = Backbone.parse(config["backbone"], "backbone")
     state = {name.removeprefix("path."): tensor for name, tensor in tensors.items() if not name.startswith(MOTION)}
     motion = {name.removeprefix(MOTION): part.numpy() for name, part in tensors.items() if name.startswith(MOTION)}
     return config, backbone, _build_path(backbone, config, state), clock, Drift.of_arrays(motion) if motion else None
+
+
+def _read_clock(arrays: dict[str, np.ndarray]) -> Clock:
+    """Build the clock; that of an earlier format goes on as in its last stretch."""
+    times, marks = arrays[f"{CLOCK}times"], arrays[f"{CLOCK}marks"]
+    rate = arrays.get(f"{CLOCK}rate", np.diff(marks)[-1:] / np.diff(times)[-1:])
+    return Clock(times, marks, rate.item())
 
 
 def _build_path(backbone: Backbone, config: dict[str, Any], state: dict[str, Tensor]) -> AnyPath:
