@@ -22,8 +22,8 @@ class Objective(StrEnum):
 class TeacherOptions(Options):
     """How the teacher path is fitted, the direct path theta(t) that trials learn their field from."""
 
-    steps: int = Field(default=700, ge=1)
-    draws: int = Field(default=64, ge=1, description="samples at each time in each step")
+    steps: int = Field(default=1000, ge=1)
+    draws: int = Field(default=32, ge=1, description="samples at each time in each step")
     random_times: int = Field(default=6, ge=1, description="times between snapshots in each step")
     learning_rate: float = Field(default=5e-3, gt=0)
     length: float = Field(default=1e-2, ge=0, description="price of a unit of path length in weight space")
