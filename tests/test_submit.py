@@ -321,6 +321,8 @@ class TestMessages:
             (["--name", "a", "--", "--resume", "b"], "not both"),
             (["--status", "x", "--stop", "y"], "not several"),
             (["--out", "runs", "--", "--seed", "1"], "must be absolute"),
+            (["--out", "s3://lab/runs", "--", "--seed", "1"], "A URI is for a search that is started on a node"),
+            (["--upload-data", "--", "--data", "s3://lab/cells.csv"], "there is none on this machine"),
             (["--", "--data", "epidemc"], "`--data epidemc` is no built-in data set; these are: epidemic,"),
             (["--", "--trails", "3"], "No such option: --trails"),
             (["--", "--gpus", "four"], "Invalid value for '--gpus'"),

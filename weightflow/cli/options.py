@@ -16,7 +16,7 @@ HeadOfCounts = Annotated[
     typer.Option(help="How counts are described; auto: softmax for fewer than 8 states.", rich_help_panel=MODEL),
 ]
 Device = Annotated[str, typer.Option(metavar="cpu|cuda|cuda:N", help="Where to compute; N is the number of a GPU.")]
-Data = Annotated[str, typer.Option(help="A built-in system, or a file.")]
+Data = Annotated[str, typer.Option(help="A built-in system, a file, or s3://BUCKET/FILE.")]
 Preset = Annotated[
     str, typer.Option("--preset", metavar="NAME", help=f"What --config starts from: {' or '.join(PRESETS)}.")
 ]

@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 from weightflow.cli.reading import reading_options
 from weightflow.data import ReadOptions
 from weightflow.errors import InputError
+from weightflow.places import is_uri
 from weightflow.search.jobs.packing import masked
 from weightflow.search.jobs.sealed import URI, is_of_this_machine, settings_to_send
 from weightflow.search.jobs.submission import RemoteSearch, is_remote
@@ -119,7 +120,7 @@ def _travelling(option: str, file: str | None) -> Path | None:
 
 def _data(data: str | None, upload: bool) -> Path | None:
     """Return the file of this machine that goes along; None where the cluster has the data, or they are built in."""
-    if data is None or is_remote(data):
+    if data is None or is_remote(data) or is_uri(data):
         file = None if data is None else Path(data).expanduser()
         if upload and file is not None and file.is_file():
             return _small(file)

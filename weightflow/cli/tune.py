@@ -32,7 +32,8 @@ BEGAN = time.monotonic()  # the process has hardly begun: torch, Ray and MLflow 
 @reads_data
 def tune(
     data: Annotated[
-        str, typer.Option(help="A built-in system (epidemic), or a file.", rich_help_panel=SEARCH)
+        str,
+        typer.Option(help="A built-in system (epidemic), a file, or s3://BUCKET/FILE.", rich_help_panel=SEARCH),
     ] = "epidemic",
     space: Annotated[
         Path | None,
@@ -165,7 +166,9 @@ def tune(
             help="A running Ray cluster: auto or HOST:PORT. Starts Ray here by default.", rich_help_panel=MACHINE
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Results go to OUT/NAME.", rich_help_panel=RESULTS)] = Path("runs"),
+    out: Annotated[
+        str, typer.Option(help="Results go to OUT/NAME: a folder, or s3://BUCKET/PATH.", rich_help_panel=RESULTS)
+    ] = "runs",
     mlflow: Annotated[
         Path | None, typer.Option(help="Where runs are tracked [default: mlflow.yml].", rich_help_panel=RESULTS)
     ] = None,

@@ -7,3 +7,4 @@ REPORT = "report.html"
 CONCLUSION = "conclusion.json"
 STUDY = "study.log"
 CHECKPOINTS = "checkpoints"  # of trials that run
+NOTES = "tune"  # of Ray, about one run of the search; those of a run that goes on with it have a number behind it

@@ -15,6 +15,7 @@ from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, flat_keys, nest
 from weightflow.search.cluster.connection import connected
 from weightflow.search.cluster.resources import Wanted, read_memory
+from weightflow.search.home import Home
 from weightflow.search.result import SearchResult
 from weightflow.search.run import run_search
 from weightflow.search.say import Say, saying
@@ -112,7 +113,8 @@ def tune(
             beat persistence, the mixture and McCann beyond chance.
         seed: rules all random numbers.
         address: of a running Ray cluster, `auto` or HOST:PORT; Ray starts here by default.
-        out: results go to OUT/NAME.
+        out: results go to OUT/NAME: a folder, or a URI of an object store (`s3://bucket/searches`), where the search
+            is copied to as it goes on.
         mlflow: a file that says where runs are tracked; `mlflow.yml` of the current folder or of the checkout by
             default, and what it would say where there is none.
         fixed: configuration values by dotted key that hold for every trial, in the place of the space's own.
@@ -122,7 +124,7 @@ def tune(
 
     Raises:
         InputError: what was asked for does not go together or cannot be had; nothing was started.
-        SearchError: no trial finished, or the disk is full.
+        SearchError: no trial finished, the disk is full, or the store of `out` was not there at the end.
     """
     began = time.monotonic() if began is None else began
     if name and resume:
@@ -132,17 +134,21 @@ def tune(
     # times such as 0:100:1 are no emoji
     shown = console or Console(emoji=False, markup=False, quiet=not progress)
     say = saying(shown)
-    folder = Path(out).expanduser().resolve()
+    home = Home.at(out)
+    for earlier in filter(None, (resume, warm_start)):
+        home.bring(earlier)
+    if name:
+        home.begin(name)
     dataset = _dataset(data, seed)
     for sentence in dataset.reading:
         say(f"{dataset.name}: {sentence}")
     search = Search(
         dataset=dataset,
         protocol=_one_of(Protocol, protocol, "protocol"),
-        space=_space(space, fixed or {}, folder / resume if resume else None, dataset, say),
+        space=_space(space, fixed or {}, home.folder / resume if resume else None, dataset, say),
         tracking=tracking_config(mlflow),
         name=resume or _name(name, dataset.name, say),
-        out=folder,
+        out=home.folder,
         seed=seed,
         options=make_options(
             trials=trials,
@@ -158,7 +164,7 @@ def tune(
             repeats=repeats,
             stop_at_floor=stop_at_floor,
             retries=retries,
-            warm_start=() if warm_start is None else best_points(folder / warm_start),
+            warm_start=() if warm_start is None else best_points(home.folder / warm_start),
         ),
         resume=resume is not None,
         members=members,
@@ -167,7 +173,7 @@ def tune(
     )
     search.check()
     wanted = Wanted(cpus, gpus, cpus_per_trial, gpus_per_trial, read_memory(memory_per_trial), elastic)
-    with connected(address, wanted, say) as resources:
+    with home.copied(search.name, say), connected(address, wanted, say) as resources:
         return SearchResult(run_search(search, resources, shown))
 
 

@@ -15,7 +15,7 @@ from weightflow.progress import Shown, duration
 from weightflow.search.cluster.estimate import Estimate, rows_evaluated
 from weightflow.search.cluster.resources import Resources
 from weightflow.search.cluster.workers import WorkerPool
-from weightflow.search.folder import CHECKPOINTS, MODEL
+from weightflow.search.folder import CHECKPOINTS, MODEL, NOTES
 from weightflow.search.results.outcome import Outcome
 from weightflow.search.say import Say, saying
 from weightflow.search.search import Search
@@ -148,7 +148,7 @@ def _run_trials(
         tests_floor=search.tests_floor,
     )
     earlier = study.optuna.user_attrs["runs"] - 1
-    notes = search.folder / (f"tune-{earlier}" if earlier else "tune")
+    notes = search.folder / (f"{NOTES}-{earlier}" if earlier else NOTES)
     with LiveTable(console, study.limit, study.epochs, stopper, tuple(search.space.parameters), study.all()) as table:
         study.callbacks.append(table)
         run_trials(study, stopper, resources, prepared, task, notes, say)

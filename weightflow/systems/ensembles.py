@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from weightflow.data import Dataset, ReadOptions, Snapshots, every_nth, read
 from weightflow.errors import InputError
+from weightflow.places import is_uri
 from weightflow.rng import derive_seed
 from weightflow.systems.library import BUILT_IN, built_in
 from weightflow.systems.simulate import Simulator
@@ -22,7 +23,7 @@ def load_dataset(source: str, seed: int, options: ReadOptions | None = None) -> 
     and one that stands for a perfect model.
 
     Args:
-        source: a built-in name, or a path.
+        source: a built-in name, a path, or a URI of a file in an object store.
         seed: of the simulation; a file does not depend on it.
         options: how a file is read; for a built-in system `every` alone has a meaning.
 
@@ -33,6 +34,8 @@ def load_dataset(source: str, seed: int, options: ReadOptions | None = None) -> 
     if source in BUILT_IN:
         options.only(("every",), f"`{source}`, which is built in and knows its times and kinds")
         return _simulated(source, seed, options.every)
+    if is_uri(source):
+        return read(source, options)
     if not Path(source).exists():
         raise InputError(
             f"`{source}` is neither a built-in system ({', '.join(BUILT_IN)}) nor an existing file; check the name "

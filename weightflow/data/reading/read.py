@@ -13,6 +13,7 @@ from weightflow.data.reading.columns import rows_of
 from weightflow.data.reading.options import ReadOptions
 from weightflow.data.reading.tables import TABLES
 from weightflow.errors import InputError
+from weightflow.places import fetched, is_uri
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zip", ".zst")
 ARRAY = ("species", "drop", "missing", "kind", "pca", "every")
@@ -28,14 +29,17 @@ def read(path: str | Path, options: ReadOptions | None = None, **said: Any) -> D
     `reading` of the result says what was understood, in sentences.
 
     Args:
-        path: of the file.
+        path: of the file, or a URI of one in an object store (`s3://bucket/cells.csv`).
         options: how; or, instead of them,
         said: the attributes of `ReadOptions` by name: `read("cells.csv", time="day", drop="batch")`.
 
     Raises:
         InputError: the file is missing, cannot be read, does not hold what it must, or leaves in doubt what is meant.
     """
-    options, path = options or ReadOptions.of(**said), Path(path)
+    options = options or ReadOptions.of(**said)
+    if is_uri(path):
+        return _read_from_store(str(path), options)
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"`{path}` is no file; give a path of {', '.join(FORMATS)} or the name of a built-in system.")
     suffix = _suffix(path)
@@ -51,6 +55,14 @@ def read(path: str | Path, options: ReadOptions | None = None, **said: Any) -> D
         return replace(dataset_of(name, clouds, options), source=str(path.resolve()))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _read_from_store(uri: str, options: ReadOptions) -> Dataset:
+    with fetched(uri) as copy:
+        try:
+            return replace(read(copy, options), source=uri)
+        except InputError as error:
+            raise InputError(str(error).replace(str(copy), uri)) from None
 
 
 def from_anndata(adata: Any, name: str = "cells", **said: Any) -> Dataset:

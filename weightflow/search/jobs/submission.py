@@ -88,7 +88,7 @@ class RemoteSearch:
         if not is_remote(self.out):
             raise InputError(
                 f"`--out {self.out}` must be absolute or begin with ~/, the head's home: the job itself runs in a "
-                "temporary folder."
+                "temporary folder. A URI is for a search that is started on a node (`launch/tune.py --out URI`)."
             )
 
     @property

@@ -1,0 +1,130 @@
+"""Files in an object store, named by a URI such as `s3://bucket/folder`, through the file systems of pyarrow.
+
+Credentials and endpoint come from where the store's own tools find them (environment, profile, the machine's role): a
+URI is printed and recorded, so that one with a password in it is refused.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from weightflow.errors import InputError, first_line
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+SCHEMES = ("s3", "gs")
+URI = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+def is_uri(place: object) -> bool:
+    """Whether it names a place in a store, and not a file or folder of this machine."""
+    return URI.match(str(place)) is not None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder or a file in a store.
+
+    Attributes:
+        uri: as it was given.
+        files: the store.
+        path: in the store, the bucket first.
+    """
+
+    uri: str
+    files: "FileSystem"
+    path: str
+
+    @classmethod
+    def at(cls, uri: str) -> "Place":
+        """Find the store.
+
+        Raises:
+            InputError: the URI is none of a store that can be used, holds a password, or leads nowhere.
+        """
+        parts = urlsplit(uri)
+        if "@" in parts.netloc:
+            raise InputError(
+                f"`{parts.scheme}://...@{parts.netloc.rsplit('@', 1)[1]}` holds a name or a password, and would be "
+                "printed and recorded; put them into the environment, or a profile, of the store's own tools."
+            )
+        if parts.scheme not in SCHEMES or not parts.netloc:
+            raise InputError(f"`{uri}` cannot be used; write {' or '.join(f'{s}://BUCKET/PATH' for s in SCHEMES)}.")
+        try:
+            from pyarrow.fs import FileSystem  # most data lie on this machine
+        except ModuleNotFoundError:
+            raise InputError(
+                f"`{uri}` is reached by pyarrow, which is missing: pip install 'weightflow[tables]'."
+            ) from None
+        for setting in ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"):
+            os.environ.setdefault(setting, "when_required")  # stores other than Amazon's refuse what it adds by default
+        with reaching(uri):
+            files, path = FileSystem.from_uri(uri)
+        return cls(uri, files, path.rstrip("/"))
+
+    def __truediv__(self, name: str) -> "Place":
+        """Return what lies below; the options of a URI stay with it."""
+        head, mark, options = self.uri.partition("?")
+        return Place(f"{head.rstrip('/')}/{name}{mark}{options}", self.files, f"{self.path}/{name}")
+
+    def listed(self) -> dict[str, int]:
+        """Return the size of each file below, by its path from here; of none where there is no such folder."""
+        from pyarrow.fs import FileSelector
+
+        with reaching(self.uri):
+            found = self.files.get_file_info(FileSelector(self.path, recursive=True, allow_not_found=True))
+        return {str(PurePosixPath(info.path).relative_to(self.path)): info.size for info in found if info.is_file}
+
+    def bring(self, target: Path) -> bool:
+        """Write the file's content to `target`; tell whether there is such a file."""
+        with reaching(self.uri):
+            if not self.files.get_file_info(self.path).is_file:
+                return False
+            with self.files.open_input_stream(self.path, compression=None) as stream, target.open("wb") as file:
+                shutil.copyfileobj(stream, file)
+        return True
+
+    def send(self, source: Path) -> None:
+        """Make `source` the file's content, whole or not at all, as these stores do."""
+        with (
+            source.open("rb") as file,
+            reaching(self.uri),
+            self.files.open_output_stream(self.path, compression=None) as stream,
+        ):
+            shutil.copyfileobj(file, stream)
+
+
+@contextmanager
+def reaching(uri: str) -> Generator[None, None, None]:
+    """Say what went wrong on the way to a store, in one line.
+
+    Raises:
+        InputError: something did.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
+        raise InputError(f"`{uri}` cannot be used: {first_line(error)}") from None
+
+
+@contextmanager
+def fetched(uri: str) -> Generator[Path, None, None]:
+    """Hand out a copy of a file for the time of a block, under the file's own name.
+
+    Raises:
+        InputError: there is no such file, or the store cannot be used.
+    """
+    place = Place.at(uri)
+    with tempfile.TemporaryDirectory(prefix="weightflow-") as folder:
+        copy = Path(folder, PurePosixPath(place.path).name)
+        if not place.bring(copy):
+            raise InputError(f"`{uri}` is no file of that store; check bucket and path.")
+        yield copy
