@@ -180,6 +180,7 @@ def test_a_later_round_decays_no_faster_than_its_marks_can_follow(pull_back: flo
         later = asked.of_round(number)
         assert later.dynamics.decay == min(3 * pull_back, 2 * steps) <= later.dynamics.steps
         assert later.training.pull_back == max(pull_back, later.dynamics.decay)
+        assert later.dynamics.hidden == 2 * asked.dynamics.hidden
 
 
 @pytest.mark.parametrize("solver", list(Solver))

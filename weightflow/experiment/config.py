@@ -41,14 +41,14 @@ class ExperimentConfig(Options):
 
         The second lets the field see the clock, which a path that turns round and comes back near itself asks for
         first, and has it lead back to the path `RETURN` times as fast by a decay of its own, through twice the marks
-        with twice the steps of both kinds. Each one after that takes three times the steps of the one before. Between
-        two marks no weight decays by more than the solver follows (`Solver.steadiness`).
+        with twice the width and the steps of both kinds. Each one after that takes three times the steps of the one
+        before. Between two marks no weight decays by more than the solver follows (`Solver.steadiness`).
         """
         if number == 0:
             return self
         marks, more = self.dynamics.steps * 2, 2 * 3 ** (number - 1)
         decay = min(self.training.pull_back * RETURN, marks * self.dynamics.solver.steadiness)
-        dynamics = {"steps": marks, "time": True, "decay": decay}
+        dynamics = {"steps": marks, "hidden": 2 * self.dynamics.hidden, "time": True, "decay": decay}
         training = {
             "pull_back": max(self.training.pull_back, decay),
             "collocation_steps": self.training.collocation_steps * more,
