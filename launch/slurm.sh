@@ -45,6 +45,7 @@ done
 [ -n "${SLURM_JOB_ID-}" ] || refuse "this is a job of Slurm: start it with \`sbatch launch/slurm.sh ...\`."
 [[ -n "$name" && -n "$out" ]] || refuse "give --name and --out: a job that is queued again finds its search by them."
 cd "${SLURM_SUBMIT_DIR:-.}"
+[[ "$out" != *://* ]] || refuse "--out $out: the nodes share a folder there, with the job's token in it; give a folder."
 [ -f launch/tune.py ] || refuse "call sbatch in the root of the checkout; $PWD has no launch/tune.py."
 python="${WEIGHTFLOW_PYTHON:-python}"
 ray="$(dirname "$(command -v "$python")")/ray"

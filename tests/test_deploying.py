@@ -364,7 +364,7 @@ def test_a_job_of_slurm_starts_each_node_is_queued_again_in_time_and_goes_on(slu
     token = out / f".ray-token-{JOB}"
     secret = token.read_text()
     asked = parsed("launch/tune.py", (tmp_path / "search").read_text().splitlines()[1:])
-    assert (asked["name"], asked["resume"], asked["out"], asked["trials"]) == ("night", None, out, 500)
+    assert (asked["name"], asked["resume"], asked["out"], asked["trials"]) == ("night", None, str(out), 500)
     assert (asked["gpus"], asked["cpus"], asked["elastic"]) == (4, 16, True)
     assert asked["address"] == f"127.0.0.1:{20000 + JOB}"
     job.send_signal(signal.SIGUSR1)
@@ -406,6 +406,7 @@ def test_a_job_of_slurm_that_is_cancelled_stops_its_search_and_stays_stopped(slu
     [
         (["--name", "night"], {}, "give --name and --out"),
         (["--name", "night", "--out", "/x", "--resume", "night"], {}, "leave out `--resume`"),
+        (["--name", "night", "--out", "s3://lab/runs"], {}, "give a folder"),
         (["--name", "night", "--out", "/x"], {"SLURM_JOB_ID": ""}, "sbatch launch/slurm.sh"),
         (["--name", "night", "--out", "/x"], {"SLURM_SUBMIT_DIR": "/"}, "root of the checkout"),
     ],
