@@ -142,6 +142,26 @@ def test_what_is_not_there_or_no_data_is_named_by_its_uri(uri: str, said: str, l
     assert tempfile.gettempdir() not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("fit", "--data", "epidemic", "--out", "s3://lab/model"),
+        ("forecast", "--model", "s3://lab/model", "--times", "1", "--out", "a.npy"),
+        ("score", "--model", "gs://lab/model", "--data", "epidemic"),
+        ("sync", "night", "--out", "s3://lab/runs"),
+        ("inspect", "epidemic", "--out", "s3://lab/look.png"),
+    ],
+)
+def test_a_uri_where_a_path_is_asked_for_makes_no_folder_of_that_name(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, list(words))
+    assert isinstance(result.exception, InputError)
+    assert "is a path of this machine" in str(result.exception)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_password_in_a_uri_is_refused_and_not_repeated() -> None:
     with pytest.raises(InputError, match="put them into the environment") as caught:
         Place.at("s3://name:hunter2@lab/cells.csv")
