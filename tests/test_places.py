@@ -98,11 +98,17 @@ def put(where: str, source: Path | str) -> None:
         Place.at(f"s3://lab/{where}").send(path)
 
 
-@pytest.mark.parametrize("name", ["cells.csv", "cells.v2.csv.gz", "counts.npz"])
+@pytest.mark.parametrize("name", ["cells.csv", "cells.v2.csv.gz", "counts.npz", "cells.h5ad"])
 def test_data_in_a_store_are_those_of_the_file(name: str, lab: Path, tmp_path: Path) -> None:
     here = tmp_path / name
     if name.endswith("npz"):
         np.savez(here, times=np.arange(3.0), trajectories=np.arange(24.0).reshape(4, 3, 2))
+    elif name.endswith("h5ad"):
+        import anndata
+        import pandas as pd
+
+        obs = pd.DataFrame({"day": [0, 0, 1, 1, 2, 2]}, index=[str(k) for k in range(6)])
+        anndata.AnnData(np.arange(12.0).reshape(6, 2), obs=obs).write_h5ad(here)
     else:
         import pandas as pd
 

@@ -22,7 +22,7 @@ from weightflow.search.say import Say
 
 PAUSE = 2.0  # seconds between two looks for what has changed
 SHARE = 4  # a copy that took long is followed by a pause this many times as long
-STAYS = rf"{CHECKPOINTS}|{NOTES}(-\d+)?"
+STAYS = rf"{CHECKPOINTS}|{NOTES}(-\d+)?"  # what nobody needs who goes on from the copy
 LAST_TRIES = 3  # at the end, after which the copy in the folder is all there is
 
 
