@@ -112,7 +112,7 @@ class Home:
         thread.start()
         try:
             yield
-        except BaseException:
+        except BaseException:  # a stop asked for, too; raised again below
             _stop(thread, stop)
             with suppress(InputError):  # what ended the search is what its user must hear of
                 mirror.copy()
