@@ -114,7 +114,8 @@ def _wait(address: str, log: Path) -> None:
             if requests.get(address, timeout=5).ok:
                 return
         except requests.RequestException:
-            time.sleep(0.5)  # it imports torch and MLflow first, and has no other sign that it is ready
+            pass  # it does not listen before it has imported torch and MLflow
+        time.sleep(0.5)  # it has no other sign that it is ready: to ask without a pause would slow it down
     raise InputError(f"the model was not served within {START_S} s; its server said:\n{log.read_text()}")
 
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import weightflow
 from weightflow.cli import app
 from weightflow.errors import InputError, SearchError
-from weightflow.places import Place, is_uri
+from weightflow.places import Place, is_uri, was_uri
 from weightflow.search.folder import STUDY
 from weightflow.search.home import Home, Mirror
 from weightflow.search.study.reading import read_study
@@ -191,6 +191,13 @@ def write(folder: Path, study: str, **others: str) -> None:
 def put_search(home: str, study: str) -> None:
     put(f"{home}/one/{STUDY}", study)
     put(f"{home}/one/scores.json", "{}")
+
+
+@pytest.mark.parametrize(
+    ("path", "found"), [("s3://lab/x", True), ("GS://lab", True), ("runs/a", False), ("/runs", False), ("C:/x", False)]
+)
+def test_a_path_that_was_a_uri_is_told_from_others(path: str, found: bool) -> None:
+    assert was_uri(Path(path)) is found
 
 
 def test_a_home_in_a_folder_is_that_folder(tmp_path: Path) -> None:

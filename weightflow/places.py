@@ -29,6 +29,11 @@ def is_uri(place: object) -> bool:
     return URI.match(str(place)) is not None
 
 
+def was_uri(path: Path) -> bool:
+    """Whether a path was made of a URI, of which it has kept one slash."""
+    return re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE) is not None  # a drive has one letter
+
+
 @dataclass(frozen=True)
 class Place:
     """A folder or a file in a store.
@@ -93,7 +98,7 @@ class Place:
         return True
 
     def send(self, source: Path) -> None:
-        """Make `source` the file's content, whole or not at all, as these stores do."""
+        """Make what `source` holds now the file's content; until all of it is there, the store has what was before."""
         with (
             source.open("rb") as file,
             reaching(self.uri),

@@ -10,9 +10,10 @@ from weightflow.cli.compare import compare
 from weightflow.cli.export import export
 from weightflow.cli.fit import fit
 from weightflow.cli.forecast import forecast
-from weightflow.cli.helping import Command, Group
+from weightflow.cli.helping import Group
 from weightflow.cli.infer import infer
 from weightflow.cli.inspect import inspect
+from weightflow.cli.local import LocalCommand
 from weightflow.cli.score import score
 from weightflow.cli.simulate import simulate
 from weightflow.cli.sync import sync
@@ -29,4 +30,4 @@ def main() -> None:
 
 
 for command in (inspect, simulate, fit, tune, score, compare, forecast, infer, export, sync):
-    app.command(cls=Command)(command)
+    app.command(cls=LocalCommand)(command)

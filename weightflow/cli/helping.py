@@ -1,16 +1,12 @@
 """The text of `--help`: options in groups, for any width of the terminal, and no word is cut."""
 
 import inspect
-import re
 import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
-
-from weightflow.errors import InputError
 
 WIDEST, NARROWEST = 100, 24
 TWO_COLUMNS = 60  # from this width on, names stand beside what they mean
@@ -22,21 +18,7 @@ Entry = tuple[str, str]
 
 
 class Command(TyperCommand):
-    """A command whose help is grouped by the panels of its options, and whose paths are those of this machine."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run it, unless it was given a URI where it writes or reads a path: that would be taken for a folder `s3:`.
-
-        Raises:
-            InputError: it was.
-        """
-        for name, value in ctx.params.items():
-            if isinstance(value, Path) and re.match(r"[a-z][a-z0-9+.-]+:/", str(value)):
-                raise InputError(
-                    f"`--{name.replace('_', '-')}` of `{ctx.info_name}` is a path of this machine, and `{value}` a "
-                    "place in a store; URIs are for `--data`, and for `--out` of `tune`."
-                )
-        return super().invoke(ctx)
+    """A command whose help is grouped by the panels of its options."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write all of it."""

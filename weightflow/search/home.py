@@ -138,7 +138,7 @@ def _finish(mirror: "Mirror", name: str) -> None:
                     f"{error}. The search is whole in `{mirror.folder}`; `--resume {name}` with the same `--out` "
                     "copies it once the store is there again."
                 ) from None
-            time.sleep(PAUSE)  # the store may be away for a moment
+            time.sleep(PAUSE)  # a store that is away for a moment tells nobody when it is back
 
 
 @dataclass
