@@ -25,10 +25,10 @@ import psutil
 import torch
 import typer
 
-from weightflow.anchors import ArrayCache
+from weightflow.cache import ArrayCache
 from weightflow.data import Protocol, Split, split
 from weightflow.evaluation import evaluate
-from weightflow.experiment import ExperimentConfig, Prepared, flat_keys, nest, prepare, prepares_as
+from weightflow.experiment import ExperimentConfig, flat_keys, nest, prepare, prepares_as
 from weightflow.search.cluster.connection import connected
 from weightflow.search.cluster.resources import Resources, Wanted
 from weightflow.search.cluster.workers import WorkerPool
@@ -36,6 +36,7 @@ from weightflow.search.folder import CHECKPOINTS
 from weightflow.search.space.space import Space
 from weightflow.search.study.options import Point, SearchOptions
 from weightflow.search.study.study import Study
+from weightflow.search.trials.depot import depot
 from weightflow.search.trials.stopper import Stopper
 from weightflow.search.trials.trainable import Task
 from weightflow.search.trials.tuner import run_trials
@@ -125,7 +126,7 @@ class Ground:
 
     parts: Split
     space: Space
-    prepared: Prepared
+    cache: tempfile.TemporaryDirectory[str]
     config: ExperimentConfig
     seed: int
 
@@ -135,7 +136,9 @@ class Ground:
         parts = split(load_dataset(system, seed), protocol, seed)
         _, first = next(SearchOptions().first_points(space))
         config = ExperimentConfig.parse(nest(space.configuration(first)))
-        return cls(parts, space, prepare(parts.folds[0].fit, config, seed), config, seed)
+        cache = tempfile.TemporaryDirectory()
+        prepare(parts.folds[0].fit, config, seed, cache=ArrayCache(Path(cache.name)))
+        return cls(parts, space, cache, config, seed)
 
     def run(
         self, options: SearchOptions, seed: int, cpus: int, then: Callable[[], None] | None = None
@@ -151,10 +154,10 @@ class Ground:
             study = Study(folder, self.space, options, training.epochs, training.grace_epochs, seed, identity, {})
             clock = Clock(then=then)
             study.callbacks.append(clock)
-            task = Task(self.parts, self.seed, folder / "cache", folder / CHECKPOINTS, False)
-            shared = {prepares_as(config): (self.prepared,)}
             stopper = Stopper(study, options, 1.0, 0.0)
-            run_trials(study, stopper, Resources(cpus, 0), shared, task, folder / "tune", typer.echo)
+            with depot(Path(self.cache.name), folder / CHECKPOINTS) as kept:
+                task = Task(self.parts, self.seed, kept, False)
+                run_trials(study, stopper, Resources(cpus, 0), [prepares_as(config)], task, folder / "tune", typer.echo)
             study.close()
             return clock, study, time.monotonic() - began
 

@@ -19,7 +19,7 @@ import torch
 import typer
 import zoo_data
 
-from weightflow.anchors import ArrayCache
+from weightflow.cache import ArrayCache
 from weightflow.data import Dataset, Protocol, Split, shapes, split
 from weightflow.data.spread import deviation
 from weightflow.errors import TrainingError

@@ -4,9 +4,10 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return marker.args[0] if marker else 0.0
 
     items.sort(key=may_take, reverse=True)
+
+
+@pytest.fixture
+def mount() -> Iterator[Callable[[Path, str], Path]]:
+    """Mount an empty file system of a given size."""
+    mounted: list[Path] = []
+
+    def one(place: Path, options: str) -> Path:
+        place.mkdir(exist_ok=True)
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"no small disk can be mounted here ({done.stderr.strip()})")
+        mounted.append(place)
+        return place
+
+    yield one
+    for place in reversed(mounted):
+        subprocess.run(["umount", "--lazy", str(place)], check=True)

@@ -17,8 +17,9 @@ from scipy import stats
 
 import weightflow
 from weightflow import Snapshots, WeightFlow, load
-from weightflow.anchors import Alignment, AnchorOptions, ArrayCache, fit_anchors, fit_base
+from weightflow.anchors import Alignment, AnchorOptions, fit_anchors, fit_base
 from weightflow.backbones import BackboneOptions
+from weightflow.cache import ArrayCache
 from weightflow.dynamics import CDEField, Rollout
 from weightflow.errors import InputError, TrainingError
 from weightflow.evaluation import held_out_score

@@ -19,6 +19,7 @@ from weightflow.search.cluster.resources import Resources
 from weightflow.search.request import make_options
 from weightflow.search.study.options import SearchOptions
 from weightflow.search.trials.deadline import MARGIN, REPORTING, SHARE_OF_REPEATS, STOPPING, Aftermath, Deadline
+from weightflow.search.trials.making import Making
 from weightflow.search.trials.stopper import Stopper
 from weightflow.search.trials.tuner import StudyCallback, StudyScheduler
 from weightflow.trials import SchedulerName, TrialState, why_none_finished
@@ -153,9 +154,9 @@ def test_a_trial_that_takes_longer_than_it_may_is_ended_and_not_tried_again(
 ) -> None:
     options = replace(OPTIONS, trial_time=100.0)
     study = open_study(tmp_path, options)
-    callback = StudyCallback(
-        study, Stopper(study, options, 1.0, 0.0), Resources(2, 0), Joining(Resources(2, 0), print), tmp_path, print
-    )
+    dropped, joining, making = list[int](), Joining(Resources(2, 0), print), Making([], 2)
+    stopper = Stopper(study, options, 1.0, 0.0)
+    callback = StudyCallback(study, stopper, Resources(2, 0), joining, making, dropped.append, print)
     asked = [study.next_trial() for _ in range(2)]
     slow, fast = (OfRay(record.number) for record in asked if record is not None)
     now = time.monotonic()
@@ -169,6 +170,7 @@ def test_a_trial_that_takes_longer_than_it_may_is_ended_and_not_tried_again(
     ended = study.records[0]
     assert (ended.state, study.records[1].state) == (TrialState.PRUNED, TrialState.RUNNING)
     assert ended.reason == "over the limit of 2 minutes that `--trial-time` sets"
+    assert dropped == [0]
     late = {"number": 0, "epoch": 1, "score": 0.1, "seconds": 1.0}  # was under way when its process was ended
     assert StudyScheduler(callback).on_trial_result(None, None, late) == "CONTINUE"
     assert study.records[0].epochs == 0

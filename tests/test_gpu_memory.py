@@ -18,7 +18,10 @@ from weightflow.search.cluster import connection
 from weightflow.search.cluster.nodes import Joining
 from weightflow.search.cluster.resources import Node, Resources, Wanted
 from weightflow.search.study.options import SearchOptions
+from weightflow.search.study.study import Study
 from weightflow.search.trials import tuner
+from weightflow.search.trials.depot import depot
+from weightflow.search.trials.making import Making
 from weightflow.search.trials.stopper import Stopper
 from weightflow.search.trials.trainable import Task
 from weightflow.search.trials.tuner import StudyCallback, StudySearcher, run_trials
@@ -27,6 +30,7 @@ from weightflow.trials import SchedulerName, TrialState
 OPTIONS = SearchOptions(trials=1, time_budget=1e9, stop_at_floor=False, scheduler=SchedulerName.NONE)
 QUARTERS = Resources.choose([Node(16, 4)], Wanted())
 NOBODY = Joining(Resources(1, 0), print)  # joins: no Ray is there
+NOTHING = Making([], 1)  # is prepared yet
 LOST = "\n".join([
     "Failure # 1 (occurred at 2026-01-01_00-00-00)",
     'ray.exceptions.RayTaskError(OutOfMemoryError): ray::ImplicitFunc.train() (pid=1, ip=127.0.0.1)',
@@ -56,10 +60,12 @@ def test_a_share_is_doubled_until_it_is_a_whole_gpu(wanted: dict[str, Any], shar
 def test_a_trial_without_enough_gpu_memory_gets_more_also_in_the_next_process_and_another_failure_none(
     tmp_path: Path,
 ) -> None:
-    study = open_study(tmp_path, OPTIONS)
+    study, dropped = open_study(tmp_path, OPTIONS), list[int]()
     for failure, doublings in ((CUDA, 1), ("ValueError: no such thing", 1)):
-        callback = StudyCallback(study, Stopper(study, OPTIONS, 1.0, 0.25), QUARTERS, NOBODY, tmp_path, print)
-        asked = StudySearcher(study, callback.stopper, callback.joining).suggest("a")
+        callback = StudyCallback(
+            study, Stopper(study, OPTIONS, 1.0, 0.25), QUARTERS, NOBODY, NOTHING, dropped.append, print
+        )
+        asked = StudySearcher(study, callback.stopper, callback.joining, NOTHING).suggest("a")
         (tmp_path / "error").write_text(LOST % failure)
         failed = SimpleNamespace(config=asked, last_result={}, error_file=str(tmp_path / "error"))
         callback.failed.append(failed)
@@ -67,25 +73,33 @@ def test_a_trial_without_enough_gpu_memory_gets_more_also_in_the_next_process_an
         assert study.doublings(0) == doublings
         study.close()
         study = open_study(tmp_path, OPTIONS)
-    again = StudySearcher(study, Stopper(study, OPTIONS, 1.0, 0.25), NOBODY).suggest("b")
+    again = StudySearcher(study, Stopper(study, OPTIONS, 1.0, 0.25), NOBODY, NOTHING).suggest("b")
     assert (again["number"], again["doublings"]) == (0, 1)
+    assert dropped == []  # it goes on
     assert report(study, 0, 0.5, 1, EPOCHS).state is TrialState.FINISHED
 
 
 def test_it_is_said_what_a_trial_gets_and_a_whole_gpu_is_tried_again_as_it_is(tmp_path: Path) -> None:
-    study = open_study(tmp_path, OPTIONS)
-    callback = StudyCallback(study, Stopper(study, OPTIONS, 1.0, 0.25), QUARTERS, NOBODY, tmp_path, print)
+    study, dropped = open_study(tmp_path, OPTIONS), list[int]()
+    callback = StudyCallback(
+        study, Stopper(study, OPTIONS, 1.0, 0.25), QUARTERS, NOBODY, NOTHING, dropped.append, print
+    )
     assert study.next_trial() is not None
     assert callback._retried(0, CUDA.removeprefix("torch."))
     assert study.records[0].reason.endswith("79.2 GiB; it gets 0.5 of a GPU from now on")
     whole = Resources.choose([Node(16, 4)], Wanted(gpus_per_trial=1))
-    callback = StudyCallback(study, Stopper(study, OPTIONS, 1.0, 1.0), whole, NOBODY, tmp_path, print)
+    callback = called(study, whole, dropped)
     assert study.next_trial() is not None
     assert callback._retried(0, CUDA.removeprefix("torch."))
     assert study.records[0].reason.endswith("79.2 GiB")
 
 
-def needy_trial(asked: dict[str, Any], prepared: Any, task: Any) -> None:
+def called(study: Study, resources: Resources, dropped: list[int]) -> StudyCallback:
+    stopper = Stopper(study, OPTIONS, 1.0, resources.per_trial["gpu"])
+    return StudyCallback(study, stopper, resources, NOBODY, NOTHING, dropped.append, print)
+
+
+def needy_trial(asked: dict[str, Any], task: Any) -> None:
     """Need the memory of half a GPU."""
     share = float(ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0))
     if share < 0.5:
@@ -108,8 +122,8 @@ def test_ray_gives_the_larger_share(ray_home: Path, tmp_path: Path, monkeypatch:
         stopper = Stopper(study, options, 1.0, 0.25)
         part = Snapshots(np.arange(2.0), (np.zeros((2, 1)), np.ones((2, 1))))
         split = Split("by hand", part, (Fold(part, part),), (Fold(part, part),))
-        task = Task(split, 0, tmp_path, tmp_path, False)
-        run_trials(study, stopper, resources, {}, task, tmp_path / "tune", print)
+        with depot(tmp_path, tmp_path) as kept:
+            run_trials(study, stopper, resources, [], Task(split, 0, kept, False), tmp_path / "tune", print)
     finally:
         ray.shutdown()
     assert [record.state for record in study.all()] == [TrialState.FINISHED] * 2

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import weightflow
-from weightflow.anchors import ArrayCache
+from weightflow.cache import ArrayCache
 from weightflow.data import Dataset, Snapshots, Split, leave_one_out, parse_times
 from weightflow.errors import WeightFlowError
 from weightflow.evaluation import Nearest, Scores, evaluate

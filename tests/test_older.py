@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import weightflow
-from weightflow.anchors import ArrayCache
+from weightflow.cache import ArrayCache
 from weightflow.data import Protocol, split
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, Preparation, nest

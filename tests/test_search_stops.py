@@ -20,7 +20,7 @@ from ray.cluster_utils import Cluster
 from searches import Process, check_results, command, furnish, lines, run_here, tracked, tune_here, wait_for
 
 from weightflow import Snapshots
-from weightflow.anchors import ArrayCache
+from weightflow.cache import ArrayCache
 from weightflow.experiment import ExperimentConfig
 from weightflow.search.cluster.resources import Resources
 from weightflow.search.cluster.workers import WorkerPool

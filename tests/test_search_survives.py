@@ -4,6 +4,7 @@ import json
 import re
 import runpy
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -111,26 +112,6 @@ def test_trials_that_go_wrong_are_tried_again_and_told_with_their_reasons(
 
 
 # A disk that is full, or cannot be written
-
-
-@pytest.fixture
-def mount() -> Iterator[Callable[[Path, str], Path]]:
-    """Mount an empty file system of a given size."""
-    mounted: list[Path] = []
-
-    def one(place: Path, options: str) -> Path:
-        place.mkdir(exist_ok=True)
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            pytest.skip(f"no small disk can be mounted here ({done.stderr.strip()})")
-        mounted.append(place)
-        return place
-
-    yield one
-    for place in reversed(mounted):
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def fill(disk: Path) -> bool:
@@ -326,3 +307,49 @@ def test_a_trial_whose_node_leaves_goes_on_elsewhere(
     told = rf"trial {moved.number:02d} failed after [0-5]/6 epochs and is tried again: [^\n]* left the cluster"
     assert re.search(told, said), said
     check_results(out)
+
+
+@pytest.mark.slow
+def test_a_node_without_the_folder_is_used_and_a_trial_that_it_loses_goes_on_from_its_checkpoint(
+    tmp_path: Path, ray_home: Path, ray_environment: dict[str, str], unshared: list[str]
+) -> None:
+    folder = furnish(tmp_path)
+    write_long_space(folder)
+    (folder / "out").mkdir()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    empty = ["sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', str(folder / "out")]
+    starts = ["ray", "start", f"--address={cluster.address}", "--num-cpus", "2", "--block"]
+    with (tmp_path / "node.log").open("wb") as log:
+        node = subprocess.Popen([*unshared, *empty, *starts], env=ray_environment, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: "Ray runtime started" in (tmp_path / "node.log").read_text(), 60)
+        words = f"--address {cluster.address} --cpus 3 --trials 6 --time-budget 1h --scheduler none --name apart"
+        process = Process(folder, ray_environment, command(*words.split(), space="long.yaml"))
+        out = folder / "out" / "apart"
+        process.until(lambda: len(seen := checkpoints(out)) == 3 and min(seen.values()) > 1)  # one of each CPU
+        there = [one for one in psutil.Process(node.pid).children(recursive=True) if "ImplicitFu" in one.name()]
+        assert len(there) == 2
+        (root,) = {Path(f"/proc/{one.pid}/root{folder / 'out'}") for one in there[:1]}
+        assert list(root.iterdir()) == []  # the node has another folder of that name, and leaves nothing in it
+        there[0].kill()
+        code, said, err = process.end()
+    finally:
+        node.terminate()
+        node.wait()
+        cluster.shutdown()
+    assert (code, err) == (0, ""), said + err
+    trials = trials_of(folder, "apart")
+    check_trials(trials, 6)
+    (moved,) = [trial for trial in trials if trial.retries]
+    assert re.search(rf"trial {moved.number:02d} failed after [1-5]/6 epochs and is tried again", said), said
+    assert [entry["epoch"] for entry in moved.history] == [1, 2, 3, 4, 5, 6]
+    check_results(out)
+
+
+@pytest.fixture
+def unshared() -> list[str]:
+    """Words before a command that give it mounts of its own."""
+    words = ["unshare", "--mount"]
+    if shutil.which(words[0]) is None or subprocess.run([*words, "true"], check=False).returncode:
+        pytest.skip("no process can have mounts of its own here")
+    return words

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from weightflow.anchors import Anchors, ArrayCache, fit_anchors, fit_base, go_on
+from weightflow.anchors import Anchors, fit_anchors, fit_base, go_on
 from weightflow.backbones import Backbone
 from weightflow.bridge import Bridge, BridgeOptions, ConditionOptions, Family, Pace, build_bridges, seen
+from weightflow.cache import Cache
 from weightflow.data import Conditions, Snapshots, in_words
 from weightflow.data.spread import deviation
 from weightflow.dynamics import Direct, Rollout, Table
@@ -275,7 +276,7 @@ def prepare(
     config: ExperimentConfig,
     seed: int,
     device: torch.device | str = "cpu",
-    cache: ArrayCache | None = None,
+    cache: Cache | None = None,
     progress: Progress = unseen,
     anchors: bool = False,
 ) -> Prepared:

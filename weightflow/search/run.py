@@ -2,15 +2,15 @@
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from weightflow.anchors import ArrayCache
+from weightflow.cache import ArrayCache
 from weightflow.data import advice
 from weightflow.errors import InputError, SearchError, TrainingError, first_line
-from weightflow.experiment import ExperimentConfig, Prepared, nest, prepares_as, seconds_to_judge
+from weightflow.experiment import ExperimentConfig, nest, prepares_as, seconds_to_judge
 from weightflow.progress import Shown, duration
 from weightflow.search.cluster.estimate import Estimate, rows_evaluated
 from weightflow.search.cluster.resources import Resources
@@ -22,6 +22,7 @@ from weightflow.search.search import Search
 from weightflow.search.study.pareto import pareto_front
 from weightflow.search.study.study import Study
 from weightflow.search.trials.deadline import MARGIN, Aftermath
+from weightflow.search.trials.depot import Depot, depot
 from weightflow.search.trials.disk import disk_problem
 from weightflow.search.trials.stopper import Stopper, floor_decision
 from weightflow.search.trials.table import LiveTable
@@ -70,8 +71,9 @@ def _run(search: Search, study: Study, resources: Resources, console: Console) -
         run.replay(study.all())
         study.callbacks.append(run)
         prepared = _prepare(search, stopper, resources, console, say)
-        with noting():  # while the study is written
-            _run_trials(search, study, stopper, resources, prepared, console, say)
+        kept = depot(search.cache, search.folder / CHECKPOINTS)
+        with noting(), kept as there:  # while the study is written
+            _run_trials(search, study, stopper, resources, prepared, there, console, say)
         stop_if_asked()
         return _finish(search, study, stopper, resources, run, console, say)
     except KeyboardInterrupt:
@@ -94,13 +96,12 @@ def _stopper(search: Search, study: Study, resources: Resources) -> Stopper:
     return rules.by(search.deadline, after)
 
 
-def _prepare(
-    search: Search, stopper: Stopper, resources: Resources, console: Console, say: Say
-) -> dict[str, tuple[Prepared, ...]]:
+def _prepare(search: Search, stopper: Stopper, resources: Resources, console: Console, say: Say) -> set[str]:
     """Have made what trials share; how long that will take is said as soon as it can be told.
 
-    Trials find it by what it is prepared as. Beside the default's preparation others are made by workers that would
-    have nothing to do. They are no reason to end a search: trials that need one that cannot be made will say why.
+    Returned is what it is prepared as; trials find it in the cache. Beside the default's preparation others are made by
+    workers that would have nothing to do. They are no reason to end a search: trials that need one that cannot be made
+    will say why.
     """
     parts, config = [fold.fit for fold in search.parts.folds], search.shared_config
     beforehand = search.beforehand(resources.workers)
@@ -116,9 +117,10 @@ def _prepare(
             shown(phase, done, total)
             estimate(phase, done, total)
 
-        def made(configs: Sequence[ExperimentConfig]) -> dict[str, tuple[Prepared, ...]]:
+        def made(configs: Sequence[ExperimentConfig]) -> set[str]:
             with WorkerPool(resources, ArrayCache(search.cache), say, watch) as pool:
-                return dict(zip(map(prepares_as, configs), pool.prepare_each(parts, configs, search.seed), strict=True))
+                pool.prepare_each(parts, configs, search.seed)
+            return {prepares_as(config) for config in configs}
 
         try:
             prepared = made(beforehand)
@@ -136,17 +138,12 @@ def _run_trials(
     study: Study,
     stopper: Stopper,
     resources: Resources,
-    prepared: Mapping[str, tuple[Prepared, ...]],
+    prepared: Collection[str],
+    kept: Depot,
     console: Console,
     say: Say,
 ) -> None:
-    task = Task(
-        split=search.parts,
-        seed=search.seed,
-        cache=search.cache,
-        checkpoints=search.folder / CHECKPOINTS,
-        tests_floor=search.tests_floor,
-    )
+    task = Task(search.parts, search.seed, kept, search.tests_floor)
     earlier = study.optuna.user_attrs["runs"] - 1
     notes = search.folder / (f"{NOTES}-{earlier}" if earlier else NOTES)
     with LiveTable(console, study.limit, study.epochs, stopper, tuple(search.space.parameters), study.all()) as table:
@@ -165,14 +162,15 @@ def _run_repeats(
     study: Study,
     stopper: Stopper,
     resources: Resources,
-    prepared: Mapping[str, tuple[Prepared, ...]],
+    prepared: Collection[str],
     task: Task,
     notes: Path,
     say: Say,
 ) -> None:
     numbers = _best_configurations(study)
     study.repeat(numbers, search.options.repeats)
-    run_trials(study, stopper, resources, prepared, task, notes.with_name(f"{notes.name}-repeats"), say)
+    repeats = notes.with_name(f"{notes.name}-repeats")
+    run_trials(study, stopper, resources, prepared, task, repeats, say)
     stop_if_asked()
     wanted, made = len(numbers) * (search.options.repeats - 1), sum(len(one.scores) for one in study.repeated())
     if made < wanted and (reason := stopper.reason()):

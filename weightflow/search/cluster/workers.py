@@ -20,7 +20,8 @@ import numpy as np
 import ray
 from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
-from weightflow.anchors import Anchors, ArrayCache
+from weightflow.anchors import Anchors
+from weightflow.cache import ArrayCache
 from weightflow.data import Snapshots
 from weightflow.errors import SearchError, first_line
 from weightflow.experiment import ExperimentConfig, Preparation, Prepared, Trial

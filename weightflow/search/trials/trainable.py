@@ -4,17 +4,13 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-import ray
 import torch
 from ray import tune
-from safetensors import SafetensorError
 
-from weightflow.anchors import ArrayCache
 from weightflow.data import Split
 from weightflow.errors import TrainingError
 from weightflow.evaluation import (
@@ -29,12 +25,11 @@ from weightflow.evaluation import (
     score_of_conditions,
     silently,
 )
-from weightflow.experiment import ExperimentConfig, Prepared, Trial, nest, prepare, prepares_as
-from weightflow.files import read_arrays, write_arrays
+from weightflow.experiment import ExperimentConfig, Trial, nest, prepare
 from weightflow.model import WeightFlow
 from weightflow.rng import derive_seed
 from weightflow.search.cluster.gpu import worker_device
-from weightflow.search.trials.disk import disk_problem
+from weightflow.search.trials.depot import Depot
 from weightflow.training import Checkpoint, EpochReport
 
 TIMED_DRAWS, TIMINGS = 1000, 3
@@ -48,70 +43,53 @@ class Task:
     Attributes:
         split: what is fitted and held out, in folds.
         seed: of the search.
-        cache: folder of preparations.
-        checkpoints: folder of what trials leave after each epoch.
+        depot: of preparations, and of what trials leave after each epoch.
         tests_floor: whether finished trials are held against the sampling floor, which is for one course alone.
     """
 
     split: Split
     seed: int
-    cache: Path
-    checkpoints: Path
+    depot: Depot
     tests_floor: bool
 
 
-def checkpoint_file(folder: Path, number: int) -> Path:
-    """Return where trial `number` leaves its checkpoint."""
-    return folder / f"{number:04d}.safetensors"
-
-
-Shared = Mapping[str, "ray.ObjectRef[tuple[Prepared, ...]]"]  # by what they are prepared as, one for each fold
-
-
-def train_trial(asked: dict[str, Any], prepared: Shared, task: Task) -> None:
+def train_trial(asked: dict[str, Any], task: Task) -> None:
     """Train one phi on each fold and report each epoch; the score is measured on what the folds hold out.
 
     All folds are trained side by side, so that a trial that does badly on them together ends early on all.
 
-    A trial for which nothing was prepared beforehand takes its preparation from the cache; the first one that asks
-    makes it. One that was cut off goes on from its checkpoint, and first repeats the report that
+    A preparation that was not made yet is made by the trial; where it was asked to, for others that wait, it reports
+    that it is `prepared`. One that was cut off goes on from its checkpoint, and first repeats the report that
     belongs to it, which may have been lost. One that diverges reports that as its `failure`: its process is as good as
     before. Whatever else is raised ends the process too.
 
     Args:
-        asked: `number` of the trial, `params` by dotted key, and `seed`: 0, or i for the i-th repeat.
-        prepared: what was made beforehand, in the object store.
+        asked: `number` of the trial, `params` by dotted key, `seed`: 0, or i for the i-th repeat, and whether it
+            `makes` the preparation.
         task: see there.
     """
     try:
-        _train(asked, prepared, task)
+        _train(asked, task)
     except TrainingError as error:
         tune.report({"number": asked["number"], "failure": str(error)})
 
 
-def _train(asked: dict[str, Any], prepared: Shared, task: Task) -> None:
+def _train(asked: dict[str, Any], task: Task) -> None:
     began = time.perf_counter()
-    config, device = ExperimentConfig.parse(nest(asked["params"])), worker_device()
-    own = _prepared(config, prepared, task, device)
+    number, config, device = asked["number"], ExperimentConfig.parse(nest(asked["params"])), worker_device()
+    prepared = [prepare(fold.fit, config, task.seed, device, task.depot) for fold in task.split.folds]
+    if asked["makes"]:
+        tune.report({"number": number, "prepared": True})
     seed = derive_seed(task.seed, "repeat", asked["seed"]) if asked["seed"] else task.seed
-    trials = [Trial(one, config, seed, device) for one in own]
-    file = checkpoint_file(task.checkpoints, asked["number"])
-    before = _restore(trials, file)
+    trials = [Trial(one, config, seed, device) for one in prepared]
+    before = _restore(trials, number, task.depot)
     spent = before.get("seconds", 0.0)
     if before:
         tune.report(before)
     for reports in zip(*(trial.epochs() for trial in trials), strict=True):
         metrics = _measure([trial.model() for trial in trials], reports, config, task)
-        reported = {"number": asked["number"], **metrics, "seconds": spent + time.perf_counter() - began}
-        tune.report({**reported, "problem": _save(trials, file, reported)})
-
-
-def _prepared(config: ExperimentConfig, shared: Shared, task: Task, device: torch.device) -> tuple[Prepared, ...]:
-    """Return what a trial needs for each fold: made beforehand, by another trial, or now."""
-    if (made := shared.get(prepares_as(config))) is not None:
-        return ray.get(made)
-    cache = ArrayCache(task.cache)
-    return tuple(prepare(fold.fit, config, task.seed, device, cache) for fold in task.split.folds)
+        reported = {"number": number, **metrics, "seconds": spent + time.perf_counter() - began}
+        tune.report({**reported, "problem": _save(trials, reported, task.depot)})
 
 
 def _measure(
@@ -183,27 +161,23 @@ def _sampling_seconds(models: Sequence[WeightFlow], split: Split) -> float:
     return median(once() for _ in range(TIMINGS))
 
 
-def _restore(trials: Sequence[Trial], file: Path) -> dict[str, Any]:
+def _restore(trials: Sequence[Trial], number: int, depot: Depot) -> dict[str, Any]:
     """Let the trial go on from its checkpoint, if there is one, and return what was reported with it."""
-    try:
-        arrays, facts = read_arrays(file)
-    except (FileNotFoundError, SafetensorError):  # damaged or none: from the start
+    if (left := depot.checkpoint(number)) is None:
         return {}
+    arrays, facts = left
     for i, trial in enumerate(trials):
         own = {name.removeprefix(f"{i}."): array for name, array in arrays.items() if name.startswith(f"{i}.")}
         trial.restore(Checkpoint(facts["reported"]["epoch"], own, facts["training"][i]))
     return facts["reported"]
 
 
-def _save(trials: Sequence[Trial], file: Path, reported: Mapping[str, Any]) -> str:
+def _save(trials: Sequence[Trial], reported: Mapping[str, Any], depot: Depot) -> str:
     """Leave a checkpoint of all folds; return why that was not possible, which is no reason to lose the trial."""
     checkpoints = [checkpoint for trial in trials if (checkpoint := trial.checkpoint()) is not None]
     if not checkpoints:
         return ""
     arrays = {f"{i}.{name}": array for i, one in enumerate(checkpoints) for name, array in one.arrays.items()}
     facts = {"reported": dict(reported), "training": [checkpoint.facts for checkpoint in checkpoints]}
-    try:
-        write_arrays(file, arrays, facts)
-    except (OSError, SafetensorError) as error:
-        return f"no checkpoint of trial {reported['number']} could be written ({disk_problem(error) or error})"
-    return ""
+    problem = depot.save(reported["number"], arrays, facts)
+    return f"no checkpoint of trial {reported['number']} could be written ({problem})" if problem else ""

@@ -7,7 +7,7 @@ can go on with it.
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,16 @@ from ray.tune.execution import tune_controller
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from weightflow.experiment import Prepared
 from weightflow.progress import duration
 from weightflow.search.cluster.gpu import UNSEEN
 from weightflow.search.cluster.nodes import PROBE_SECONDS, Joining
 from weightflow.search.cluster.resources import Resources, none_of
 from weightflow.search.say import Say
 from weightflow.search.study.study import Study
+from weightflow.search.trials.making import Making
 from weightflow.search.trials.not_pickled import NotPickled
 from weightflow.search.trials.stopper import Stopper
-from weightflow.search.trials.trainable import LOSS, Task, checkpoint_file, train_trial
+from weightflow.search.trials.trainable import LOSS, Task, train_trial
 from weightflow.trials import TrialRecord, TrialState
 
 METRICS = (
@@ -66,7 +66,7 @@ def run_trials(
     study: Study,
     stopper: Stopper,
     resources: Resources,
-    prepared: Mapping[str, tuple[Prepared, ...]],
+    prepared: Collection[str],
     task: Task,
     folder: Path,
     warn: Say,
@@ -77,8 +77,8 @@ def run_trials(
         study: of the search.
         stopper: when it is over.
         resources: of a trial, and how many there are at a time.
-        prepared: what trials share, for each fold, by what it was prepared as.
-        task: the rest of what they share.
+        prepared: what preparations were made beforehand, as `prepares_as` tells them apart.
+        task: what trials share.
         folder: for Ray's own notes.
         warn: told once of what is wrong without ending the search.
 
@@ -86,14 +86,12 @@ def run_trials(
         KeyboardInterrupt: somebody asked the search to stop.
     """
     joining = Joining(resources, warn)
-    shared = {name: ray.put(each) for name, each in prepared.items()}  # a trial fetches what it needs alone
-    callback = StudyCallback(study, stopper, resources, joining, task.checkpoints, warn)
+    making = Making(prepared, resources.concurrent_trials)
+    callback = StudyCallback(study, stopper, resources, joining, making, task.depot.drop, warn)
     tuner = tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(train_trial, prepared=shared, task=task), partial(_reserved, resources)
-        ),
+        tune.with_resources(tune.with_parameters(train_trial, task=task), partial(_reserved, resources)),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(study, stopper, joining),
+            search_alg=StudySearcher(study, stopper, joining, making),
             scheduler=StudyScheduler(callback),
             num_samples=-1,
             max_concurrent_trials=resources.concurrent_trials,
@@ -124,11 +122,12 @@ def _reserved(resources: Resources, asked: Mapping[str, Any]) -> tune.PlacementG
 class StudySearcher(NotPickled, Searcher):
     """Takes the next trial from the study."""
 
-    def __init__(self, study: Study, stopper: Stopper, joining: Joining) -> None:
+    def __init__(self, study: Study, stopper: Stopper, joining: Joining, making: Making) -> None:
         super().__init__()
         self.study = study
         self.stopper = stopper
         self.joining = joining
+        self.making = making
 
     def suggest(self, trial_id: str) -> Any:
         """Return what a trial is asked to do, or that there is nothing more to do."""
@@ -139,14 +138,17 @@ class StudySearcher(NotPickled, Searcher):
             "number": record.number,
             "params": dict(record.params),
             "seed": self.study.seed_of(record.number),
+            "makes": self.making.makes(record.number),
             "doublings": self.study.doublings(record.number),
             "refused": tuple(self.joining.refused),
         }
 
     def _next(self) -> TrialRecord | None:
         if self.stopper.reason():
+            while self.making.waiting:  # none of them has begun
+                self.study.end(self.making.waiting.pop().number, TrialState.STOPPED)
             return None
-        return self.study.next_repeat() if self.stopper.repeating else self.study.next_trial()
+        return self.making.next(self.study.next_repeat if self.stopper.repeating else self.study.next_trial)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """`StudyCallback` hears of it too."""
@@ -177,13 +179,21 @@ class StudyCallback(NotPickled, tune.Callback):
     """Tells the study what Ray says."""
 
     def __init__(
-        self, study: Study, stopper: Stopper, resources: Resources, joining: Joining, checkpoints: Path, warn: Say
+        self,
+        study: Study,
+        stopper: Stopper,
+        resources: Resources,
+        joining: Joining,
+        making: Making,
+        drop: Callable[[int], object],
+        warn: Say,
     ) -> None:
         self.study = study
         self.stopper = stopper
         self.resources = resources
         self.joining = joining
-        self.checkpoints = checkpoints
+        self.making = making
+        self.drop = drop
         self.warn = warn
         self.failed: list[Any] = []
         self.began: dict[Any, float] = {}  # by trials that run, when they would have begun without interruption
@@ -194,6 +204,9 @@ class StudyCallback(NotPickled, tune.Callback):
         """Add an epoch, and return whether the trial ends with it."""
         if "failure" in result:
             return True
+        if "prepared" in result:
+            self.making.done(result["number"])
+            return False
         metrics = {key: float(result[key]) for key in METRICS if key in result}
         metrics |= {key: float(result[key]) for key in result if key.startswith(LOSS)}
         number, epoch = result["number"], int(result["epoch"])
@@ -208,7 +221,7 @@ class StudyCallback(NotPickled, tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Close a record: finished with all epochs, pruned with fewer; but a reported failure is one like any other."""
-        self.began.pop(trial, None)
+        self._is_over(trial)
         if "failure" in trial.last_result:
             self.failed.append(trial)
             return
@@ -218,7 +231,7 @@ class StudyCallback(NotPickled, tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Remember a failure: Ray may write down its reason only after this call."""
-        self.began.pop(trial, None)
+        self._is_over(trial)
         self.failed.append(trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -238,6 +251,10 @@ class StudyCallback(NotPickled, tune.Callback):
                 continue  # it was ended here
             if not self._retried(number, reason):
                 self._end(number, TrialState.FAILED, reason)
+
+    def _is_over(self, trial: Any) -> None:
+        self.began.pop(trial, None)
+        self.making.gone(trial.config["number"])
 
     def _retried(self, number: int, reason: str) -> bool:
         """Have a trial tried again; with a larger share of a GPU, where that was too small and there is one."""
@@ -263,7 +280,7 @@ class StudyCallback(NotPickled, tune.Callback):
 
     def _end(self, number: int, state: TrialState, reason: str = "") -> None:
         self.study.end(number, state, reason)
-        checkpoint_file(self.checkpoints, number).unlink(missing_ok=True)
+        self.drop(number)
 
 
 def _trial_folder(trial: Any) -> str:
