@@ -5,6 +5,7 @@ the first among its trials; a single fit does both. Whatever is fitted is held a
 on, or begins anew with more, where it can be told from them.
 """
 
+from weightflow.experiment.attempt import Attempt
 from weightflow.experiment.config import ExperimentConfig, flat_keys, flatten, nest, preset
 from weightflow.experiment.fitting import fit_model
 from weightflow.experiment.judging import DRAWS, Fitted, fit_each, judge, reference_points, seconds_to_judge, shown
@@ -24,6 +25,7 @@ from weightflow.experiment.trial import Trial
 __all__ = [
     "DRAWS",
     "PREPARED",
+    "Attempt",
     "ExperimentConfig",
     "Fitted",
     "Preparation",

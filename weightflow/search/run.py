@@ -5,12 +5,13 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from weightflow.cache import ArrayCache
 from weightflow.data import advice
 from weightflow.errors import InputError, SearchError, TrainingError, first_line
-from weightflow.experiment import ExperimentConfig, nest, prepares_as, seconds_to_judge
+from weightflow.experiment import ExperimentConfig, Prepared, nest, prepares_as, seconds_to_judge
 from weightflow.progress import Shown, duration
 from weightflow.search.cluster.estimate import Estimate, rows_evaluated
 from weightflow.search.cluster.resources import Resources
@@ -70,7 +71,8 @@ def _run(search: Search, study: Study, resources: Resources, console: Console) -
         stop_if_asked()
         run.replay(study.all())
         study.callbacks.append(run)
-        prepared = _prepare(search, stopper, resources, console, say)
+        prepared, resources = _prepare(search, stopper, resources, console, say)
+        stopper = stopper.taking(resources.per_trial["cpu"], resources.per_trial.get("gpu", 0.0))
         kept = depot(search.cache, search.folder / CHECKPOINTS)
         with noting(), kept as there:  # while the study is written
             _run_trials(search, study, stopper, resources, prepared, there, console, say)
@@ -96,12 +98,14 @@ def _stopper(search: Search, study: Study, resources: Resources) -> Stopper:
     return rules.by(search.deadline, after)
 
 
-def _prepare(search: Search, stopper: Stopper, resources: Resources, console: Console, say: Say) -> set[str]:
+def _prepare(
+    search: Search, stopper: Stopper, resources: Resources, console: Console, say: Say
+) -> tuple[set[str], Resources]:
     """Have made what trials share; how long that will take is said as soon as it can be told.
 
-    Returned is what it is prepared as; trials find it in the cache. Beside the default's preparation others are made by
-    workers that would have nothing to do. They are no reason to end a search: trials that need one that cannot be made
-    will say why.
+    Returned is what it is prepared as, and what trials may take, now that it was measured. Beside the default's
+    preparation others are made by workers that would have nothing to do. They are no reason to end a search: trials
+    that need one that cannot be made will say why.
     """
     parts, config = [fold.fit for fold in search.parts.folds], search.shared_config
     beforehand = search.beforehand(resources.workers)
@@ -117,10 +121,11 @@ def _prepare(search: Search, stopper: Stopper, resources: Resources, console: Co
             shown(phase, done, total)
             estimate(phase, done, total)
 
-        def made(configs: Sequence[ExperimentConfig]) -> set[str]:
+        def made(configs: Sequence[ExperimentConfig]) -> tuple[set[str], Resources]:
             with WorkerPool(resources, ArrayCache(search.cache), say, watch) as pool:
-                pool.prepare_each(parts, configs, search.seed)
-            return {prepares_as(config) for config in configs}
+                first, *_ = pool.prepare_each(parts, configs, search.seed)
+                fitted = _fitted(pool, first, config, search.seed, say)
+            return {prepares_as(config) for config in configs}, fitted
 
         try:
             prepared = made(beforehand)
@@ -131,6 +136,26 @@ def _prepare(search: Search, stopper: Stopper, resources: Resources, console: Co
             prepared = made(beforehand[:1])
     stopper.study.note_preparation(time.monotonic() - began)
     return prepared
+
+
+def _fitted(pool: WorkerPool, prepared: Sequence[Prepared], config: ExperimentConfig, seed: int, say: Say) -> Resources:
+    """Measure what a trial takes, and choose how many of them share a machine, as far as the user has not said so."""
+    resources = pool.resources
+    if not resources.unsettled:
+        return resources
+    try:
+        taken = pool.footprint(prepared, config, seed)
+        fitted = taken.share(resources)
+        if fitted.memory is not None:  # a worker holds more than a trial does, of what it prepared
+            with WorkerPool(resources, pool.cache, say) as fresh:
+                taken = fresh.footprint(prepared, config, seed)
+            fitted = taken.share(resources)
+    except (TrainingError, torch.OutOfMemoryError) as error:  # trials of other configurations may do better
+        say(f"what a trial takes could not be measured: {first_line(error)}")
+        return resources
+    if fitted.gpus or fitted.memory is not None:
+        say(f"a trial takes {taken}: {fitted}")
+    return fitted
 
 
 def _run_trials(

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,7 +29,7 @@ from ray._private import ray_constants
 
 from weightflow.errors import InputError, SearchError, first_line
 from weightflow.search.cluster.auth import keep_token, token_path
-from weightflow.search.cluster.nodes import asked_for, resources_of_cluster
+from weightflow.search.cluster.nodes import asked_for, nodes, resources_of_cluster
 from weightflow.search.cluster.resources import Node, Resources, Wanted, usable_cpus
 from weightflow.search.say import Say
 from weightflow.search.shipped import PACKAGE
@@ -75,7 +76,8 @@ def _connect(address: str | None, wanted: Wanted, say: Say, until_then: ExitStac
     # asked for more, Ray would start all the same, with more processes than there are CPUs
     resources = Resources.choose([Node(usable_cpus(), torch.cuda.device_count())], wanted)
     _start(resources, until_then, say)
-    return resources
+    here = (replace(node, id="", address="") for node in nodes())  # with the memory that Ray counts
+    return replace(resources, nodes=tuple(here))
 
 
 KNOCK_SECONDS = 5

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from joblib import cpu_count
 
 from weightflow.errors import InputError
 
-TRIALS_PER_GPU = 8  # measured: small models end 5 times as many trials as one at a time, at 1 GiB each
+TRIALS_PER_GPU = 8  # until it is measured what a trial takes
+MOST_PER_GPU = 16  # small models end 6 times as many trials as one at a time; of more, nothing was measured
 GIB = 2**30
 ROUNDING = 1e-9  # of quotients of shares such as 0.1, which are not exact
 Amount = int | float
@@ -86,6 +87,8 @@ class Resources:
         nodes: the machines that have them, as far as they are there; one that has all of it by default.
         wanted: what each trial is to take, where the user says so, and whether further nodes may join.
         refused: identifiers of nodes that are left out.
+        per_gpu: trials that may share one, where the user does not say.
+        memory: bytes that a trial takes, if nodes must be kept from running more than fit; None: they need not.
     """
 
     cpus: int
@@ -93,6 +96,8 @@ class Resources:
     nodes: tuple[Node, ...] = ()
     wanted: Wanted = field(default=Wanted())
     refused: tuple[str, ...] = ()
+    per_gpu: int = TRIALS_PER_GPU
+    memory: Amount | None = None
 
     @classmethod
     def choose(cls, nodes: Sequence[Node], wanted: Wanted, refused: Sequence[str] = ()) -> "Resources":
@@ -152,14 +157,36 @@ class Resources:
         share: dict[str, Amount] = {"cpu": self._cpu}
         gpu = self.wanted.gpus_per_trial
         if self.gpus and gpu is None:
-            beside = min((self._beside_gpu(node) for node in self._with_gpus), default=float(TRIALS_PER_GPU))
+            beside = min((self._beside_gpu(node) for node in self._with_gpus), default=float(self.per_gpu))
             per_gpu = _times(beside, self._cpu)
-            gpu = 1.0 / max(1, min(TRIALS_PER_GPU, per_gpu, -(-_times(self.cpus, self._cpu) // self.gpus)))
+            gpu = 1.0 / max(1, min(self.per_gpu, per_gpu, -(-_times(self.cpus, self._cpu) // self.gpus)))
         if self.gpus and gpu:
             share["gpu"] = gpu
-        if self.wanted.memory_per_trial is not None:
-            share["memory"] = self.wanted.memory_per_trial
+        if (memory := self.wanted.memory_per_trial or self.memory) is not None:
+            share["memory"] = memory
         return share
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something of what a trial takes is left to be measured."""
+        return self.wanted.memory_per_trial is None or (self.gpus > 0 and self.wanted.gpus_per_trial is None)
+
+    def fitted(self, per_gpu: int, memory: Amount) -> "Resources":
+        """Return the same for trials of which it was measured what one takes.
+
+        Memory is counted where some node would otherwise be given more trials than it can hold. No trial is taken to
+        need more than the largest node has: it is tried there.
+
+        Args:
+            per_gpu: how many may share a GPU.
+            memory: bytes of one.
+        """
+        fitted = replace(self, per_gpu=min(per_gpu, MOST_PER_GPU))
+        have = [node.memory for node in self._all if node.memory is not None]
+        if self.wanted.memory_per_trial is not None or not have:
+            return fitted
+        counted = replace(fitted, memory=min(memory, max(have)))
+        return counted if counted._slots < fitted._slots else fitted
 
     def enlarged(self, doublings: int) -> dict[str, Amount]:
         """Return what a trial takes whose share of a GPU was too small so many times: twice as much each time.

@@ -29,6 +29,7 @@ from weightflow.files import Arrays
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress, unseen
 from weightflow.search.cluster.estimate import batches
+from weightflow.search.cluster.footprint import Footprint
 from weightflow.search.cluster.gpu import worker_device
 from weightflow.search.cluster.resources import Resources
 from weightflow.search.say import Say
@@ -78,6 +79,10 @@ class AnchorWorker:
         for _ in trial.epochs():
             pass
         return trial.finished()
+
+    def footprint(self, prepared: Sequence[Prepared], config: ExperimentConfig, seed: int) -> Footprint:
+        """Measure what a trial takes."""
+        return Footprint.of(prepared, config, seed, self.device)
 
     def apply(self, function: Callable[[Any], Any], item: Any) -> Any:
         """Call a function; how far it is, nobody is told."""
@@ -171,6 +176,11 @@ class WorkerPool:
         with self._timed(f"final fit to {_sizes(prepared)}", len(prepared)):
             models = dict(self._run([("whole", (one, config, seed, record)) for one in prepared]))
         return tuple(models[i] for i in range(len(prepared)))
+
+    def footprint(self, prepared: Sequence[Prepared], config: ExperimentConfig, seed: int) -> Footprint:
+        """Measure what a trial takes that trains on each of these, folds, side by side."""
+        ((_, taken),) = self._run([("footprint", (prepared, config, seed))])
+        return taken
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], /) -> Iterator[Result]:
         """Call a function with each item, side by side, and yield the results in the order of the items."""

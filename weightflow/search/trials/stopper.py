@@ -47,6 +47,10 @@ class Stopper(NotPickled, tune.Stopper):
         """Return the same with a deadline."""
         return replace(self, deadline=deadline, aftermath=aftermath)
 
+    def taking(self, cpus: float, gpus: float) -> "Stopper":
+        """Return the same for trials that take other shares."""
+        return replace(self, cpus=cpus, gpus=gpus)
+
     def of_repeats(self) -> "Stopper":
         """Return the same for repeats."""
         return replace(self, repeating=True)
