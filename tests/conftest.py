@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -107,3 +108,34 @@ def mount() -> Iterator[Callable[[Path, str], Path]]:
     yield one
     for place in reversed(mounted):
         subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture
+def node_apart(
+    ray_environment: dict[str, str], tmp_path: Path
+) -> Iterator[Callable[[str, str, Path], "subprocess.Popen[bytes]"]]:
+    """Start nodes of two CPUs whose processes have mounts of their own, as those of another machine have."""
+    words = ["unshare", "--mount"]
+    if shutil.which(words[0]) is None or subprocess.run([*words, "true"], check=False).returncode:
+        pytest.skip("no process can have mounts of its own here")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(address: str, mount: str, place: Path) -> "subprocess.Popen[bytes]":
+        """Mount something at a place, and join the cluster."""
+        mounted = ["sh", "-c", f'{mount} "$0" && exec "$@"', str(place)]
+        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={address}", "--num-cpus=2", "--block"]
+        log = tmp_path / f"node-{len(started)}.log"
+        with log.open("wb") as output:
+            node = subprocess.Popen([*words, *mounted, *ray], env=ray_environment, stdout=output, stderr=output)
+        started.append(node)
+        deadline = time.monotonic() + 120
+        while "Ray runtime started" not in log.read_text():
+            assert node.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)  # nobody else can tell
+        return node
+
+    yield start
+    for node in started:
+        node.terminate()
+        node.wait()

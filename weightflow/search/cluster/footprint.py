@@ -2,8 +2,12 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from enum import Enum
+from itertools import product
+from typing import Any
 
 import psutil
 import torch
@@ -16,6 +20,14 @@ CONTEXT = 0.8 * GIB  # that a process takes of a GPU beside what torch reserves:
 STEPS = 3  # of each phase, on a GPU; on a CPU, where one tells as much, a single one
 SPARE = 1.25  # times what a trial's first steps take, for its scores
 ROOM = 0.9  # share of a GPU's memory that trials may fill
+
+
+class Look(Enum):
+    """How each of three epochs of a phase is looked at; a profiler slows down what it watches."""
+
+    NOT = "not"  # what is loaded once is loaded
+    TIMED = "timed"
+    PROFILED = "profiled"
 
 
 @dataclass(frozen=True)
@@ -48,29 +60,19 @@ class Footprint:
             device: on which trials compute; what else this process holds counts as theirs.
         """
         gpu = device.type == "cuda"
-        steps = STEPS if gpu else 1
-        few = {"epochs": 2, "warm_share": 0.5, "collocation_steps": steps, "rollout_steps": steps, "rounds": 1}
+        epochs, steps = (2 * len(Look), STEPS) if gpu else (2, 1)
+        few = {"epochs": epochs, "warm_share": 0.5, "collocation_steps": steps, "rollout_steps": steps, "rounds": 1}
         little = config.model_copy(update={"training": config.training.model_copy(update=few)})
-
-        def train() -> float:
-            attempts = [Attempt(one, little, seed, device) for one in prepared]
-            began = time.perf_counter()
-            for _ in zip(*(attempt.training or () for attempt in attempts), strict=True):
-                pass
-            if gpu:
-                torch.cuda.synchronize()
-            return time.perf_counter() - began
-
-        train()  # loads what is loaded once
-        memory = float(psutil.Process().memory_info().rss)
+        attempts = [Attempt(one, little, seed, device) for one in prepared]
+        trained = zip(*(attempt.training or () for attempt in attempts), strict=True)
+        seconds, computed = _on_gpu(trained) if gpu else (0.0, 0.0)
+        for _ in trained:
+            pass
+        memory = psutil.Process().memory_info().rss
         if not gpu:
             return cls(memory)
-        seconds = train()
         reserved, total = torch.cuda.max_memory_reserved(), torch.cuda.get_device_properties(device).total_memory
-        with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as profiled:
-            train()
-        computed = sum(event.self_device_time_total for event in profiled.key_averages()) / 1e6
-        return cls(memory, reserved + CONTEXT, float(total), min(1.0, computed / seconds))
+        return cls(memory, reserved + CONTEXT, total, min(1.0, computed / seconds))
 
     def share(self, resources: Resources) -> Resources:
         """Return the resources with as many trials at a time as machines hold."""
@@ -88,3 +90,21 @@ class Footprint:
             taken += f" and {self.gpu_memory / GIB:.2g} of a GPU's {self.gpu_total / GIB:.0f} GiB"
             taken += f", which it keeps busy {100 * self.busy:.0f} % of the time"
         return taken
+
+
+def _on_gpu(trained: Iterator[Any]) -> tuple[float, float]:
+    """Train, and return the seconds of an epoch of each phase, and those in which the GPU computed in such epochs."""
+    seconds = computed = 0.0
+    for _, look in product(range(2), Look):
+        watched = (
+            profile(activities=[ProfilerActivity.CUDA], acc_events=True) if look is Look.PROFILED else nullcontext()
+        )
+        began = time.perf_counter()
+        with watched as profiled:
+            next(trained, None)
+            torch.cuda.synchronize()
+        if look is Look.TIMED:
+            seconds += time.perf_counter() - began
+        if profiled is not None:
+            computed += sum(event.self_device_time_total for event in profiled.key_averages()) / 1e6
+    return seconds, computed

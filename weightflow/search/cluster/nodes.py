@@ -10,12 +10,12 @@ import ray
 from ray._private.worker import global_worker
 from ray.autoscaler.sdk import request_resources
 from ray.autoscaler.v2.utils import is_autoscaler_v2
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from weightflow.errors import InputError, SearchError
+from weightflow.errors import InputError, SearchError, first_line
 from weightflow.search.cluster.autoscaler import is_made_by_autoscaler
-from weightflow.search.cluster.gpu import look
+from weightflow.search.cluster.probe import Build, look
 from weightflow.search.cluster.resources import Node, Resources, Wanted
 from weightflow.search.say import Say
 from weightflow.stopping import stop_if_asked
@@ -36,7 +36,7 @@ def resources_of_cluster(wanted: Wanted, say: Say) -> Resources:
     is begun with; the first GPU, or the first CPU, is waited for.
 
     Raises:
-        InputError: more was asked for than there is, and no more will come, or no GPU can be used.
+        InputError: more was asked for than there is, and no more will come, or no node or no GPU can be used.
         SearchError: no node has come.
     """
     there = nodes()
@@ -45,15 +45,17 @@ def resources_of_cluster(wanted: Wanted, say: Say) -> Resources:
     if wanted.elastic:
         ask_for(wanted)
         there = _first_nodes(wanted, say)
-    blind = _blind(there) if wanted.gpus != 0 else {}
-    if blind:
-        usable = [node for node in there if node.id not in blind]
-        told = "; ".join(blind.values())
-        if not any(node.gpus >= 1 for node in usable):
+    unfit = _unfit(there, wanted.gpus != 0)
+    if unfit:
+        usable, told = [node for node in there if node.id not in unfit], "; ".join(unfit.values())
+        gpus = wanted.gpus != 0 and any(node.gpus >= 1 for node in there)
+        if gpus and not any(node.gpus >= 1 for node in usable):
             raise InputError(f"no GPU of the cluster can be used: {told}; or take no GPU, with `--gpus 0`.")
+        if not any(node.cpus for node in usable):
+            raise InputError(f"no node of the cluster can be used: {told}.")
         say(f"left out: {told}")
         there = usable
-    chosen = Resources.choose(there, wanted, tuple(blind))
+    chosen = Resources.choose(there, wanted, tuple(unfit))
     if wanted.elastic:
         say(_standing(there, chosen))
     return chosen
@@ -140,20 +142,21 @@ def _standing(there: Sequence[Node], chosen: Resources) -> str:
     return f"{begins}; waits for {' and '.join(missing)}, and uses them as they come" if missing else begins
 
 
-def _blind(there: Sequence[Node]) -> dict[str, str]:
-    """Return the nodes whose GPU torch cannot see, and how that is."""
-    asked = {_probe(node): node.id for node in there if node.gpus >= 1}
+def _unfit(there: Sequence[Node], gpus: bool) -> dict[str, str]:
+    """Return the nodes that cannot be used, and why."""
+    asked = {_probe(node, gpus): node.id for node in there}
     found, late = _answers(asked, PROBE_SECONDS)
     for one in late:  # its GPU is busy: what it is given later says so itself
         ray.cancel(one)
     return found
 
 
-def _probe(node: Node) -> Any:
-    """Have torch on a node look for its GPU."""
+def _probe(node: Node, gpus: bool) -> Any:
+    """Look at a node, from there."""
+    gpu = gpus and node.gpus >= 1
     probe: Any = ray.remote(num_cpus=0, max_retries=0)(look)
     there = NodeAffinitySchedulingStrategy(node.id, soft=False)
-    return probe.options(num_gpus=0.01, scheduling_strategy=there).remote()
+    return probe.options(num_gpus=0.01 if gpu else 0, scheduling_strategy=there).remote(Build.here(), gpu)
 
 
 def _answers(asked: Mapping[Any, str], seconds: float) -> tuple[dict[str, str], list[Any]]:
@@ -161,14 +164,24 @@ def _answers(asked: Mapping[Any, str], seconds: float) -> tuple[dict[str, str], 
     answered, late = ray.wait(list(asked), num_returns=len(asked), timeout=seconds) if asked else ([], [])
     found: dict[str, str] = {}
     for one in answered:
-        with suppress(RayError):  # the node has left meanwhile
-            if problem := ray.get(one):
-                found[asked[one]] = problem
+        try:
+            problem = ray.get(one)
+        except RayTaskError as error:  # it cannot even look
+            why = first_line(error.cause).removeprefix("System error: ")
+            problem = f"node {_address(asked[one])} cannot load what trials need: {why}"
+        except RayError:  # the node has left meanwhile
+            continue
+        if problem:
+            found[asked[one]] = problem
     return found, late
 
 
+def _address(identifier: str) -> str:
+    return next((node.address for node in nodes() if node.id == identifier), identifier)
+
+
 class Joining:
-    """Looks at nodes that join while trials run: those whose GPU torch cannot see are left out from then on.
+    """Looks at nodes that join while trials run: those where something is wrong are left out from then on.
 
     Attributes:
         refused: identifiers of nodes that are left out.
@@ -178,7 +191,8 @@ class Joining:
         self.refused = list(resources.refused)
         self.say = say
         self._known = {node.id for node in resources.nodes if node.id} | {*self.refused}
-        self._looks = resources.gpus > 0 and bool(self._known)  # no node joins a Ray that the search has started
+        self._gpus = resources.gpus > 0
+        self._looks = bool(self._known)  # no node joins a Ray that the search has started
         self._asked: dict[Any, str] = {}
         self._next = 0.0
 
@@ -190,7 +204,7 @@ class Joining:
         self._next = now + AGAIN
         joined = [node for node in nodes() if node.id not in self._known]
         self._known |= {node.id for node in joined}
-        self._asked |= {_probe(node): node.id for node in joined if node.gpus >= 1}
+        self._asked |= {_probe(node, self._gpus): node.id for node in joined}
         found, late = _answers(self._asked, patience)
         self._asked = {one: self._asked[one] for one in late}
         for node, problem in found.items():
