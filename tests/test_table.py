@@ -15,6 +15,7 @@ from weightflow.evaluation import Scores
 from weightflow.report.terminal import print_scores
 from weightflow.search.results.outcome import Outcome
 from weightflow.search.results.summary import print_outcome
+from weightflow.search.say import saying
 from weightflow.search.study.options import SearchOptions
 from weightflow.search.trials.stopper import Stopper
 from weightflow.search.trials.table import LiveTable
@@ -117,11 +118,13 @@ def test_the_table_of_scores_fits_and_ends_with_the_answer(width: int) -> None:
         name: {metric: tuple(mean + part for part in wide) for metric in metrics} for name, mean in methods.items()
     }
     told = io.StringIO()
-    print_scores(Console(file=told, width=width), Scores("interpolation", 100, "", (1.0,), means, groups))
+    console = Console(file=told, width=width, force_terminal=True, color_system=None)
+    print_scores(console, Scores("interpolation", 100, "", (1.0,), means, groups))
     lines = told.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     text = " ".join(told.getvalue().split())
     assert "…" not in text
+    assert "energy" in lines[1] + lines[2]  # which the answer goes by, however few columns there are
     assert ["chosen_bridge", *["0.6000"] * (5 if width == 80 else 2)] in [line.split() for line in lines]
     assert text.endswith(
         "The model is closer to the data than every alternative beyond chance: it has energy distance 0.2000, the "
@@ -142,3 +145,16 @@ def test_a_search_ends_with_its_answer_and_links_to_report_and_runs(tmp_path: Pa
         "Next:",
         "  make ui",
     ]
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_what_a_search_tells_breaks_between_words_on_a_terminal_and_stays_one_line_in_a_file(width: int) -> None:
+    address = "postgresql://somebody@tracking.example.org/a-store-of-a-long-name"
+    sentence = f"the model is fitted, and kept in {address}, where others find it as soon as they look for it"
+    told, kept = io.StringIO(), io.StringIO()
+    saying(Console(file=told, width=width, force_terminal=True, color_system=None))(sentence)
+    saying(Console(file=kept, width=width))(sentence)
+    assert kept.getvalue() == f"{sentence}\n"
+    lines = [line.rstrip() for line in told.getvalue().splitlines()]
+    assert " ".join(lines) == sentence
+    assert max(len(line) for line in lines if address not in line) <= width

@@ -9,6 +9,7 @@ from rich.table import Table
 from weightflow.evaluation import Scores, short_summary
 from weightflow.evaluation.scores import FLOOR, MODEL, SHRUNK
 from weightflow.metrics import labelled
+from weightflow.terminal import tell
 
 GAP = 2  # between columns
 HEADER = 12  # columns of a name
@@ -38,9 +39,9 @@ def print_scores(console: Console, scores: Scores) -> None:
     for row, (method, name) in enumerate(zip(scores.ordered, names, strict=True)):
         style = "bold" if method == MODEL else "dim" if method in (FLOOR, SHRUNK) else ""
         table.add_row(name, *(values[row] for values in shown), style=style)
-    console.print(f"Test scores, mean over {times} (lower is better)", highlight=False)
+    tell(console, f"Test scores, mean over {times} (lower is better)")
     console.print(table)
-    console.print(short_summary(scores), highlight=False)
+    tell(console, short_summary(scores))
 
 
 def _header(metric: str) -> str:
@@ -49,6 +50,6 @@ def _header(metric: str) -> str:
 
 
 def first_shown(scores: Scores, metrics: Sequence[str]) -> list[str]:
-    """Return the few of some metrics that there is room for."""
-    wanted = scores.metrics if scores.many_dimensions else SHOWN
+    """Return the few of some metrics that there is room for, the one that the answer goes by first."""
+    wanted = dict.fromkeys((scores.leading, *(scores.metrics if scores.many_dimensions else SHOWN)))
     return [metric for metric in wanted if metric in metrics][: len(SHOWN)]
