@@ -39,10 +39,12 @@ def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None
         where = "" if outcome.folder.parent == Path("runs").resolve() else f" --out {outcome.folder.parent}"
         where += "" if mlflow is None else f" --mlflow {mlflow}"
         console.print(f"  python -m weightflow sync {outcome.folder.name}{where}", highlight=False, soft_wrap=True)
-    links = {"Report": (outcome.folder / REPORT).as_uri()}
-    links |= {what: outcome.tracked[at] for what, at in PAGES.items() if at in outcome.tracked}
     console.print()
-    for what, address in links.items():
+    console.print(f"Report: {(outcome.folder / REPORT).as_uri()}", highlight=False, soft_wrap=True)
+    pages = {what: outcome.tracked[at] for what, at in PAGES.items() if at in outcome.tracked}
+    if pages and not outcome.tracked.get("tracking_uri", "").startswith("http"):
+        tell(console, "In MLflow, while `make ui` runs:")
+    for what, address in pages.items():
         console.print(f"{what}: {address}", highlight=False, soft_wrap=True)
     console.print("Next:", highlight=False)
     for command in outcome.next_commands:
