@@ -115,12 +115,18 @@ def test_a_comparison_is_readable_at_every_size_in_both_schemes(
     write_comparison(tmp_path / "both.html", [Scored("first", known, folder), Scored("second", known, folder)])
     file = keep(f"compared-{width}-{scheme}.png", tmp_path)
     check_readable(page, (tmp_path / "both.html").as_uri(), "2 models compared", file, width, scheme, texts=150)
-    shown = "[...document.querySelectorAll('picture img')].map(e => [e.naturalWidth > 0, e.currentSrc])"
-    (drawn, light), _ = page.ask(shown)
-    assert drawn
-    text = base64.b64decode(light.partition("base64,")[2]).decode()
-    assert "<svg" in text
-    assert (LIGHT if scheme == "light" else DARK).background in text
+    colours = {"light": LIGHT, "dark": DARK}
+    assert drawn_in(page) == [colours[scheme].background] * 2
+    page.prefer(scheme, "print")
+    assert drawn_in(page) == [LIGHT.background] * 2
+    page.prefer("light")
+
+
+def drawn_in(page: Page) -> list[str]:
+    """The colours behind those pictures that are seen, which are files of their own."""
+    seen = "[...document.querySelectorAll('img')].filter(e => e.naturalWidth && e.clientWidth).map(e => e.src)"
+    texts = [base64.b64decode(one.partition("base64,")[2]).decode() for one in page.ask(seen)]
+    return [next(one.background for one in (LIGHT, DARK) if one.background in text) for text in texts]
 
 
 def test_the_first_screen_holds_question_answer_and_both_pictures(address: str, page: Page) -> None:
