@@ -20,6 +20,7 @@ from weightflow.dynamics import (
     ODEField,
     Rollout,
     Solution,
+    Solved,
     Solver,
     SolverOptions,
     Table,
@@ -442,6 +443,30 @@ class TestAttention:
 def test_a_table_interpolates_linearly_and_goes_on_beyond_its_end() -> None:
     table = Table(torch.tensor([0.0, 1.0]), torch.stack([torch.zeros(TOKENS), torch.ones(TOKENS)]))
     torch.testing.assert_close(table.weights(torch.tensor([0.25, 1.0, 2.0]))[:, 0, 0], torch.tensor([0.25, 1.0, 2.0]))
+
+
+def test_a_rollout_that_is_solved_once_has_the_same_weights_to_the_last_digit() -> None:
+    rollout = path(DynamicsKind.ODE, 3)
+    assert isinstance(rollout, Rollout)
+    solved, solutions = Solved(rollout), 0
+
+    def count(*_: object) -> None:
+        nonlocal solutions
+        solutions += 1
+
+    times = [torch.tensor(asked) for asked in ([0.3], [0.9, 0.1], [1.6], [0.3], [1.7, 0.2])]
+    expected = [rollout.weights(asked).detach() for asked in times]
+    rollout.field.register_forward_hook(count)
+    first = solved.weights(times[0])
+    once = solutions
+    found = [first, *(solved.weights(asked) for asked in times[1:])]
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+        assert not one.requires_grad
+    assert once < solutions < 4 * once  # to clock 1, and once beyond it
+    solutions = 0
+    assert torch.equal(solved.weights(times[1]), expected[1])
+    assert solutions == 0
 
 
 @pytest.mark.parametrize("solver", TABLEAUS)

@@ -302,13 +302,19 @@ def test_judged_models_are_compared_on_one_page(
     assert "All were scored on the same data" in said
     scores = Scores.from_json((workplace / "judged" / "scores.json").read_text())
     assert f"{scores.mean('model', 'energy_distance'):.4f}" in said
+    assert "is level within chance with twin" in said
     page = words_of(workplace / "same.html")
     assert "t = 1, 2, 3" in page
     assert "All were scored on the same data" in page
-    assert (workplace / "same.html").read_text().count("data:image/png") >= 4  # two of each
+    assert "is level within chance with twin" in page
+    text = (workplace / "same.html").read_text()
+    assert text.count("data:image/svg+xml;base64") == 4  # data and model of each, in light and in dark colours
+    assert text.count('<figure id="distances-') == 2  # drawn of the scores
     assert say(monkeypatch, workplace, "score --model model --data six.csv --out six") == 0
     assert say(monkeypatch, workplace, "compare judged six --folder . --out other.html") == 0
-    assert "They were not scored on the same data" in words_of(workplace / "other.html")
+    other = words_of(workplace / "other.html")
+    assert "They were not scored on the same data" in other
+    assert "closer to the data than" not in other.partition("Scores beside each other")[0]  # nobody could know
     (workplace / "twin" / "scores.json").write_text(
         (workplace / "judged" / "scores.json").read_text().replace(f'"data": "{scores.data}",', "")
     )

@@ -99,12 +99,25 @@ def test_searches_stand_beside_the_floor_and_what_costs_nothing(
     shown = set(text.split())
     assert {"0.2", "0.7", "0.1", "0.8"} <= shown  # both models, the floor, McCann
     assert len(set(columns(page))) == len(columns(page))
+    first = [f"test/energy_distance/{method}" for method in ("model", "floor", "mccann")]
+    beside = [name for name in columns(page) if name not in {"", "Run Name", "Created"}]
+    assert beside[:3] == first  # what two searches are compared by is seen on a narrow screen too
 
 
 def test_the_page_of_a_search_says_the_verdict(found: dict[str, dict[str, str]], page: Page, tmp_path: Path) -> None:
     text = page.open(found["bright"]["url"], "verdict", "data_hash")
     keep(page, "search", tmp_path)
     assert "By energy distance the model has 0.2000" in text
+
+
+def test_the_report_is_opened_by_a_link_on_the_page_of_its_search(
+    found: dict[str, dict[str, str]], page: Page, tmp_path: Path
+) -> None:
+    page.open(found["bright"]["url"], "verdict", "report")
+    link = page.ask("[...document.querySelectorAll('a')].find(e => e.innerText == 'report')?.href")
+    assert f"/runs/{found['bright']['best_run_id']}/artifacts/report.html" in link
+    page.open(link, "report.html", "Path")
+    keep(page, "report-in-mlflow", tmp_path)
 
 
 def test_trials_of_different_spaces_are_compared_by_all_that_they_ran_with(

@@ -19,10 +19,11 @@ from scipy.stats import norm
 from weightflow.bridge import Bridge, BridgeOptions, Curve
 from weightflow.data import Fold, Protocol, Snapshots, Split
 from weightflow.errors import InputError
-from weightflow.evaluation import Scores, answer, baselines, condition_baselines, evaluate
+from weightflow.evaluation import Scores, answer, baselines, closest, condition_baselines, evaluate
 from weightflow.evaluation.scores import LINE_BETWEEN, VARIANTS
 from weightflow.evaluation.verdict import CONDITION_BAR, NAMES, OWNERS, figure
 from weightflow.report import Model, Report, write_report
+from weightflow.report.comparison import Scored, same_data, write_comparison
 from weightflow.report.page import _page, _pictures
 from weightflow.report.picture import Picture
 from weightflow.report.plots.calibration import LEVELS, Ranks, calibration, measure
@@ -622,6 +623,51 @@ def test_the_answer_is_one_sentence_with_all_that_it_takes_to_judge_it(model, st
     said = answer(scores_by("energy_distance", **{name: tuple(mean + wide) for name, mean in means.items()}))
     assert said.startswith(start)
     assert said.endswith("McCann's interpolation has 0.6000, and a perfect model would have 0.1000.")
+
+
+def test_of_several_models_the_closest_is_named_and_whether_it_is_so_beyond_chance():
+    wide = np.linspace(-0.01, 0.01, 8)
+    far, near, twin = (
+        dataclasses.replace(
+            scores_by("energy_distance", model=tuple(mean + spread), floor=tuple(0.1 + wide)), data="one"
+        )
+        for mean, spread in ((0.6, wide), (0.2, wide), (0.201, -wide))
+    )
+    assert closest({"far": far, "near": near, "twin": twin}) == (
+        "By energy distance, near (0.2000) is closer to the data than far (0.6000) beyond chance and is level within "
+        "chance with twin (0.2010); a perfect model would have 0.1000."
+    )
+    assert closest({"far": far, "near": near}).startswith("By energy distance, near (0.2000) is closer to the data")
+
+
+def compared_as(folder, *models: tuple[str, Scores]) -> tuple[str, str]:
+    """The page of a comparison, and what it says of the data."""
+    scored = [Scored(name, scores, folder / name) for name, scores in models]
+    write_comparison(folder / "both.html", scored)
+    return (folder / "both.html").read_text(), same_data(scored)
+
+
+def test_a_comparison_ranks_only_what_was_scored_on_the_same_data_at_the_same_times(tmp_path):
+    wide = np.linspace(-0.01, 0.01, 8)
+    one = dataclasses.replace(
+        scores_by("energy_distance", model=tuple(0.2 + wide), mccann=tuple(0.6 + wide), floor=tuple(0.1 + wide)),
+        data="one",
+    )
+    worse = dataclasses.replace(one, methods={**one.methods, "model": {"energy_distance": (0.4,)}})
+    page, said = compared_as(tmp_path, ("first", one), ("second", worse))
+    assert said == "All were scored on the same data."
+    assert "first (0.2000) is closer to the data than second (0.4000) beyond chance; a perfect model" in page
+    assert page.count("<small>±") == 2
+    assert "second,model,energy_distance,0.4," in unquote(page)
+    for change, told in (
+        ({"data": "another"}, "not scored on the same data"),
+        ({"data": ""}, "is not known"),
+        ({"times": (2.0,)}, "but not at the same times"),
+    ):
+        page, said = compared_as(tmp_path, ("first", one), ("second", dataclasses.replace(worse, **change)))
+        assert told in said
+        assert f'<p class="headline">{said}</p>' in page
+        assert "is closer to the data than second" not in page
 
 
 def test_a_floor_of_halves_is_called_more_than_a_perfect_model_would_have(report):

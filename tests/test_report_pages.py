@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from browser import Page, browsing
@@ -15,7 +15,8 @@ from searches import wait_for
 from test_report import make_front, make_report
 
 from weightflow.report import write_report
-from weightflow.report.theme import DARK
+from weightflow.report.comparison import Scored, write_comparison
+from weightflow.report.theme import DARK, LIGHT
 from weightflow.trials import Criterion, Repeated
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -104,6 +105,30 @@ def check_readable(page: Page, address: str, title: str, file: Path, width: int,
     assert page.complaints == []
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", SIZES)
+def test_a_comparison_is_readable_at_every_size_in_both_schemes(
+    address: str, page: Page, tmp_path: Path, width: int, scheme: str
+) -> None:
+    scores, folder = make_report().scores, Path(unquote(urlsplit(address).path)).parent
+    known = replace(scores, data="d4f1")
+    write_comparison(tmp_path / "both.html", [Scored("first", known, folder), Scored("second", known, folder)])
+    file = keep(f"compared-{width}-{scheme}.png", tmp_path)
+    check_readable(page, (tmp_path / "both.html").as_uri(), "2 models compared", file, width, scheme, texts=150)
+    colours = {"light": LIGHT, "dark": DARK}
+    assert drawn_in(page) == [colours[scheme].background] * 2
+    page.prefer(scheme, "print")
+    assert drawn_in(page) == [LIGHT.background] * 2
+    page.prefer("light")
+
+
+def drawn_in(page: Page) -> list[str]:
+    """The colours behind those pictures that are seen, which are files of their own."""
+    seen = "[...document.querySelectorAll('img')].filter(e => e.naturalWidth && e.clientWidth).map(e => e.src)"
+    texts = [base64.b64decode(one.partition("base64,")[2]).decode() for one in page.ask(seen)]
+    return [next(one.background for one in (LIGHT, DARK) if one.background in text) for text in texts]
+
+
 def test_the_first_screen_holds_question_answer_and_both_pictures(address: str, page: Page) -> None:
     page.size(1280, 900)
     page.open(address, "Distance from the best possible")
@@ -185,6 +210,10 @@ def test_on_paper_nothing_is_cut_no_page_is_blank_and_all_is_light(address: str,
     page.size(703, 1000)  # what is printed on A4, in pixels of CSS
     assert page.ask("getComputedStyle(document.documentElement).getPropertyValue('--p-background').trim()") == "#ffffff"
     assert page.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    # without these Chromium does not repeat the heads of columns on the next page
+    assert page.ask("[...document.querySelectorAll('thead')].every(e => getComputedStyle(e).breakInside == 'avoid')")
+    heads = "[...document.querySelectorAll('th button')].every(e => getComputedStyle(e).display == 'contents')"
+    assert page.ask(heads)
     ends = page.ask("[...document.querySelectorAll('table, svg')].map(e => e.getBoundingClientRect().right)")
     assert max(ends) <= 703
     page.prefer("light")

@@ -15,6 +15,7 @@ from weightflow.evaluation import Scores
 from weightflow.report.terminal import print_scores
 from weightflow.search.results.outcome import Outcome
 from weightflow.search.results.summary import print_outcome
+from weightflow.search.say import saying
 from weightflow.search.study.options import SearchOptions
 from weightflow.search.trials.stopper import Stopper
 from weightflow.search.trials.table import LiveTable
@@ -117,11 +118,13 @@ def test_the_table_of_scores_fits_and_ends_with_the_answer(width: int) -> None:
         name: {metric: tuple(mean + part for part in wide) for metric in metrics} for name, mean in methods.items()
     }
     told = io.StringIO()
-    print_scores(Console(file=told, width=width), Scores("interpolation", 100, "", (1.0,), means, groups))
+    console = Console(file=told, width=width, force_terminal=True, color_system=None)
+    print_scores(console, Scores("interpolation", 100, "", (1.0,), means, groups))
     lines = told.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     text = " ".join(told.getvalue().split())
     assert "…" not in text
+    assert "energy" in lines[1] + lines[2]  # which the answer goes by, however few columns there are
     assert ["chosen_bridge", *["0.6000"] * (5 if width == 80 else 2)] in [line.split() for line in lines]
     assert text.endswith(
         "The model is closer to the data than every alternative beyond chance: it has energy distance 0.2000, the "
@@ -129,16 +132,32 @@ def test_the_table_of_scores_fits_and_ends_with_the_answer(width: int) -> None:
     )
 
 
-def test_a_search_ends_with_its_answer_and_links_to_report_and_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", ["sqlite:///mlflow.db", "http://127.0.0.1:5000"])
+def test_a_search_ends_with_its_answer_and_links_to_report_and_runs(tmp_path: Path, store: str) -> None:
     told = io.StringIO()
     scores = Scores("interpolation", 100, "", (1.0,), {"model": {"sliced_w1": (0.5,)}})
-    tracked = {"runs": "http://127.0.0.1:5000/#/a", "searches": "http://127.0.0.1:5000/#/b"}
+    tracked = {"runs": "http://127.0.0.1:5000/#/a", "searches": "http://127.0.0.1:5000/#/b", "tracking_uri": store}
     outcome = Outcome(tmp_path, RECORDS[0], RECORDS, scores=scores, next_commands=("make ui",), tracked=tracked)
     print_outcome(Console(file=told, width=80), outcome)
-    assert told.getvalue().splitlines()[-5:] == [
+    alive = store.startswith("http")  # a store of this machine has no pages until somebody shows them
+    assert told.getvalue().splitlines()[-5 - (not alive) :] == [
         f"Report: {(tmp_path / 'report.html').as_uri()}",
+        *([] if alive else ["In MLflow, while `make ui` runs:"]),
         "Trials: http://127.0.0.1:5000/#/a",
         "Searches: http://127.0.0.1:5000/#/b",
         "Next:",
         "  make ui",
     ]
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_what_a_search_tells_breaks_between_words_on_a_terminal_and_stays_one_line_in_a_file(width: int) -> None:
+    address = "postgresql://somebody@tracking.example.org/a-store-of-a-long-name"
+    sentence = f"the model is fitted, and kept in {address}, where others find it as soon as they look for it"
+    told, kept = io.StringIO(), io.StringIO()
+    saying(Console(file=told, width=width, force_terminal=True, color_system=None))(sentence)
+    saying(Console(file=kept, width=width))(sentence)
+    assert kept.getvalue() == f"{sentence}\n"
+    lines = [line.rstrip() for line in told.getvalue().splitlines()]
+    assert " ".join(lines) == sentence
+    assert max(len(line) for line in lines if address not in line) <= width

@@ -817,8 +817,14 @@ class TestResults:
         assert interval is not None
         assert (limits[f"{MODEL_SCORE}_low"], limits[f"{MODEL_SCORE}_high"]) == (interval.low, interval.high)
         assert len(limits) == 2 * len(means_of(0.25))
-        assert parent.data.tags["verdict"].startswith("By energy distance the model has 0.2500. It is 2.50 times")
-        assert "It beats every alternative beyond chance" in parent.data.tags["verdict"]
+        assert parent.data.tags["verdict"] == (
+            "The model is closer to the data than every alternative beyond chance: it has energy distance 0.2500, "
+            "McCann's interpolation has 0.8000, and a perfect model would have 0.1000."
+        )
+        note = parent.data.tags["mlflow.note.content"]
+        assert note.startswith(f"{parent.data.tags['verdict']}\n\nModel: of trial [00 ode h32 d2](")
+        assert f"/runs/{summary['best_run_id']}/artifacts/report.html?workflowType=machine_learning)" in note
+        assert "By energy distance the model has 0.2500. It is 2.50 times" in note
         assert parent.data.tags["best_trial"] == "00 ode h32 d2"
         assert parent.data.tags["best_run_id"] == summary["best_run_id"]
         assert (parent.info.status, parent.data.tags["state"]) == ("FINISHED", "finished")
@@ -886,7 +892,8 @@ class TestResults:
         imported = {name for source in sources for name in imports(source)} - sys.stdlib_module_names - {"weightflow"}
         assert len(sources) > 20
         distributions = packages_distributions()
-        readers = {"anndata", "h5py"}  # of files, which a served model does not read; imported where they are needed
+        # of files and stores, which a served model does not read; imported where they are needed
+        readers = {"anndata", "h5py", "pyarrow"}
         assert {distributions[name][0] for name in imported - readers} | {"pandas"} <= set(SERVED_WITH)
 
     def test_a_model_that_does_not_clear_the_bar_is_logged_and_no_version(

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from weightflow.errors import InputError
+from weightflow.terminal import tell
 
 if TYPE_CHECKING:
     from weightflow.report.comparison import Scored
@@ -20,13 +20,13 @@ def compare(
     folder: Annotated[Path, typer.Option(help="Where the names are.")] = Path("runs"),
     out: Annotated[Path, typer.Option(help="Page to write; an existing one is replaced.")] = Path("comparison.html"),
 ) -> None:
-    """Show several searches or scored models on one page: scores with intervals, times, data and pictures.
+    """Show several searches or scored models on one page: which is closest to the data, scores, times and pictures.
 
     \b
     python -m weightflow compare my-search another-search --out both.html
     """
-    from weightflow.report.comparison import common_metrics, same_data, write_comparison
-    from weightflow.report.terminal import first_shown
+    from weightflow.report.comparison import closest_of, common_metrics, same_data, write_comparison
+    from weightflow.report.terminal import print_models
 
     if len({*names}) < 2:
         raise InputError("one name is nothing to compare; give two at least, each once.")
@@ -41,23 +41,9 @@ def compare(
     except OSError as error:
         raise InputError(f"`--out {out}` cannot be written ({error.strerror}); choose another place.") from error
     console = Console(emoji=False, markup=False)
-    table = Table(title="Test scores of the models (lower is better)", title_justify="left")
-    table.add_column("")
-    shown = first_shown(scored[0].scores, metrics)
-    for metric in shown:
-        table.add_column(metric, justify="right")
-    for one in scored:
-        table.add_row(one.name, *(_mean(one, metric) for metric in shown))
-    console.print(table)
-    console.print(same_data(scored), highlight=False)
-    console.print(f"Written: {out}", highlight=False, soft_wrap=True)
-
-
-def _mean(one: "Scored", metric: str) -> str:
-    from weightflow.evaluation.scores import MODEL
-
-    interval = one.scores.interval(MODEL, metric)
-    return f"{one.scores.mean(MODEL, metric):.4f}" + ("" if interval is None else f" ± {interval.half:.4f}")
+    print_models(console, {one.name: one.scores for one in scored}, metrics)
+    tell(console, f"{closest_of(scored)} {same_data(scored)}".strip())
+    tell(console, f"Written: {out}")
 
 
 def _read(name: str, folder: Path) -> "Scored":

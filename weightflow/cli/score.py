@@ -2,12 +2,14 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from weightflow import terminal
 from weightflow.cli.config import read_config
 from weightflow.cli.options import Data, Device, Preset, Seed
 from weightflow.cli.reading import reads_data, tell
@@ -69,23 +71,24 @@ def score(
     for warning in advice(dataset.snapshots):
         sys.stderr.write(f"warning: {warning}\n")
     console = Console(emoji=False, markup=False)
+    say = partial(terminal.tell, console)
     if model is not None:
         dataset.snapshots.alone("`--model`, and all that compares times,")
     with Shown(Console(stderr=True)) as shown:
         if model is None:
             options = preset(start, **nest(read_config(config)))
-            judged = without_each(dataset, options, seed, place, console.print, shown, mapper)
+            judged = without_each(dataset, options, seed, place, say, shown, mapper)
         else:
-            judged = fitted_before(load(model, device), dataset, seed, console.print, shown, mapper)
+            judged = fitted_before(load(model, device), dataset, seed, say, shown, mapper)
         folder = out or Path(f"{model}-on-{dataset.name}")
         shown("report", 0, 0)
         files = judged.write(folder, dataset, seed)
     for line in judged.lines():
-        console.print(line, highlight=False, soft_wrap=True)
+        say(line)
     print_scores(console, judged.scores)
-    console.print(f"Written: {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
+    say(f"Written: {', '.join(map(str, files))}")
     if tracking is not None:
-        console.print(judged.track(tracking, folder, dataset, seed), highlight=False, soft_wrap=True)
+        say(judged.track(tracking, folder, dataset, seed))
 
 
 def _check(model: Path | None, each: bool, out: Path | None, config: Path | None, start: str) -> None:

@@ -12,7 +12,7 @@ from weightflow.dynamics.options import (
     SolverOptions,
 )
 from weightflow.dynamics.solver import Solution, solve
-from weightflow.dynamics.weight_paths import Between, Rollout, Table, Under, WeightPath
+from weightflow.dynamics.weight_paths import Between, Rollout, Solved, Table, Under, WeightPath
 
 __all__ = [
     "Between",
@@ -27,6 +27,7 @@ __all__ = [
     "Reach",
     "Rollout",
     "Solution",
+    "Solved",
     "Solver",
     "SolverOptions",
     "Table",

@@ -58,17 +58,39 @@ class Rollout(nn.Module):
 
     def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
         """Return the weights at clock times; the answer at one time does not depend on the others."""
-        return self.solution(self._end(t)).at(t[None])[0]
+        return self.solution(self.end(t)).at(t[None])[0]
 
     def each(
         self, t: Float[Tensor, "query"], codes: Float[Tensor, "condition feature"]
     ) -> Float[Tensor, "condition query token width"]:
         """Return the weights at clock times under each of some conditions."""
-        return self.solution(self._end(t), codes).at(t.expand(len(codes), -1))
+        return self.solution(self.end(t), codes).at(t.expand(len(codes), -1))
 
-    def _end(self, t: Float[Tensor, "query"]) -> float:
+    def end(self, t: Float[Tensor, "query"]) -> float:
+        """Return the clock time that a solution reaches which answers for these times."""
         steps = self.options.steps
         return max(1.0, math.ceil(float(t.max()) * steps - 1e-6) / steps)
+
+
+class Solved(nn.Module):
+    """A rollout that is not trained any more: it is solved when it is first asked, and not at each question.
+
+    Attributes:
+        rollout: whose weights these are, to the last digit.
+    """
+
+    def __init__(self, rollout: Rollout) -> None:
+        super().__init__()
+        self.rollout = rollout
+        self._known: dict[tuple[float, torch.device], Solution] = {}
+
+    @torch.no_grad()
+    def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
+        """Return the weights at clock times."""
+        end = self.rollout.end(t)
+        if (end, t.device) not in self._known:
+            self._known[end, t.device] = self.rollout.solution(end)
+        return self._known[end, t.device].at(t[None])[0]
 
 
 class Under(nn.Module):

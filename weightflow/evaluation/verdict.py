@@ -1,6 +1,6 @@
 """What the scores say, in plain words and computed from nothing but the numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -73,15 +73,46 @@ def replaces(scores: Scores, earlier: Scores) -> bool:
     other seeds, what the samples do to both does not cancel, so that the interval is too wide rather than too narrow.
     """
     metric = scores.leading
-    same = bool(scores.data) and (scores.data, scores.times) == (earlier.data, earlier.times)
-    if not (same and earlier.has(MODEL, metric)):
+    if not (comparable(scores, earlier) and earlier.has(MODEL, metric)):
         return False
-    both = replace(
+    return beats(_beside(scores, earlier), EARLIER, metric)
+
+
+def comparable(scores: Scores, other: Scores) -> bool:
+    """Whether two models were scored on the same data at the same times, as far as that is known."""
+    return bool(scores.data) and (scores.data, scores.times) == (other.data, other.times)
+
+
+def closest(models: Mapping[str, Scores]) -> str:
+    """Say in one sentence which of several comparable models is closest to the data, and whether beyond chance.
+
+    It goes by the leading metric of the first one.
+
+    Raises:
+        InputError: a model has no score by that metric.
+    """
+    metric = next(iter(models.values())).leading
+    first, *others = sorted(models, key=lambda name: models[name].mean(MODEL, metric))
+    pairs = {name: _beside(models[first], models[name]) for name in others}
+    figures = {name: f"{name} ({figure(scores.mean(MODEL, metric))})" for name, scores in models.items()}
+    behind = [figures[name] for name, pair in pairs.items() if _order(pair, MODEL, EARLIER, metric) < 0]
+    level = [figures[name] for name, pair in pairs.items() if _order(pair, MODEL, EARLIER, metric) >= 0]
+    chance = "beyond chance" if all(one.difference(MODEL, EARLIER, metric) for one in pairs.values()) else "in the mean"
+    told = [
+        *([f"is closer to the data than {_listed(behind)} {chance}"] if behind else []),
+        *([f"is level within chance with {_listed(level)}"] if level else []),
+    ]
+    perfect = _perfect(models[first], metric)
+    return f"By {labelled(metric)}, {figures[first]} {' and '.join(told)}{f'; {perfect}' if perfect else ''}."
+
+
+def _beside(scores: Scores, earlier: Scores) -> Scores:
+    """Return the scores of two models, `MODEL` and `EARLIER`, by which they are held against each other."""
+    return replace(
         scores,
         methods={MODEL: scores.methods[MODEL], EARLIER: earlier.methods[MODEL]},
         groups={MODEL: scores.groups.get(MODEL, {}), EARLIER: earlier.groups.get(MODEL, {})},
     )
-    return beats(both, EARLIER, metric)
 
 
 def verdict(scores: Scores, metric: str) -> str:
@@ -209,11 +240,10 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def standing(scores: Scores, metric: str) -> Literal["wins", "level", "loses"]:
-    """Say in a word how the model stands against the best alternative."""
+def standing(scores: Scores, metric: str) -> Literal["wins", "level", "loses", "alone"]:
+    """Say in a word how the model stands against the best alternative, if there is one."""
     rival = best_alternative(scores, metric)
-    order = -1 if rival is None else _order(scores, MODEL, rival, metric)
-    return ("wins", "level", "loses")[order + 1]
+    return "alone" if rival is None else ("wins", "level", "loses")[_order(scores, MODEL, rival, metric) + 1]
 
 
 def best_alternative(scores: Scores, metric: str) -> str | None:

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from weightflow.backbones import MAX_VALUES, Backbone
-from weightflow.dynamics import Between, Direct, Rollout, Table, Under
+from weightflow.dynamics import Between, Direct, Rollout, Solved, Table, Under
 
-AnyPath = Rollout | Table | Direct | Under | Between
+AnyPath = Rollout | Solved | Table | Direct | Under | Between
 Function = Callable[[Tensor, Tensor], Tensor]  # of (weights, values), with axes (time, draw) in front of the answer
 
 

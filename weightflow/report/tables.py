@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,14 +205,21 @@ def _reason(trial: TrialRecord) -> str:
 
 def score_table(scores: Scores) -> str:
     """Return the means and their 95 % intervals as a table with commas, a row for each method and metric."""
-    rows = [
-        (method, metric, scores.mean(method, metric), scores.interval(method, metric))
-        for method in scores.ordered
-        for metric in scores.metrics
-        if scores.has(method, metric)
-    ]
-    ends = ((*row, None, None) if interval is None else (*row, interval.low, interval.high) for *row, interval in rows)
-    return _table(("method", "metric", "mean", "low", "high"), ends)
+    return _table(("method", "metric", "mean", "low", "high"), _score_lines(scores))
+
+
+def comparison_table(models: Mapping[str, Scores]) -> str:
+    """Return the same of several models, whose names come first."""
+    rows = ((name, *line) for name, scores in models.items() for line in _score_lines(scores))
+    return _table(("name", "method", "metric", "mean", "low", "high"), rows)
+
+
+def _score_lines(scores: Scores) -> Iterator[tuple[Any, ...]]:
+    for method in scores.ordered:
+        for metric in (metric for metric in scores.metrics if scores.has(method, metric)):
+            interval = scores.interval(method, metric)
+            ends = (None, None) if interval is None else (interval.low, interval.high)
+            yield (method, metric, scores.mean(method, metric), *ends)
 
 
 def trial_table(trials: Sequence[TrialRecord]) -> str:
@@ -310,6 +317,8 @@ def _params(trial: TrialRecord, varied: set[str]) -> Params:
 
 def plain(value: Any) -> str:
     """Write a configuration's value: four digits are enough to recognise a number."""
+    if value is None:
+        return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

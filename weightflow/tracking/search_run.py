@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from weightflow.errors import InputError
-from weightflow.evaluation import bar, clears_bar, figure, summary, verdict
+from weightflow.evaluation import answer, bar, clears_bar, figure, summary, verdict
 from weightflow.evaluation.scores import FLOOR, MODEL
 from weightflow.tracking import views
 from weightflow.tracking.config import TrackingConfig
@@ -262,10 +262,9 @@ class SearchRun:
 
     def _about_version(self, results: Results, best: TrialRecord, run: StoredRun) -> tuple[str, dict[str, str]]:
         """Return what a person reads beside a version, with links to all that it comes from, and its tags."""
-        search, trial = (views.run_address("", run.experiment, one.id) for one in (self._parent, run))
+        search = views.run_address("", run.experiment, self._parent.id)
         told = [
-            f"Trial [{trial_name(best)}]({trial}) of the search [{self.facts.name}]({search}), with its report among "
-            "the artifacts.",
+            f"{self._linked(results, best)} It is a trial of the search [{self.facts.name}]({search}).",
             *([] if results.scores is None else [summary(results.scores)]),
             self.facts.description,
         ]
@@ -281,14 +280,24 @@ class SearchRun:
             tags |= {f"test/{leading}/{one}": figure(results.scores.mean(one, leading)) for one in beside}
         return "\n\n".join(told), tags
 
+    def _linked(self, results: Results, best: TrialRecord) -> str:
+        """Name the trial that the model is of, and the report, with links that hold on any server."""
+        run = self._run_of(self._trial(best))
+        trial = f"Model: of trial [{trial_name(best)}]({views.run_address('', run.experiment, run.id)})"
+        pages = [file.name for file in results.files if file.suffix == ".html"]
+        reports = [f"[report]({views.file_address('', run.experiment, run.id, page)})" for page in pages]
+        return f"{'; '.join([trial, *reports])}."
+
     def _close_parent(self, results: Results) -> dict[str, str]:
         best, scores, run = results.best, results.scores, self._parent
         tags = {"state": _STATES[results.status].value, "reason": results.reason}
         if best is not None:
             tags |= {"best_trial": trial_name(best), "best_run_id": self._run_of(self._trial(best)).id}
         if scores is not None:
-            tags["verdict"] = said = f"{summary(scores)} {verdict(scores, scores.leading)}"
-            tags[MLFLOW_RUN_NOTE] = f"{said}\n\n{self.facts.description}"
+            tags["verdict"] = answer(scores)
+            links = [] if best is None else [self._linked(results, best)]
+            told = [answer(scores), *links, summary(scores), verdict(scores, scores.leading), self.facts.description]
+            tags[MLFLOW_RUN_NOTE] = "\n\n".join(told)
         metrics = {**results.outcome, **self._counts()}
         run.write(metrics=results.points(metrics, 0), tags=tags)
         run.change(results.status, results.at)

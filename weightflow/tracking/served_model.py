@@ -7,6 +7,7 @@ model.predict(pandas.DataFrame({"time": [0.0, 12.5]}), {"answer": "quantiles", "
 import base64
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from weightflow.dynamics import Rollout, Solved
 from weightflow.errors import InputError
 from weightflow.model import WeightFlow, load
 
@@ -29,8 +31,11 @@ class ServedModel(PythonModel):
     model: WeightFlow
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the model directory."""
-        self.model = load(context.artifacts["model"])
+        """Read the model directory; a path of the weights that no condition changes is solved once for all requests."""
+        model = load(context.artifacts["model"])
+        if model.conditions is None and isinstance(model.path, Rollout):
+            model = replace(model, path=Solved(model.path))
+        self.model = model
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None

@@ -18,7 +18,7 @@ _TAG = "mlflow.sharedViewState."
 _NAME = "attributes.`Run Name`"
 _DATASET = "attributes.`Dataset`"
 # a view that anybody has changed in the UI is theirs; one of another version of ours stands beside it
-_VERSION = 1
+_TRIALS_VERSION, _SEARCHES_VERSION = 1, 2
 
 
 @dataclass(frozen=True)
@@ -93,21 +93,23 @@ _OF_TRIALS = {
 }
 _BESIDE = [f"test/energy_distance/{method}" for method in ("model", "floor", "mccann", "persistence", "mixture")]
 _OF_SEARCHES = {
-    _NAME: 180,
+    _NAME: 140,
+    **{metric(name): 30 + 6 * len(name) for name in _BESIDE},  # or else they could not be told apart
     tag("state"): 90,
+    tag("verdict"): 600,
     _DATASET: 170,
     tag("protocol"): 110,
-    **{metric(name): 30 + 6 * len(name) for name in _BESIDE},  # or else they could not be told apart
     metric("score_over_seeds"): 120,
     tag("best_trial"): 170,
-    tag("verdict"): 400,
     tag("reason"): 200,
 }
 _OF_A_TRIAL = f"tags.{ROLE} = '{TRIAL}'"
 
-TRIALS = View(f"weightflow-trials-{_VERSION}", "All trials, best first", _OF_A_TRIAL, metric("score"), True, _OF_TRIALS)
+TRIALS = View(
+    f"weightflow-trials-{_TRIALS_VERSION}", "All trials, best first", _OF_A_TRIAL, metric("score"), True, _OF_TRIALS
+)
 SEARCHES = View(
-    f"weightflow-searches-{_VERSION}",
+    f"weightflow-searches-{_SEARCHES_VERSION}",
     "All searches, with test scores",
     f"tags.{ROLE} = '{SEARCH}'",
     "attributes.start_time",
@@ -120,7 +122,7 @@ def comparable_trials(data: str, data_hash: str, protocol: str) -> View:
     """Return the view of all trials on the same data by the same protocol: only their scores can be compared."""
     which = f"tags.data_hash = '{data_hash}' and tags.protocol = '{protocol}'"
     return View(
-        f"weightflow-{data_hash[:12]}-{protocol}-{_VERSION}",
+        f"weightflow-{data_hash[:12]}-{protocol}-{_TRIALS_VERSION}",
         f"{data} ({data_hash[:4]}), {protocol}: trials, best first",
         f"{_OF_A_TRIAL} and {which}",
         metric("score"),
@@ -145,6 +147,11 @@ def address(base: str, experiment: str, view: View) -> str:
 def run_address(base: str, experiment: str, run: str) -> str:
     """Return the address of a run's page."""
     return f"{base.rstrip('/')}/#/experiments/{experiment}/runs/{run}?{TRAINING}"
+
+
+def file_address(base: str, experiment: str, run: str, file: str) -> str:
+    """Return the address of the page of a run that shows one of its files."""
+    return f"{base.rstrip('/')}/#/experiments/{experiment}/runs/{run}/artifacts/{quote(file)}?{TRAINING}"
 
 
 def version_address(base: str, model: str, version: str) -> str:

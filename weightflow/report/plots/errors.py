@@ -1,5 +1,6 @@
 """Error by time of the model, the alternatives and the floor."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -89,7 +90,7 @@ def _draw_few(report: Report, names: list[str], theme: Theme) -> Figure:
 def _draw_metric(report: Report, metric: str, axis: Axes, theme: Theme) -> None:
     scores, times = report.scores, np.asarray(report.scores.times)
     marker = "o" if len(times) <= MARKERS_UP_TO else ""
-    bottom = _set_scale(axis, scores, metric)
+    bottom = set_scale(axis, [scores.by_time(method, metric) for method in scores.scored(metric)])
     if scores.has(FLOOR, metric):
         floor, shade = np.asarray(scores.by_time(FLOOR, metric)), theme.colour(FLOOR)
         high, label = np.maximum(floor, bottom), STYLES[FLOOR].label
@@ -118,9 +119,9 @@ def _heading(report: Report, metric: str) -> str:
     return f"{name} ({report.unit})" if known is not None and known.unit else name
 
 
-def _set_scale(axis: Axes, scores: Scores, metric: str) -> float:
-    """Choose a scale and return where it begins."""
-    values = np.concatenate([scores.by_time(method, metric) for method in scores.scored(metric)])
+def set_scale(axis: Axes, lines: Sequence[Sequence[float]]) -> float:
+    """Choose a scale on which all lines can be seen, and return where it begins."""
+    values = np.concatenate(lines)
     positive = values[values > 0]
     # One value in fifty may lie below the axis: exact zeros and near ones would stretch it without end.
     low = float(np.quantile(positive, 0.02)) if len(positive) else 0.0

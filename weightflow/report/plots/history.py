@@ -13,6 +13,11 @@ from weightflow.report.theme import Theme
 from weightflow.trials import TrialRecord, TrialState
 
 TITLE = "Optimisation history"
+REPEATED = "Diamonds: repeats of a trial with another seed, which are not counted for the best."
+APART = (
+    "Trials that were stopped early have an axis of their own, since scores after fewer epochs cannot be compared with "
+    "those above."
+)
 
 
 def history(report: Searched) -> Picture:
@@ -25,14 +30,20 @@ def history(report: Searched) -> Picture:
     if not scored:
         why = "No trial has a score." if report.trials else "There was no search: one model was trained."
         return Picture("history", TITLE, why)
+    whole = any(trial.state is TrialState.FINISHED for trial, _ in scored)
+    cut = any(trial.state is not TrialState.FINISHED for trial, _ in scored)
+    told = [
+        "The score of each trial in the order of their start (held-out negative log-likelihood, lower is better).",
+        *(["The line is the best of the trials that were trained to the end so far."] if whole else []),
+        *([REPEATED] if any(trial.repeat_of is not None for trial, _ in scored) else []),
+        *([APART] if whole and cut else []),
+        "Triangles at an upper edge: worse than the axis shows.",
+        *(["Crosses: failed."] if any(trial.state is TrialState.FAILED for trial in report.trials) else []),
+    ]
     return Picture(
         "history",
         TITLE,
-        "The score of each trial in the order of their start (held-out negative log-likelihood, lower is better). "
-        "Above, the trials that were trained to the end; the line is the best of them so far. Diamonds: repeats of a "
-        "trial with another seed, which are not counted for the best. Trials that were stopped early have an axis of "
-        "their own, since scores after fewer epochs cannot be compared with those above. Triangles at an upper edge: "
-        "worse than the axis shows. Crosses: failed.",
+        " ".join(told),
         alt=f"Scatter plot of the scores of {len(scored)} trials by number, with the best so far as a line.",
         draw=partial(_draw, report.trials, scored),
     )

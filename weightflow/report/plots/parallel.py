@@ -40,7 +40,8 @@ def parallel(report: Searched) -> Picture:
     ]
     axes = [axis for axis in parameter_axes(trials) if len(set(axis.places[np.isfinite(axis.places)])) > 1]
     if len(trials) < FEWEST or not axes:
-        why = f"It takes {FEWEST} finished trials that differ; there are {len(trials)} finished."
+        are = "is 1" if len(trials) == 1 else f"are {len(trials)}"
+        why = f"It takes {FEWEST} finished trials that differ; there {are}, repeats not counted."
         return Picture("parallel", TITLE, why)
     return Picture(
         "parallel",

@@ -9,6 +9,7 @@ from rich.table import Table
 from weightflow.report.terminal import print_scores
 from weightflow.search.folder import REPORT
 from weightflow.search.results.outcome import Outcome
+from weightflow.terminal import tell
 from weightflow.trials import Front, TrialState
 
 PAGES = {"Trials": "runs", "Searches": "searches", "Model": "model_url"}  # what is told -> where MLflow shows it
@@ -29,21 +30,21 @@ def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None
     if outcome.front is not None:
         _print_front(console, outcome.front)
     for repeated in outcome.repeats:
-        console.print(f"Trial {repeated.number}: {repeated.told}.", highlight=False)
+        tell(console, f"Trial {repeated.number}: {repeated.told}.")
     if outcome.decision:
-        console.print(outcome.decision, highlight=False)
+        tell(console, outcome.decision)
     _print_registered(console, outcome.tracked)
     if "problem" in outcome.tracked:
-        console.print(
-            f"MLflow lacks a part ({outcome.tracked['problem']}); all of it is on disk. Send it later:", highlight=False
-        )
+        tell(console, f"MLflow lacks a part ({outcome.tracked['problem']}); all of it is on disk. Send it later:")
         where = "" if outcome.folder.parent == Path("runs").resolve() else f" --out {outcome.folder.parent}"
         where += "" if mlflow is None else f" --mlflow {mlflow}"
         console.print(f"  python -m weightflow sync {outcome.folder.name}{where}", highlight=False, soft_wrap=True)
-    links = {"Report": (outcome.folder / REPORT).as_uri()}
-    links |= {what: outcome.tracked[at] for what, at in PAGES.items() if at in outcome.tracked}
     console.print()
-    for what, address in links.items():
+    console.print(f"Report: {(outcome.folder / REPORT).as_uri()}", highlight=False, soft_wrap=True)
+    pages = {what: outcome.tracked[at] for what, at in PAGES.items() if at in outcome.tracked}
+    if pages and not outcome.tracked.get("tracking_uri", "").startswith("http"):
+        tell(console, "In MLflow, while `make ui` runs:")
+    for what, address in pages.items():
         console.print(f"{what}: {address}", highlight=False, soft_wrap=True)
     console.print("Next:", highlight=False)
     for command in outcome.next_commands:
@@ -53,12 +54,12 @@ def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None
 def _print_registered(console: Console, tracked: Mapping[str, str]) -> None:
     if "model" in tracked:
         model = f"{tracked['model']} version {tracked['model_version']}, the {tracked['alias']}"
-        console.print(f"MLflow has it as model {model}, in {tracked['tracking_uri']}.", highlight=False)
+        tell(console, f"MLflow has it as model {model}, in {tracked['tracking_uri']}.")
     elif "unregistered" in tracked:
-        console.print(
+        tell(
+            console,
             f"MLflow has the model, and it is no version of {tracked['unregistered']}: it does not beat persistence, "
             "the mixture and McCann beyond chance. `--register` makes it one all the same.",
-            highlight=False,
         )
 
 
@@ -70,17 +71,13 @@ def _print_front(console: Console, front: Front) -> None:
         style = "bold" if record.number == front.recommended else ""
         table.add_row(str(record.number), *(f"{record.value(c):.4g}" for c in front.criteria), style=style)
     console.print(table)
-    console.print(f"Trial {front.recommended} is recommended: {front.rule}.", highlight=False)
+    tell(console, f"Trial {front.recommended} is recommended: {front.rule}.")
 
 
 def _print_interrupted(console: Console, outcome: Outcome) -> None:
     finished = sum(record.state is TrialState.FINISHED for record in outcome.trials)
-    console.print(
-        f"Stopped. {finished} finished trial(s) are kept in {outcome.folder}.", highlight=False, soft_wrap=True
-    )
+    tell(console, f"Stopped. {finished} finished trial(s) are kept in {outcome.folder}.")
     if outcome.best is not None and outcome.best.score is not None:
-        console.print(
-            f"The best so far is trial {outcome.best.number}, score {outcome.best.score:.4f}:", highlight=False
-        )
+        tell(console, f"The best so far is trial {outcome.best.number}, score {outcome.best.score:.4f}:")
         for key, value in outcome.best.chosen.items():
-            console.print(f"  {key}: {value}", highlight=False)
+            tell(console, f"  {key}: {value}")
