@@ -9,6 +9,7 @@ from ray import tune
 
 from weightflow.evaluation import FLOOR_LEVEL, FLOOR_POWER, SHIFT
 from weightflow.progress import duration
+from weightflow.search.cluster.resources import Amount
 from weightflow.search.study.options import SearchOptions
 from weightflow.search.study.study import Study
 from weightflow.search.trials.deadline import MARGIN, NEVER, SHARE_OF_REPEATS, STOPPING, UNKNOWN, Aftermath, Deadline
@@ -37,8 +38,8 @@ class Stopper(NotPickled, tune.Stopper):
 
     study: Study
     options: SearchOptions
-    cpus: float
-    gpus: float
+    cpus: Amount
+    gpus: Amount
     deadline: Deadline = NEVER
     aftermath: Aftermath = UNKNOWN
     repeating: bool = False
@@ -47,7 +48,7 @@ class Stopper(NotPickled, tune.Stopper):
         """Return the same with a deadline."""
         return replace(self, deadline=deadline, aftermath=aftermath)
 
-    def taking(self, cpus: float, gpus: float) -> "Stopper":
+    def taking(self, cpus: Amount, gpus: Amount) -> "Stopper":
         """Return the same for trials that take other shares."""
         return replace(self, cpus=cpus, gpus=gpus)
 
