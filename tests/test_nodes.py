@@ -1,0 +1,184 @@
+"""Nodes of several shapes run what fits each; nodes that stop or are lost change no score."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import ray
+from ray import tune
+from ray.cloudpickle import register_pickle_by_value
+from ray.cluster_utils import Cluster
+from searches import (
+    Process,
+    check_results,
+    check_trials,
+    checkpoints,
+    command,
+    furnish,
+    tracked,
+    trials_of,
+    write_long_space,
+)
+from test_study import EPOCHS, open_study
+
+from weightflow.data import Fold, Snapshots, Split
+from weightflow.search.cluster.nodes import nodes
+from weightflow.search.cluster.resources import Resources, Wanted
+from weightflow.search.study.options import SearchOptions
+from weightflow.search.trials import tuner
+from weightflow.search.trials.depot import depot
+from weightflow.search.trials.stopper import Stopper
+from weightflow.search.trials.trainable import Task
+from weightflow.search.trials.tuner import run_trials
+from weightflow.trials import SchedulerName, TrialState
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
+SHAPES = ((8, 0), (4, 2), (1, 2), (2, 1))  # CPUs and GPUs, the head first
+
+
+class Log:
+    """Where trials run, and where they ran when as many did as were waited for."""
+
+    def __init__(self) -> None:
+        self.running: dict[int, str] = {}
+        self.most: list[str] = []
+
+    def begin(self, number: int, node: str) -> None:
+        self.running[number] = node
+        self.most = max(self.most, list(self.running.values()), key=len)
+
+    def end(self, number: int) -> None:
+        del self.running[number]
+
+    def seen(self) -> list[str]:
+        return self.most
+
+
+def sleeping_trial(asked: dict[str, Any], task: Any) -> None:
+    """Sleep until as many trials run as there should be, and three seconds more; they come one after the other."""
+    number, log = asked["number"], ray.get_actor("log")
+    if asked["makes"]:
+        tune.report({"number": number, "prepared": True})
+    ray.get(log.begin.remote(number, ray.get_runtime_context().get_node_id()))
+    deadline = time.monotonic() + 200
+    while len(ray.get(log.seen.remote())) < task.seed and time.monotonic() < deadline:
+        time.sleep(0.5)
+    time.sleep(3.0)
+    ray.get(log.end.remote(number))
+    for epoch in range(1, EPOCHS + 1):
+        tune.report({"number": number, "epoch": epoch, "score": 1.0, "seconds": float(epoch)})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "most"),
+    [
+        ({}, (0, 2, 2, 1)),  # the third has half a CPU beside each GPU: all trials take a whole GPU
+        ({"gpus_per_trial": 0.5, "cpus_per_trial": 0.25}, (0, 4, 4, 2)),
+        ({"gpus": 0, "cpus_per_trial": 3}, (2, 1, 0, 0)),
+    ],
+)
+def test_each_node_runs_as_many_trials_as_fit_it(
+    wanted: dict[str, Any],
+    most: Sequence[int],
+    ray_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    register_pickle_by_value(sys.modules[__name__])  # workers do not find the modules of tests
+    monkeypatch.setattr(tuner, "train_trial", sleeping_trial)
+    (head_cpus, head_gpus), *others = SHAPES
+    offers = {"num_cpus": head_cpus, "num_gpus": head_gpus, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=offers)
+    try:
+        for cpus, gpus in others:
+            cluster.add_node(num_cpus=cpus, num_gpus=gpus)
+        ray.init(address=cluster.address, log_to_driver=False)
+        there = nodes()
+        shapes = {node.id: SHAPES.index((int(node.cpus), int(node.gpus))) for node in there}
+        resources = Resources.choose(there, Wanted(**wanted))
+        assert resources.concurrent_trials == sum(most)
+        options = SearchOptions(
+            trials=sum(most) + 2, time_budget=1e9, stop_at_floor=False, scheduler=SchedulerName.NONE
+        )
+        started: Any = ray.remote(Log)
+        study, log = open_study(tmp_path, options), started.options(name="log", num_cpus=0).remote()
+        part = Snapshots(np.arange(2.0), (np.zeros((2, 1)), np.ones((2, 1))))
+        split = Split("by hand", part, (Fold(part, part),), (Fold(part, part),))
+        with depot(tmp_path, tmp_path) as kept:
+            stopper, task = Stopper(study, options, 1.0, 0.0), Task(split, sum(most), kept, False)
+            run_trials(study, stopper, resources, [], task, tmp_path / "tune", print)
+        seen = Counter(shapes[node] for node in ray.get(log.seen.remote()))
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert {record.state for record in study.all()} == {TrialState.FINISHED}
+    assert len(study.all()) == sum(most) + 2
+    assert tuple(seen[shape] for shape in range(len(SHAPES))) == tuple(most)
+
+
+def test_a_node_that_stops_in_each_phase_and_is_lost_in_the_end_changes_no_score(
+    tmp_path: Path,
+    ray_home: Path,
+    ray_environment: dict[str, str],
+    node_apart: Callable[..., "subprocess.Popen[bytes]"],
+) -> None:
+    calm, rough = tmp_path / "calm", tmp_path / "rough"
+    for folder in (calm, rough):
+        folder.mkdir()
+        write_long_space(furnish(folder))
+        space = (folder / "long.yaml").read_text().replace("collocation_steps: 100", "collocation_steps: 1000")
+        (folder / "long.yaml").write_text(space)  # a trial takes half a minute, as long as a node stands still
+        (folder / "out").mkdir()
+    asked = "--trials 6 --time-budget 1h --scheduler none --sampler random --seed 5 --name weather"
+    words = asked.split()
+    code, said, err = Process(calm, ray_environment, command(*words, space="long.yaml")).end()
+    assert code == 0, said + err
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        node = node_apart(str(cluster.address), "mount -t tmpfs tmpfs", rough / "out")
+        joined = ("--address", str(cluster.address), "--cpus", "3")
+        process, out = Process(rough, ray_environment, command(*words, *joined, space="long.yaml")), rough / "out"
+        process.until(lambda: working(node, "AnchorWorker"))
+        stop_for(30.0, node)
+        process.until(lambda: working(node, "ImplicitFu") and checkpoints(out / "weather"))
+        stop_for(30.0, node)
+        process.until(lambda: working(node, "ImplicitFu") and len(checkpoints(out / "weather")) >= 2)
+        for one in (*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)):
+            one.kill()
+        code, said, err = process.end()
+    finally:
+        cluster.shutdown()
+    assert code == 0, said + err
+    expected, trials = trials_of(calm, "weather"), trials_of(rough, "weather")
+    check_trials(trials, 6)
+    assert [trial.params for trial in trials] == [trial.params for trial in expected]
+    assert [trial.score for trial in trials] == pytest.approx([trial.score for trial in expected], abs=1e-4)
+    assert any(trial.retries for trial in trials)  # those that ran on the node when it was lost
+    _, children, _ = tracked(rough, "weather")
+    assert len(children) == 6
+    check_results(out / "weather")
+
+
+def working(node: "subprocess.Popen[bytes]", what: str) -> list[psutil.Process]:
+    """Return the processes of a node that do `what`."""
+    below = psutil.Process(node.pid).children(recursive=True)
+    return [one for one in below if one.is_running() and one.name().startswith(f"ray::{what}")]
+
+
+def stop_for(seconds: float, node: "subprocess.Popen[bytes]") -> None:
+    """Let all processes of a node stand still, as those of a machine that swaps or is suspended."""
+    stopped = psutil.Process(node.pid).children(recursive=True)
+    for one in stopped:
+        os.kill(one.pid, signal.SIGSTOP)
+    time.sleep(seconds)  # that is what is tried
+    for one in stopped:
+        os.kill(one.pid, signal.SIGCONT)
