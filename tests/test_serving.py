@@ -46,8 +46,9 @@ def registered(model: WeightFlow, tmp_path_factory: pytest.TempPathFactory) -> t
 @pytest.fixture(scope="module")
 def commands(registered: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of commands of a new environment, into which only the model's own requirements were installed."""
-    mlflow.set_tracking_uri(registered[0])
-    wanted = mlflow.pyfunc.get_model_dependencies(registered[1])
+    with pytest.MonkeyPatch.context() as patch:  # `set_tracking_uri` would stay in the environment of all later tests
+        patch.setenv("MLFLOW_TRACKING_URI", registered[0])
+        wanted = mlflow.pyfunc.get_model_dependencies(registered[1])
     folder = tmp_path_factory.mktemp("fresh") / "env"
     venv.create(folder, with_pip=True)
     install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "-r", wanted]
