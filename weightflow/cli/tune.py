@@ -58,14 +58,18 @@ def tune(
     ] = False,
     gpus_per_trial: Annotated[
         float | None,
-        typer.Option(metavar="X", help="GPUs of a trial: a part of one, or whole ones.", rich_help_panel=MACHINE),
+        typer.Option(
+            metavar="X", help="GPUs of a trial, a part or whole ones [measured by default].", rich_help_panel=MACHINE
+        ),
     ] = None,
     cpus_per_trial: Annotated[
         float | None, typer.Option(metavar="X", help="CPUs of a trial [1 by default].", rich_help_panel=MACHINE)
     ] = None,
     memory_per_trial: Annotated[
         str | None,
-        typer.Option(metavar="X", help="Memory that Ray sets aside for a trial, such as 2G.", rich_help_panel=MACHINE),
+        typer.Option(
+            metavar="X", help="Memory set aside for a trial, such as 2G [measured by default].", rich_help_panel=MACHINE
+        ),
     ] = None,
     trials: Annotated[
         int, typer.Option(min=1, help="Trials at most, repeats not counted.", rich_help_panel=BUDGET)
