@@ -303,9 +303,9 @@ SCONTROL = """#!/usr/bin/env bash
 PYTHON = """#!/usr/bin/env bash
 # says the address of the head; runs as long as the search does
 [ "$1" = -c ] && { echo 127.0.0.1; exit; }
-printf '%s\\n' "$@" >"$TOLD/search"
+trap 'kill $! 2>/dev/null; exit 130' TERM  # before anybody can know that it runs
 mkdir -p "$OUT/night" && touch "$OUT/night/study.log"
-trap 'kill $!; exit 130' TERM
+printf '%s\\n' "$@" >"$TOLD/search"
 sleep "$LASTS" &
 wait $!
 """
