@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -111,10 +111,30 @@ def mount() -> Iterator[Callable[[Path, str], Path]]:
 
 
 @pytest.fixture
+def start_cluster(ray_home: Path) -> Iterator[Callable[..., Any]]:
+    """Start a cluster of real node processes, its head of one CPU unless told otherwise; it ends with the test."""
+    import ray  # which takes a moment that most tests need not wait
+    from ray.cluster_utils import Cluster
+
+    started: list[Cluster] = []
+
+    def start(**offers: Any) -> Cluster:
+        started.append(Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False, **offers}))
+        return started[-1]
+
+    yield start
+    ray.shutdown()
+    for cluster in started:
+        cluster.shutdown()
+
+
+@pytest.fixture
 def node_apart(
     ray_environment: dict[str, str], tmp_path: Path
 ) -> Iterator[Callable[[str, str, Path], "subprocess.Popen[bytes]"]]:
     """Start nodes of two CPUs whose processes have mounts of their own, as those of another machine have."""
+    from searches import wait_for  # with MLflow, which reads the environment that is set above
+
     words = ["unshare", "--mount"]
     if shutil.which(words[0]) is None or subprocess.run([*words, "true"], check=False).returncode:
         pytest.skip("no process can have mounts of its own here")
@@ -128,11 +148,8 @@ def node_apart(
         with log.open("wb") as output:
             node = subprocess.Popen([*words, *mounted, *ray], env=ray_environment, stdout=output, stderr=output)
         started.append(node)
-        deadline = time.monotonic() + 120
-        while "Ray runtime started" not in log.read_text():
-            assert node.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)  # nobody else can tell
+        wait_for(lambda: node.poll() is not None or "Ray runtime started" in log.read_text(), 120)
+        assert node.poll() is None, log.read_text()
         return node
 
     yield start

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -115,28 +115,24 @@ def test_on_a_cluster_of_fixed_size_more_than_there_is_stays_an_error_unless_nod
 
 
 @pytest.mark.slow
-def test_a_node_that_joins_later_is_left_out_if_torch_cannot_see_its_gpu(ray_home: Path) -> None:
+def test_a_node_that_joins_later_is_left_out_if_torch_cannot_see_its_gpu(start_cluster: Callable[..., Cluster]) -> None:
     said: list[str] = []
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
-        ray.init(address=cluster.address, log_to_driver=False)
-        here = nodes()
-        joining = Joining(Resources(2, 1, tuple(here)), said.append)
-        joining.look(60.0)
-        assert joining.refused == []
-        cluster.add_node(num_cpus=1)
-        blind = cluster.add_node(num_cpus=1, num_gpus=1).node_id
-        wait_for(lambda: len(nodes()) == 3, 60)
-        joining.look(60.0)
-        assert joining.refused == [blind]
-        assert len(said) == 1
-        assert re.match(r"left out: the GPU of node \S+ cannot be seen by torch \S+, which is built", said[0])
-        placed = _reserved(Resources(2, 0), {"refused": tuple(joining.refused)})
-        elsewhere = [{"ray.io/node-id": f"!in({blind})"}]
-        assert placed == tune.PlacementGroupFactory([{"CPU": 1.0}], bundle_label_selector=elsewhere)
-        assert placed != tune.PlacementGroupFactory([{"CPU": 1.0}])
-        joining.look(60.0)
-        assert len(said) == 1
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+    cluster = start_cluster()
+    ray.init(address=cluster.address, log_to_driver=False)
+    here = nodes()
+    joining = Joining(Resources(2, 1, tuple(here)), said.append)
+    joining.look(60.0)
+    assert joining.refused == []
+    cluster.add_node(num_cpus=1)
+    blind = cluster.add_node(num_cpus=1, num_gpus=1).node_id
+    wait_for(lambda: len(nodes()) == 3, 60)
+    joining.look(60.0)
+    assert joining.refused == [blind]
+    assert len(said) == 1
+    assert re.match(r"left out: the GPU of node \S+ cannot be seen by torch \S+, which is built", said[0])
+    placed = _reserved(Resources(2, 0), {"refused": tuple(joining.refused)})
+    elsewhere = [{"ray.io/node-id": f"!in({blind})"}]
+    assert placed == tune.PlacementGroupFactory([{"CPU": 1.0}], bundle_label_selector=elsewhere)
+    assert placed != tune.PlacementGroupFactory([{"CPU": 1.0}])
+    joining.look(60.0)
+    assert len(said) == 1

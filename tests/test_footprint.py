@@ -1,7 +1,7 @@
 """What a trial takes is measured, and no machine is given more of them than it can hold."""
 
 import re
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,20 +115,17 @@ def test_nothing_is_measured_where_the_user_has_said_what_a_trial_takes() -> Non
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_on_a_machine_with_many_cpus_and_little_memory_no_more_trials_run_than_it_holds(
-    tmp_path: Path, ray_home: Path, ray_environment: dict[str, str]
+    tmp_path: Path, start_cluster: Callable[..., Cluster], ray_environment: dict[str, str]
 ) -> None:
     folder = furnish(tmp_path)
     write_long_space(folder)
-    offers = {"num_cpus": 8, "memory": int(1.5 * GIB), "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=offers)
-    try:
-        words = f"--address {cluster.address} --cpus 8 --trials 6 --time-budget 1h --scheduler none --name little"
-        process = Process(folder, ray_environment, command(*words.split(), space="long.yaml"))
-        process.until(lambda: checkpoints(folder / "out" / "little"))
-        at_a_time = {workers() for _ in range(20) if not time.sleep(0.1)}  # while trials run
-        code, said, err = process.end()
-    finally:
-        cluster.shutdown()
+    cluster = start_cluster(num_cpus=8, memory=int(1.5 * GIB))
+    words = f"--address {cluster.address} --cpus 8 --trials 6 --time-budget 1h --scheduler none --name little"
+    process = Process(folder, ray_environment, command(*words.split(), space="long.yaml"))
+    process.until(lambda: checkpoints(folder / "out" / "little"))
+    at_a_time: list[int] = []
+    process.until(lambda: at_a_time.append(workers()) or len(at_a_time) == 20, pause=0.1)
+    code, said, err = process.end()
     assert (code, err) == (0, ""), said + err
     told = re.search(r"a trial takes (\S+) GiB of memory: 8 CPU\(s\), 0 GPU\(s\), (\d) trial\(s\) at a time", said)
     assert told is not None, said

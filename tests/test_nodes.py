@@ -71,8 +71,8 @@ def sleeping_trial(asked: dict[str, Any], task: Any) -> None:
     ray.get(log.begin.remote(number, ray.get_runtime_context().get_node_id()))
     deadline = time.monotonic() + 200
     while len(ray.get(log.seen.remote())) < task.seed and time.monotonic() < deadline:
-        time.sleep(0.5)
-    time.sleep(3.0)
+        time.sleep(0.5)  # others, which Ray starts one after the other, tell the log and not this process
+    time.sleep(3.0)  # one too many would come in this time
     ray.get(log.end.remote(number))
     for epoch in range(1, EPOCHS + 1):
         tune.report({"number": number, "epoch": epoch, "score": 1.0, "seconds": float(epoch)})
@@ -89,37 +89,30 @@ def sleeping_trial(asked: dict[str, Any], task: Any) -> None:
 def test_each_node_runs_as_many_trials_as_fit_it(
     wanted: dict[str, Any],
     most: Sequence[int],
-    ray_home: Path,
+    start_cluster: Callable[..., Cluster],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     register_pickle_by_value(sys.modules[__name__])  # workers do not find the modules of tests
     monkeypatch.setattr(tuner, "train_trial", sleeping_trial)
     (head_cpus, head_gpus), *others = SHAPES
-    offers = {"num_cpus": head_cpus, "num_gpus": head_gpus, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=offers)
-    try:
-        for cpus, gpus in others:
-            cluster.add_node(num_cpus=cpus, num_gpus=gpus)
-        ray.init(address=cluster.address, log_to_driver=False)
-        there = nodes()
-        shapes = {node.id: SHAPES.index((int(node.cpus), int(node.gpus))) for node in there}
-        resources = Resources.choose(there, Wanted(**wanted))
-        assert resources.concurrent_trials == sum(most)
-        options = SearchOptions(
-            trials=sum(most) + 2, time_budget=1e9, stop_at_floor=False, scheduler=SchedulerName.NONE
-        )
-        started: Any = ray.remote(Log)
-        study, log = open_study(tmp_path, options), started.options(name="log", num_cpus=0).remote()
-        part = Snapshots(np.arange(2.0), (np.zeros((2, 1)), np.ones((2, 1))))
-        split = Split("by hand", part, (Fold(part, part),), (Fold(part, part),))
-        with depot(tmp_path, tmp_path) as kept:
-            stopper, task = Stopper(study, options, 1.0, 0.0), Task(split, sum(most), kept, False)
-            run_trials(study, stopper, resources, [], task, tmp_path / "tune", print)
-        seen = Counter(shapes[node] for node in ray.get(log.seen.remote()))
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+    cluster = start_cluster(num_cpus=head_cpus, num_gpus=head_gpus)
+    for cpus, gpus in others:
+        cluster.add_node(num_cpus=cpus, num_gpus=gpus)
+    ray.init(address=cluster.address, log_to_driver=False)
+    there = nodes()
+    shapes = {node.id: SHAPES.index((int(node.cpus), int(node.gpus))) for node in there}
+    resources = Resources.choose(there, Wanted(**wanted))
+    assert resources.concurrent_trials == sum(most)
+    options = SearchOptions(trials=sum(most) + 2, time_budget=1e9, stop_at_floor=False, scheduler=SchedulerName.NONE)
+    started: Any = ray.remote(Log)
+    study, log = open_study(tmp_path, options), started.options(name="log", num_cpus=0).remote()
+    part = Snapshots(np.arange(2.0), (np.zeros((2, 1)), np.ones((2, 1))))
+    split = Split("by hand", part, (Fold(part, part),), (Fold(part, part),))
+    with depot(tmp_path, tmp_path) as kept:
+        stopper, task = Stopper(study, options, 1.0, 0.0), Task(split, sum(most), kept, False)
+        run_trials(study, stopper, resources, [], task, tmp_path / "tune", print)
+    seen = Counter(shapes[node] for node in ray.get(log.seen.remote()))
     assert {record.state for record in study.all()} == {TrialState.FINISHED}
     assert len(study.all()) == sum(most) + 2
     assert tuple(seen[shape] for shape in range(len(SHAPES))) == tuple(most)
@@ -127,7 +120,7 @@ def test_each_node_runs_as_many_trials_as_fit_it(
 
 def test_a_node_that_stops_in_each_phase_and_is_lost_in_the_end_changes_no_score(
     tmp_path: Path,
-    ray_home: Path,
+    start_cluster: Callable[..., Cluster],
     ray_environment: dict[str, str],
     node_apart: Callable[..., "subprocess.Popen[bytes]"],
 ) -> None:
@@ -142,21 +135,18 @@ def test_a_node_that_stops_in_each_phase_and_is_lost_in_the_end_changes_no_score
     words = asked.split()
     code, said, err = Process(calm, ray_environment, command(*words, space="long.yaml")).end()
     assert code == 0, said + err
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
-        node = node_apart(str(cluster.address), "mount -t tmpfs tmpfs", rough / "out")
-        joined = ("--address", str(cluster.address), "--cpus", "3")
-        process, out = Process(rough, ray_environment, command(*words, *joined, space="long.yaml")), rough / "out"
-        process.until(lambda: working(node, "AnchorWorker"))
-        stop_for(30.0, node)
-        process.until(lambda: working(node, "ImplicitFu") and checkpoints(out / "weather"))
-        stop_for(30.0, node)
-        process.until(lambda: working(node, "ImplicitFu") and len(checkpoints(out / "weather")) >= 2)
-        for one in (*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)):
-            one.kill()
-        code, said, err = process.end()
-    finally:
-        cluster.shutdown()
+    cluster = start_cluster()
+    node = node_apart(str(cluster.address), "mount -t tmpfs tmpfs", rough / "out")
+    joined = ("--address", str(cluster.address), "--cpus", "3")
+    process, out = Process(rough, ray_environment, command(*words, *joined, space="long.yaml")), rough / "out"
+    process.until(lambda: working(node, "AnchorWorker"))
+    stop_for(30.0, node)
+    process.until(lambda: working(node, "ImplicitFu") and checkpoints(out / "weather"))
+    stop_for(30.0, node)
+    process.until(lambda: working(node, "ImplicitFu") and len(checkpoints(out / "weather")) >= 2)
+    for one in (*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)):
+        one.kill()
+    code, said, err = process.end()
     assert code == 0, said + err
     expected, trials = trials_of(calm, "weather"), trials_of(rough, "weather")
     check_trials(trials, 6)

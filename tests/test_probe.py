@@ -58,7 +58,10 @@ def add_node(cluster: Cluster, first: Path) -> None:
 
 @pytest.mark.slow
 def test_a_node_with_other_libraries_and_one_that_cannot_load_it_are_left_out_and_the_search_does_without(
-    tmp_path: Path, ray_home: Path, ray_environment: dict[str, str], node_apart: Callable[..., object]
+    tmp_path: Path,
+    start_cluster: Callable[..., Cluster],
+    ray_environment: dict[str, str],
+    node_apart: Callable[..., object],
 ) -> None:
     folder, other, broken = furnish(tmp_path), tmp_path / "other", tmp_path / "broken"
     installed = Path(
@@ -69,16 +72,13 @@ def test_a_node_with_other_libraries_and_one_that_cannot_load_it_are_left_out_an
     (other / "METADATA").write_text(re.sub(r"^Version: .*$", "Version: 0.2.1", about, flags=re.MULTILINE))
     broken.mkdir()
     (broken / "torch.py").write_text("raise ImportError('libcudart.so.13 is missing')\n")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
-        add_node(cluster, broken)
-        node_apart(str(cluster.address), f"mount --bind '{other}'", installed)
-        words = f"--address {cluster.address} --trials 2 --time-budget 1h --scheduler none --name fit"
-        asked = command(*words.split())
-        del asked[asked.index("--cpus") : asked.index("--cpus") + 2]  # all that there are
-        code, said, err = Process(folder, ray_environment, asked).end()
-    finally:
-        cluster.shutdown()
+    cluster = start_cluster()
+    add_node(cluster, broken)
+    node_apart(str(cluster.address), f"mount --bind '{other}'", installed)
+    words = f"--address {cluster.address} --trials 2 --time-budget 1h --scheduler none --name fit"
+    asked = command(*words.split())
+    del asked[asked.index("--cpus") : asked.index("--cpus") + 2]  # all that there are
+    code, said, err = Process(folder, ray_environment, asked).end()
     assert (code, err) == (0, ""), said + err
     (told,) = re.findall(r"^left out: (.*)$", said.replace("\n  ", " "), re.MULTILINE)
     theirs = f"it has torchcde 0.2.1 instead of {metadata.version('torchcde')}; install there what the driver has"
@@ -91,23 +91,20 @@ def test_a_node_with_other_libraries_and_one_that_cannot_load_it_are_left_out_an
 
 @pytest.mark.slow
 def test_where_no_node_is_left_the_search_ends_with_that_and_one_that_joins_is_looked_at(
-    tmp_path: Path, ray_home: Path
+    tmp_path: Path, start_cluster: Callable[..., Cluster]
 ) -> None:
     broken, said = tmp_path / "broken", list[str]()
     broken.mkdir()
     (broken / "torch.py").write_text("raise ImportError('libcudart.so.13 is missing')\n")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    try:
-        add_node(cluster, broken)
-        ray.init(address=cluster.address, log_to_driver=False)
-        head, bad = sorted(nodes(), key=lambda node: node.cpus)
-        joining = Joining(Resources(2, 0, (head,)), said.append)
-        joining.look(60.0)
-        assert joining.refused == [bad.id]
-        ray.shutdown()
-        refused = pytest.raises(InputError, match=r"no node of the cluster can be used: node \S+ cannot load what")
-        with refused, connected(str(cluster.address), Wanted(), said.append):
-            pytest.fail("it began")
-    finally:
-        cluster.shutdown()
+    cluster = start_cluster(num_cpus=0)
+    add_node(cluster, broken)
+    ray.init(address=cluster.address, log_to_driver=False)
+    head, bad = sorted(nodes(), key=lambda node: node.cpus)
+    joining = Joining(Resources(2, 0, (head,)), said.append)
+    joining.look(60.0)
+    assert joining.refused == [bad.id]
+    ray.shutdown()
+    refused = pytest.raises(InputError, match=r"no node of the cluster can be used: node \S+ cannot load what")
+    with refused, connected(str(cluster.address), Wanted(), said.append):
+        pytest.fail("it began")
     assert said == [f"left out: node {bad.address} cannot load what trials need: libcudart.so.13 is missing"]

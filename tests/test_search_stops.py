@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -224,7 +225,7 @@ def ended_trials(folder: Path) -> dict[int, TrialRecord]:
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["worker", "machine"])
 def test_snapshots_whose_anchor_worker_or_machine_is_lost_are_fitted_again(
-    what: str, ray_home: Path, tmp_path: Path
+    what: str, start_cluster: Callable[..., Cluster], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
     times = np.arange(4.0)
@@ -232,33 +233,28 @@ def test_snapshots_whose_anchor_worker_or_machine_is_lost_are_fitted_again(
     config = ExperimentConfig.parse(
         {"anchors": {"base_steps": 400, "steps": 1500, "rounds": 1}, "teacher": {"steps": 20, "rounds": 1}}
     )
-    quiet = {"include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **quiet})
-    try:
-        leaves = cluster.add_node(num_cpus=1)
-        ray.init(address=cluster.address, log_to_driver=False)
+    cluster = start_cluster()
+    leaves = cluster.add_node(num_cpus=1)
+    ray.init(address=cluster.address, log_to_driver=False)
 
-        def rob() -> None:
-            """Wait until both workers fit anchors, and take one of them away."""
-            below = psutil.Process()
-            wait_for(lambda: len(busy(below)) == 2, 300, 0.02)
-            if what == "machine":
-                cluster.remove_node(leaves, allow_graceful=False)
-            else:
-                busy(below)[0].kill()
+    def rob() -> None:
+        """Wait until both workers fit anchors, and take one of them away."""
+        below = psutil.Process()
+        wait_for(lambda: len(busy(below)) == 2, 300, 0.02)
+        if what == "machine":
+            cluster.remove_node(leaves, allow_graceful=False)
+        else:
+            busy(below)[0].kill()
 
-        said: list[str] = []
-        with (
-            ThreadPoolExecutor() as threads,
-            WorkerPool(Resources(cpus=2, gpus=0), ArrayCache(tmp_path), said.append) as pool,
-        ):
-            robbed = threads.submit(rob)
-            (prepared,) = pool.prepare([snapshots], config, 0)
-            robbed.result()
-            (again,) = pool.prepare([snapshots], config, 0)
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+    said: list[str] = []
+    with (
+        ThreadPoolExecutor() as threads,
+        WorkerPool(Resources(cpus=2, gpus=0), ArrayCache(tmp_path), said.append) as pool,
+    ):
+        robbed = threads.submit(rob)
+        (prepared,) = pool.prepare([snapshots], config, 0)
+        robbed.result()
+        (again,) = pool.prepare([snapshots], config, 0)
     np.testing.assert_array_equal(prepared.anchored.times, times)
     assert np.isfinite(prepared.anchored.tokens).all()
     np.testing.assert_array_equal(again.anchored.tokens, prepared.anchored.tokens)

@@ -280,23 +280,19 @@ def test_a_search_outlives_its_mlflow_server_and_goes_on_with_more_trials(
 
 @pytest.mark.slow
 def test_a_trial_whose_node_leaves_goes_on_elsewhere(
-    tmp_path: Path, ray_home: Path, ray_environment: dict[str, str]
+    tmp_path: Path, start_cluster: Callable[..., Cluster], ray_environment: dict[str, str]
 ) -> None:
     folder = furnish(tmp_path)
     write_long_space(folder)
-    quiet = {"include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **quiet})
-    try:
-        leaves = cluster.add_node(num_cpus=1)
-        words = f"--address {cluster.address} --cpus 2 --trials 5 --time-budget 1h --scheduler none --name nodes"
-        process = Process(folder, ray_environment, command(*words.split(), space="long.yaml"))
-        out = folder / "out" / "nodes"
-        # Both nodes train once two trials have checkpoints, as none is pruned and their last epochs are far.
-        process.until(lambda: len(seen := checkpoints(out)) == 2 and max(seen.values()) < 4)
-        cluster.remove_node(leaves, allow_graceful=False)
-        code, said, err = process.end()
-    finally:
-        cluster.shutdown()
+    cluster = start_cluster()
+    leaves = cluster.add_node(num_cpus=1)
+    words = f"--address {cluster.address} --cpus 2 --trials 5 --time-budget 1h --scheduler none --name nodes"
+    process = Process(folder, ray_environment, command(*words.split(), space="long.yaml"))
+    out = folder / "out" / "nodes"
+    # Both nodes train once two trials have checkpoints, as none is pruned and their last epochs are far.
+    process.until(lambda: len(seen := checkpoints(out)) == 2 and max(seen.values()) < 4)
+    cluster.remove_node(leaves, allow_graceful=False)
+    code, said, err = process.end()
     assert (code, err) == (0, ""), said + err
     trials = trials_of(folder, "nodes")
     check_trials(trials, 5)
@@ -311,28 +307,25 @@ def test_a_trial_whose_node_leaves_goes_on_elsewhere(
 @pytest.mark.slow
 def test_a_node_without_the_folder_is_used_and_a_trial_that_it_loses_goes_on_from_its_checkpoint(
     tmp_path: Path,
-    ray_home: Path,
+    start_cluster: Callable[..., Cluster],
     ray_environment: dict[str, str],
     node_apart: Callable[..., "subprocess.Popen[bytes]"],
 ) -> None:
     folder = furnish(tmp_path)
     write_long_space(folder)
     (folder / "out").mkdir()
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = start_cluster()
     node = node_apart(str(cluster.address), "mount -t tmpfs tmpfs", folder / "out")
-    try:
-        words = f"--address {cluster.address} --cpus 3 --trials 6 --time-budget 1h --scheduler none --name apart"
-        process = Process(folder, ray_environment, command(*words.split(), space="long.yaml"))
-        out = folder / "out" / "apart"
-        process.until(lambda: len(seen := checkpoints(out)) == 3 and min(seen.values()) > 1)  # one of each CPU
-        there = [one for one in psutil.Process(node.pid).children(recursive=True) if "ImplicitFu" in one.name()]
-        assert len(there) == 2
-        (root,) = {Path(f"/proc/{one.pid}/root{folder / 'out'}") for one in there[:1]}
-        assert list(root.iterdir()) == []  # the node has another folder of that name, and leaves nothing in it
-        there[0].kill()
-        code, said, err = process.end()
-    finally:
-        cluster.shutdown()
+    words = f"--address {cluster.address} --cpus 3 --trials 6 --time-budget 1h --scheduler none --name apart"
+    process = Process(folder, ray_environment, command(*words.split(), space="long.yaml"))
+    out = folder / "out" / "apart"
+    process.until(lambda: len(seen := checkpoints(out)) == 3 and min(seen.values()) > 1)  # one of each CPU
+    there = [one for one in psutil.Process(node.pid).children(recursive=True) if "ImplicitFu" in one.name()]
+    assert len(there) == 2
+    (root,) = {Path(f"/proc/{one.pid}/root{folder / 'out'}") for one in there[:1]}
+    assert list(root.iterdir()) == []  # the node has another folder of that name, and leaves nothing in it
+    there[0].kill()
+    code, said, err = process.end()
     assert (code, err) == (0, ""), said + err
     trials = trials_of(folder, "apart")
     check_trials(trials, 6)
