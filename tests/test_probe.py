@@ -8,16 +8,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
-from searches import Process, check_results, check_trials, command, furnish, trials_of
+from searches import Process, check_results, check_trials, command, furnish, trials_of, wait_for
 
 from weightflow.errors import InputError
 from weightflow.search.cluster import connection, probe
+from weightflow.search.cluster import nodes as cluster_nodes
 from weightflow.search.cluster.connection import connected
-from weightflow.search.cluster.nodes import Joining, nodes
+from weightflow.search.cluster.nodes import Joining, nodes, resources_of_cluster
 from weightflow.search.cluster.probe import Build, look
 from weightflow.search.cluster.resources import Resources, Wanted
 
@@ -108,3 +111,23 @@ def test_where_no_node_is_left_the_search_ends_with_that_and_one_that_joins_is_l
     with refused, connected(str(cluster.address), Wanted(), said.append):
         pytest.fail("it began")
     assert said == [f"left out: node {bad.address} cannot load what trials need: libcudart.so.13 is missing"]
+
+
+@pytest.mark.slow
+def test_a_node_whose_gpu_is_busy_is_used_and_that_is_said(
+    start_cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    cluster = start_cluster(num_gpus=1)
+    ray.init(address=cluster.address, log_to_driver=False)
+    busy: Any = ray.remote(num_gpus=1)(lambda: Event().wait())
+    busy.remote()
+    wait_for(lambda: not ray.available_resources().get("GPU"))
+    (here,) = nodes()
+    monkeypatch.setattr(cluster_nodes, "PROBE_SECONDS", 5.0)
+    resources = resources_of_cluster(Wanted(), said.append)
+    assert (resources.cpus, resources.gpus, resources.refused) == (1, 1, ())
+    assert said == [
+        f"node {here.address} did not answer within 5 s, as where its GPU is busy; it is used without having been "
+        "looked at"
+    ]

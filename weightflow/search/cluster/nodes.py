@@ -45,7 +45,7 @@ def resources_of_cluster(wanted: Wanted, say: Say) -> Resources:
     if wanted.elastic:
         ask_for(wanted)
         there = _first_nodes(wanted, say)
-    unfit = _unfit(there, wanted.gpus != 0)
+    unfit = _unfit(there, wanted.gpus != 0, say)
     if unfit:
         usable, told = [node for node in there if node.id not in unfit], "; ".join(unfit.values())
         gpus = wanted.gpus != 0 and any(node.gpus >= 1 for node in there)
@@ -142,12 +142,16 @@ def _standing(there: Sequence[Node], chosen: Resources) -> str:
     return f"{begins}; waits for {' and '.join(missing)}, and uses them as they come" if missing else begins
 
 
-def _unfit(there: Sequence[Node], gpus: bool) -> dict[str, str]:
-    """Return the nodes that cannot be used, and why."""
+def _unfit(there: Sequence[Node], gpus: bool, say: Say) -> dict[str, str]:
+    """Return the nodes that cannot be used, and why; one that does not answer is used, which is said."""
     asked = {_probe(node, gpus): node.id for node in there}
     found, late = _answers(asked, PROBE_SECONDS)
-    for one in late:  # its GPU is busy: what it is given later says so itself
+    for one in late:
         ray.cancel(one)
+        say(
+            f"node {_address(asked[one])} did not answer within {PROBE_SECONDS:.0f} s, as where its GPU is busy; it "
+            "is used without having been looked at"
+        )
     return found
 
 
