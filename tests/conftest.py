@@ -39,6 +39,19 @@ settings.load_profile("untimed")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def restored_environment() -> Iterator[None]:
+    """What a test, its module's fixtures or a library that they call set in the environment ends with them."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
+environment_of_a_test = pytest.fixture(autouse=True)(restored_environment)
+environment_of_a_module = pytest.fixture(autouse=True, scope="module")(restored_environment)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The root of the checkout."""

@@ -34,6 +34,7 @@ def test_a_start_that_times_out_is_tried_once_more_and_then_told_in_one_line(
 ) -> None:
     monkeypatch.setenv(LATE, "0")
     said: list[str] = []
+    before = dict(os.environ)
     refused = pytest.raises(SearchError, match=r"Ray could not be started, nor a second time: Timed out")
     with refused as error, connected(None, Wanted(1), said.append):
         pytest.fail("it started")
@@ -42,6 +43,7 @@ def test_a_start_that_times_out_is_tried_once_more_and_then_told_in_one_line(
     assert line.startswith("Ray did not start (Timed out waiting")
     assert line.endswith("); trying once more")
     assert not ray.is_initialized()
+    assert dict(os.environ) == before  # a `PYTHONPATH` that stayed would be that of all that is started later
 
 
 @pytest.mark.slow

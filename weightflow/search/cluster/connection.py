@@ -104,7 +104,7 @@ def _start(resources: Resources, until_then: ExitStack, say: Say) -> None:
     A start that fails is tried once more: on a busy machine a part of Ray that was late may be in time then.
     """
     paths = [str(PACKAGE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in paths if path))
+    until_then.enter_context(_set("PYTHONPATH", os.pathsep.join(dict.fromkeys(path for path in paths if path))))
     if keep_token():
         say(f"others could read {token_path()}; now only you can")
     how: dict[str, Any] = {
@@ -158,15 +158,25 @@ def _this_machine_alone() -> Generator[None, None, None]:
     replaces even an address of 127.0.0.1 by the one that the network knows. This process has read the variable when Ray
     was imported; those that it starts read it now.
     """
-    variable, constant = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    constant = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        with _set(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "0"):
+            yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = constant
+
+
+@contextmanager
+def _set(variable: str, value: str) -> Generator[None, None, None]:
+    """Set an environment variable for a `with` block: what comes after it, of somebody's notebook, has its own."""
     before = os.environ.get(variable)
-    os.environ[variable], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    os.environ[variable] = value
     try:
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = constant
         if before is None:
-            del os.environ[variable]
+            os.environ.pop(variable, None)
         else:
             os.environ[variable] = before
 
