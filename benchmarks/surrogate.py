@@ -46,8 +46,8 @@ COMPONENTS, HIDDEN, BATCH, RATE = 6, 128, 100, 3e-3
 ABOUT = (
     "Mean Hellinger distance, 0 to 1, of the marginal of the protein from the exact one, over 200 unseen points and "
     "four times; the 90th percentile and the worst behind it. `samples` is the histogram of 1,000 exact samples at the "
-    "very point that is scored, `nearest` that of the nearest fitted point. `mixture network` maps time and rates to six "
-    "negative binomials, and is trained for as many CPU seconds as the model."
+    "very point that is scored, `nearest` that of the nearest fitted point. `mixture network` maps time and rates to "
+    "six negative binomials, and is trained for as many CPU seconds as the model."
 )
 
 
