@@ -168,11 +168,9 @@ def test_samples_between_neighbouring_conditions_move_with_the_place():
         assert cloud.mean() == pytest.approx(mean(dose, time), abs=0.5)
 
 
-def test_what_needs_one_course_refuses_several(tmp_path: Path):
+def test_what_needs_one_course_refuses_several():
     with pytest.raises(InputError, match=r"`training.objective`: anchor is for one course"):
         weightflow.fit(doses(), small("ode", training={"objective": "anchor", "epochs": 2, "rollout_steps": 1}))
-    with pytest.raises(InputError, match=r"`bridge.curve` is `drift`"):
-        weightflow.fit(doses(), small(bridge={"curve": "drift"}))
 
 
 def test_the_posterior_is_the_likelihood_over_a_grid_and_holds_the_dose_that_made_the_samples(model):

@@ -26,7 +26,7 @@ def started(ray_environment: dict[str, str]) -> Generator[None, None, None]:
     with pytest.MonkeyPatch.context() as patched:
         for name, value in ray_environment.items():
             patched.setenv(name, value)
-        connection.ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        connection.ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         yield
         ray.shutdown()
 

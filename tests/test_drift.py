@@ -1,7 +1,7 @@
 """Drifts that are known are followed exactly, those that are fitted are found, and the choice keeps those that hold."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from weightflow.bridge import (
     CouplingKind,
     Curve,
     Forecast,
+    build_bridges,
     choose_bridge,
     samples_for_fitting,
 )
@@ -33,6 +34,7 @@ from weightflow.files import read_arrays, write_arrays
 from weightflow.model import forecasts_in_words
 from weightflow.report.plots.motion import _plane, motion
 from weightflow.report.theme import LIGHT
+from weightflow.rng import derive_seed
 from weightflow.types import Kind
 
 TURN = np.array([[0.0, -1.0], [1.0, 0.0]])
@@ -57,6 +59,13 @@ def turning(times: np.ndarray, seed: int = 0, n: int = 200, noise: float = 0.1) 
     rng = np.random.default_rng(seed)
     clouds = [rng.normal(expm(TURN * t) @ [3.0, 0.0], np.sqrt(0.2**2 + noise**2 * t), (n, 2)) for t in times]
     return Snapshots(times, tuple(clouds))
+
+
+def at_speeds(speeds: Sequence[float], seed: int = 0) -> Snapshots:
+    """Clouds that turn at different speeds, each a condition, seen at uneven times."""
+    times = np.array([0.0, 0.7, 1.3, 2.2, 3.0, 3.6, 4.5])
+    courses = {speed: replace(turning(speed * times, seed + i), times=times) for i, speed in enumerate(speeds)}
+    return Snapshots.of_conditions(courses, "speed", {"speed": "linear"})
 
 
 def test_a_drift_is_given_in_the_units_of_the_data() -> None:
@@ -125,7 +134,7 @@ def test_a_bridge_of_a_drift_is_the_same_after_it_was_kept_as_arrays() -> None:
 
 def test_the_drift_of_a_turning_cloud_is_found_from_snapshots_at_uneven_times() -> None:
     times = np.array([0.0, 0.5, 1.4, 2.0, 2.4, 3.3, 4.0, 4.8, 5.2, 6.0])
-    (found,) = fit_drifts(turning(times), [range(len(times))], 200, seed=0)
+    found = fit_drifts(turning(times), [range(len(times))], 200, seed=0)[0].drift
     fresh = turning(times, seed=1).pooled()
     error = np.linalg.norm(found(fresh) - fresh @ TURN.T, axis=1)
     assert np.mean(error) < 0.15 * 3.0
@@ -135,10 +144,65 @@ def test_the_drift_of_a_turning_cloud_is_found_from_snapshots_at_uneven_times() 
 def test_drifts_fitted_together_are_those_fitted_alone_but_for_chance() -> None:
     """The fold that is asked for decides what a drift sees: one that misses half of the circle knows nothing of it."""
     times = np.linspace(0.0, 6.0, 9)
-    whole, half = fit_drifts(turning(times), [range(9), range(4)], 100, seed=0)
+    whole, half = (one.drift for one in fit_drifts(turning(times), [range(9), range(4)], 100, seed=0))
     unseen = turning(times, seed=1).subset(range(5, 9)).pooled()
     errors = [np.linalg.norm(one(unseen) - unseen @ TURN.T, axis=1).mean() for one in (whole, half)]
     assert errors[0] < 0.3 * errors[1]
+
+
+def test_one_drift_of_several_conditions_knows_the_speed_of_each_and_of_those_between() -> None:
+    snapshots = at_speeds([0.7, 1.0, 1.2, 1.5])
+    assert snapshots.conditions is not None
+    (found,) = fit_drifts(snapshots, [range(len(snapshots))], 300, seed=0)
+    fresh = turning(np.arange(0.0, 4.0, 0.5), seed=9).pooled()
+    for speed in (0.7, 1.2, 1.35, 1.5):  # the third was not seen
+        drift = found.under(snapshots.conditions.features((speed,)))
+        error = np.linalg.norm(drift(fresh) - speed * fresh @ TURN.T, axis=1)
+        assert np.mean(error) < 0.15 * 3.0
+        assert drift.span == pytest.approx(0.75)
+
+
+def test_a_drift_that_sees_no_condition_is_the_same_under_all() -> None:
+    """What was left out of one condition alone is told by the others: a fold may hold any of the snapshots."""
+    snapshots = at_speeds([0.7, 1.5])
+    known = snapshots.conditions
+    assert known is not None
+    (found,) = fit_drifts(snapshots, [[*range(7), 7, 13]], 20, seed=0)  # of the second condition its two ends
+    slow, fast = (found.under(known.features((speed,))) for speed in (0.7, 1.5))
+    blind = replace(found, hidden=np.zeros_like(found.hidden), straight=np.zeros_like(found.straight))
+    x = snapshots.samples[0]
+    np.testing.assert_array_equal(blind.under(known.features((0.7,)))(x), found.drift(x))
+    assert np.abs(slow(x) - fast(x)).max() > 1e-3
+
+
+def test_clouds_that_turn_at_several_speeds_are_bridged_each_along_its_own_circle() -> None:
+    snapshots = at_speeds([0.7, 1.0, 1.5])
+    choice = choose_bridge(snapshots, BridgeOptions(drift_steps=150))
+    assert choice.options.curve is Curve.DRIFT
+    assert len(choice.times) == choice.scores.shape[1] == 3 * 5  # the interior of each course
+    bridges = build_bridges(snapshots, BridgeOptions(drift_steps=150))
+    for speed, bridge in zip([0.7, 1.0, 1.5], bridges, strict=True):
+        assert bridge is not None
+        assert bridge.ahead is None
+        drawn = bridge.sample(np.array([1.75, 2.6]), 200, np.random.default_rng(1))
+        for cloud, time in zip(drawn, (1.75, 2.6), strict=True):
+            np.testing.assert_allclose(cloud.mean(0), expm(TURN * speed * time) @ [3.0, 0.0], atol=0.12)
+
+
+def test_bridges_of_conditions_along_a_drift_are_the_same_after_they_were_kept_as_arrays() -> None:
+    config = ExperimentConfig.parse({"bridge": {"curve": "drift", "drift_steps": 5}})
+    preparation = Preparation(at_speeds([0.7, 1.5]), config, 0)
+    kept = preparation.bridge()
+    at = np.linspace(0.0, 4.5, 7)
+    for one, again in zip(build_bridges_of(preparation), preparation.bridges(kept), strict=True):
+        assert one is not None
+        assert again is not None
+        before, after = (each.sample(at, 50, np.random.default_rng(3)) for each in (one, again))
+        np.testing.assert_array_equal(before, after)
+
+
+def build_bridges_of(preparation: Preparation) -> tuple[Bridge | None, ...]:
+    return build_bridges(preparation.snapshots, preparation.config.bridge, derive_seed(preparation.seed, "bridge"))
 
 
 def test_a_turning_cloud_is_given_its_drift_and_the_forecast_of_its_last_snapshot_is_told() -> None:
@@ -147,8 +211,8 @@ def test_a_turning_cloud_is_given_its_drift_and_the_forecast_of_its_last_snapsho
     assert choice.options.curve is Curve.DRIFT
     assert choice.candidates[-1] is Curve.DRIFT
     assert choice.scores.shape == (len(choice.candidates), 6)
-    assert choice.tried is not None
-    ahead = choice.tried.forecast
+    (tried,) = choice.tried
+    ahead = tried.forecast
     assert ahead.time == 7.0
     assert ahead.drift < 0.2 * min(ahead.persistence, ahead.transport)
     assert 0.2 * ahead.floor < ahead.drift < 20 * ahead.floor
@@ -164,7 +228,7 @@ def test_clouds_that_go_to_and_fro_on_a_line_are_given_no_drift_since_none_turns
 def test_no_drift_is_tried_where_it_cannot_win(times: int, species: int, steps: int) -> None:
     rng = np.random.default_rng(0)
     snapshots = Snapshots(np.arange(float(times)), tuple(rng.normal(size=(20, species)) for _ in range(times)))
-    assert choose_bridge(snapshots, BridgeOptions(drift_steps=steps)).tried is None
+    assert choose_bridge(snapshots, BridgeOptions(drift_steps=steps)).tried == ()
 
 
 def test_a_named_drift_that_must_not_be_fitted_is_refused() -> None:

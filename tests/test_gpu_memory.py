@@ -117,7 +117,7 @@ def test_ray_gives_the_larger_share(ray_home: Path, tmp_path: Path, monkeypatch:
     options = SearchOptions(trials=2, time_budget=1e9, stop_at_floor=False, scheduler=SchedulerName.NONE)
     study = open_study(tmp_path, options)
     resources = Resources.choose([Node(4, 1)], Wanted())
-    connection.ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    connection.ray.init("local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)
     try:
         stopper = Stopper(study, options, 1.0, 0.25)
         part = Snapshots(np.arange(2.0), (np.zeros((2, 1)), np.ones((2, 1))))

@@ -46,6 +46,7 @@ from weightflow.tracking import (
 from weightflow.tracking.__main__ import main
 from weightflow.tracking.facts import git_commit
 from weightflow.tracking.logged_model import SERVED_WITH
+from weightflow.tracking.store import open_store
 from weightflow.tracking.ui import has_screen
 from weightflow.trials import Parameter, TrialRecord, TrialState
 from weightflow.types import Kind
@@ -1212,3 +1213,25 @@ def git(folder: Path, *arguments: str) -> str:
     who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
     command = ["git", "-C", str(folder), *who, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_store_is_whole_or_not_there_however_early_a_search_ends(tmp_path: Path) -> None:
+    """MLflow makes its tables in many steps, and cannot open a store that lacks some of them."""
+    config = settings(tmp_path / "made")
+    file = Path(config.tracking_uri.removeprefix("sqlite:///"))
+    words = [
+        sys.executable,
+        "-c",
+        f"from test_tracking import *; open_store(settings(Path({str(tmp_path / 'made')!r})))",
+    ]
+    for size in (50_000, 200_000, 400_000):  # a whole one has 950,000 bytes
+        process = subprocess.Popen(words, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL)
+        new = file.with_name(f"{file.name}.new")
+        wait_for(lambda new=new, size=size: new.exists() and new.stat().st_size > size)
+        process.kill()
+        process.wait()
+        assert not file.exists()
+    client = open_store(config)
+    assert file.stat().st_size > 0
+    assert not new.exists()
+    assert [one.name for one in client.search_experiments()] == ["Default"]

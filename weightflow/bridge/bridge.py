@@ -43,7 +43,7 @@ from weightflow.bridge.options import BridgeOptions, Curve, Spread
 from weightflow.bridge.pace import Pace
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
-from weightflow.drift import Drift, fit_drifts
+from weightflow.drift import Drift, Varied, fit_drifts
 from weightflow.errors import InputError
 from weightflow.files import within
 from weightflow.progress import Steps, uncounted
@@ -107,7 +107,7 @@ class Bridge:
             made = cls.along(Chain.through(snapshots, options, seed), *_limits(snapshots), options)
             return replace(made, forecast=forecast)
         clouds = even_clouds(snapshots, options, seed, PATHS)
-        drift = drift or fit_drift(snapshots, options, seed)
+        drift = drift or fit_drift(snapshots, options, seed).under(np.empty(0))
         made = cls.led(*carry(clouds, snapshots.times, drift, options, seed), *_limits(snapshots), options)
         return replace(made, forecast=forecast, ahead=made._ahead(drift, forecast, seed))
 
@@ -289,7 +289,7 @@ def fit_drift(
     seed: int,
     device: torch.device | str = "cpu",
     progress: Steps = uncounted,
-) -> Drift:
+) -> Varied:
     """Fit a drift to all snapshots; arguments as for `fit_drifts`.
 
     Raises:

@@ -22,8 +22,7 @@ half a fit. It is tested on one time more, the last one, forecast from the snaps
 or go on as they came, whichever is better.
 
 Several conditions are bridged each by itself, all along one curve: it is chosen by the left-out times of `COURSES` of
-them, evenly spread, together. No drift is tried there, since a drift of its own for each dose would say nothing of the
-doses between.
+them, evenly spread, together. Their drift is one that sees the condition.
 
 With many times each of them need say less: so that the choice takes no longer than the fit, at most `LEFT_OUT` times,
 evenly spread, are left out, and more than `MANY` snapshots are coupled with half as many points.
@@ -41,10 +40,10 @@ from weightflow.bridge.bridge import Bridge, fit_drift, noise_roots
 from weightflow.bridge.chain import Chain
 from weightflow.bridge.curves import bends
 from weightflow.bridge.options import BridgeOptions, Curve
-from weightflow.bridge.tried import Tried, try_drift
+from weightflow.bridge.tried import Examined, Tried, try_drift
+from weightflow.data.conditions import Point
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
-from weightflow.errors import InputError
 from weightflow.metrics.energy import energy_distance
 from weightflow.progress import Steps, uncounted
 from weightflow.rng import generator
@@ -71,14 +70,14 @@ class BridgeChoice:
         candidates: the curves, the default first.
         times: the times left out in turn, shape (time,).
         scores: energy distances, shape (candidate, time).
-        tried: how drifts did, where they were a candidate.
+        tried: how drifts did at each course that was looked at, where they were a candidate.
     """
 
     options: BridgeOptions
     candidates: tuple[Curve, ...]
     times: Float[np.ndarray, "time"]
     scores: Float[np.ndarray, "candidate time"]
-    tried: Tried | None = None
+    tried: tuple[Tried, ...] = ()
 
 
 def build_bridge(
@@ -91,13 +90,12 @@ def build_bridge(
     """Choose a curve if none is named, and build the bridge; arguments as for `choose_bridge`.
 
     Raises:
-        InputError: there are fewer than two snapshots.
+        InputError: there are fewer than two snapshots, or several conditions.
     """
-    choice = choose_bridge(snapshots, options, seed, device, progress)
-    if choice.tried is None:
-        return Bridge.between(snapshots, choice.options, seed)
-    drift = fit_drift(snapshots, options, seed, device, progress) if choice.options.curve is Curve.DRIFT else None
-    return Bridge.between(snapshots, choice.options, seed, drift, choice.tried.forecast)
+    choice = choose_bridge(snapshots.alone("a bridge"), options, seed, device, progress)
+    code = np.empty(0)
+    drift = fit_drift(snapshots, options, seed, device, progress).under(code) if _is_led(choice.options) else None
+    return Bridge.between(snapshots, choice.options, seed, drift, choice.tried[0].forecast if choice.tried else None)
 
 
 def build_bridges(
@@ -109,30 +107,25 @@ def build_bridges(
 ) -> tuple[Bridge | None, ...]:
     """Build the bridge of each condition, along one curve; None for a condition that was observed once.
 
-    Raises:
-        InputError: several conditions are to follow a drift.
+    Arguments as for `choose_bridge`.
     """
-    courses = list(snapshots.courses.values())
+    courses = snapshots.courses
     if len(courses) == 1:
-        return (build_bridge(courses[0], options, seed, device, progress),)
-    if options.curve is Curve.DRIFT:
-        raise InputError(
-            "`bridge.curve` is `drift`, which is fitted to one course, and there are several conditions; take `auto`, "
-            "or another curve."
-        )
-    chosen = _common_curve(courses, options, seed)
-    return tuple(Bridge.between(one, chosen, seed) if len(one) > 1 else None for one in courses)
+        return (build_bridge(next(iter(courses.values())), options, seed, device, progress),)
+    chosen = choose_bridge(snapshots, options, seed, device, progress).options
+    drift = fit_drift(snapshots, options, seed, device, progress) if _is_led(chosen) else None
+    drifts = [None if drift is None else drift.under(_code(snapshots, point)) for point in courses]
+    pairs = zip(courses.values(), drifts, strict=True)
+    return tuple(Bridge.between(course, chosen, seed, led) if len(course) > 1 else None for course, led in pairs)
 
 
-def _common_curve(courses: Sequence[Snapshots], options: BridgeOptions, seed: int) -> BridgeOptions:
-    long = [course for course in courses if len(course) > 2]
-    if options.curve is not Curve.AUTO or not long:
-        straight = options.model_copy(update={"curve": Curve.STRAIGHT})
-        return straight if options.curve is Curve.AUTO else options
-    some = [long[i] for i in np.linspace(0, len(long) - 1, min(len(long), COURSES)).round().astype(int)]
-    plain = options.model_copy(update={"drift_steps": 0})
-    scores = np.concatenate([choose_bridge(course, plain, seed).scores for course in some], axis=1)
-    return _chosen(options, CURVES, list(_gain(scores, scores[0])))
+def _is_led(options: BridgeOptions) -> bool:
+    return options.curve is Curve.DRIFT
+
+
+def _code(snapshots: Snapshots, point: Point) -> Float[np.ndarray, "feature"]:
+    """Return what a drift sees of a condition."""
+    return np.empty(0) if snapshots.conditions is None else snapshots.conditions.features(point)
 
 
 def choose_bridge(
@@ -144,11 +137,11 @@ def choose_bridge(
 ) -> BridgeChoice:
     """Choose the curve of a bridge by leaving each interior snapshot out in turn.
 
-    A curve that is named stays, without scores; a drift is held against the last snapshot all the same. Between two
-    snapshots all curves are one, and it is called straight.
+    A curve that is named stays, without scores; the drift of one course is held against the last snapshot all the same.
+    Between two snapshots all curves are one, and it is called straight.
 
     Args:
-        snapshots: at least two.
+        snapshots: two of one condition, at least.
         options: of the bridge.
         seed: rules all random numbers.
         device: where drifts are fitted.
@@ -158,30 +151,56 @@ def choose_bridge(
         InputError: there are fewer than two snapshots.
         TrainingError: a drift cannot be fitted.
     """
-    if len(snapshots) < 3:
+    courses = _examined(snapshots, options, seed)
+    if not courses:
         straight = options.model_copy(update={"curve": Curve.STRAIGHT})
         return _settled(straight if options.curve is Curve.AUTO else options)
-    if options.curve not in {Curve.AUTO, Curve.DRIFT} or (options.curve is Curve.DRIFT and options.drift_steps == 0):
+    if options.curve is Curve.DRIFT and options.drift_steps and snapshots.conditions is None:
+        plain = [replace(course, interior=[]) for course in courses]
+        return replace(_settled(options), tried=tuple(try_drift(snapshots, plain, options, seed, device, progress)))
+    if options.curve is not Curve.AUTO:
         return _settled(options)
-    chain = Chain.through(snapshots, options, seed, POINTS if len(snapshots) <= MANY else POINTS // 2)
-    if options.curve is Curve.DRIFT:
-        return replace(_settled(options), tried=try_drift(snapshots, chain, [], options, seed, device, progress))
     counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
-    interior = _evenly_spread(len(snapshots) - 2)
-    scores = np.stack([_scores_without(k, chain, counts, options, seed) for k in interior], axis=1)
+    left_out = [(course, k) for course in courses for k in course.interior]
+    times = np.array([course.chain.times[k] for course, k in left_out])
+    scores = np.stack([_scores_without(k, course.chain, counts, options, seed) for course, k in left_out], axis=1)
     gains = list(_gain(scores, scores[0]))
-    if not _may_drift(snapshots, options):
-        return BridgeChoice(_chosen(options, CURVES, gains), CURVES, snapshots.times[interior], scores)
-    tried, candidates = try_drift(snapshots, chain, interior, options, seed, device, progress), (*CURVES, Curve.DRIFT)
-    ahead = tried.forecast
-    others = np.array([*scores[0], min(ahead.persistence, ahead.transport)])
-    gains.append(_gain(np.array([*tried.scores, ahead.drift]), others))
-    scores = np.concatenate([scores, tried.scores[None]])
-    return BridgeChoice(_chosen(options, candidates, gains), candidates, snapshots.times[interior], scores, tried)
+    if not _may_drift(snapshots, courses, options):
+        return BridgeChoice(_chosen(options, CURVES, gains), CURVES, times, scores)
+    tried, candidates = try_drift(snapshots, courses, options, seed, device, progress), (*CURVES, Curve.DRIFT)
+    ahead = [one.forecast for one in tried]
+    others = np.array([*scores[0], *(min(one.persistence, one.transport) for one in ahead)])
+    led = np.concatenate([one.scores for one in tried])
+    gains.append(_gain(np.array([*led, *(one.drift for one in ahead)]), others))
+    scores = np.concatenate([scores, led[None]])
+    return BridgeChoice(_chosen(options, candidates, gains), candidates, times, scores, tuple(tried))
 
 
-def _may_drift(snapshots: Snapshots, options: BridgeOptions) -> bool:
-    return options.drift_steps > 0 and len(snapshots) >= DRIFT_TIMES and snapshots.dim <= DRIFT_SPECIES
+def _examined(snapshots: Snapshots, options: BridgeOptions, seed: int) -> list[Examined]:
+    """Return the courses by which a curve is chosen: evenly spread, of three snapshots at least."""
+    if options.curve not in {Curve.AUTO, Curve.DRIFT}:
+        return []
+    courses, ends = snapshots.courses, np.cumsum([len(course) for course in snapshots.courses.values()])
+    long = [
+        (range(end - len(course), end), point, course)
+        for end, (point, course) in zip(ends.tolist(), courses.items(), strict=True)
+        if len(course) > 2
+    ]
+    some = np.linspace(0, len(long) - 1, min(len(long), COURSES)).round().astype(int) if long else []
+    return [
+        Examined(
+            places,
+            _code(snapshots, point),
+            Chain.through(course, options, seed, POINTS if len(course) <= MANY else POINTS // 2),
+            _evenly_spread(len(course) - 2),
+        )
+        for places, point, course in (long[i] for i in some)
+    ]
+
+
+def _may_drift(snapshots: Snapshots, courses: Sequence[Examined], options: BridgeOptions) -> bool:
+    most = max(len(course.places) for course in courses)
+    return options.drift_steps > 0 and most >= DRIFT_TIMES and snapshots.dim <= DRIFT_SPECIES
 
 
 def _evenly_spread(interior: int) -> list[int]:

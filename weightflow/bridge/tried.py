@@ -2,10 +2,11 @@
 
 Interior snapshots are left out in up to `GROUPS` groups, no two neighbours in one: a drift that has not seen a whole
 group is a stricter test than the curves pass, which miss one snapshot at a time, and costs a third of it. The last
-snapshot is left out by itself and forecast from the one before. These drifts are fitted as one batch; the one of all
-snapshots is fitted once it is chosen.
+snapshot is left out by itself and forecast from the one before; of several conditions, that of each. These drifts are
+fitted as one batch; the one of all snapshots is fitted once it is chosen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +30,25 @@ GROUPS = 3
 
 
 @dataclass(frozen=True, eq=False)
+class Examined:
+    """A course, some of whose snapshots are left out in turn.
+
+    Attributes:
+        places: of its snapshots, among those of all conditions.
+        code: what is seen of its condition.
+        chain: of its snapshots, coupled where they are; its clouds are compared.
+        interior: which of them are left out.
+    """
+
+    places: range
+    code: Float[np.ndarray, "feature"]
+    chain: Chain
+    interior: list[int]
+
+
+@dataclass(frozen=True, eq=False)
 class Tried:
-    """How drifts of some of the snapshots did on those that they had not seen.
+    """How drifts of some of the snapshots did on those of a course that they had not seen.
 
     Attributes:
         scores: energy distances at the interior snapshots that were left out, shape (time,).
@@ -43,19 +61,17 @@ class Tried:
 
 def try_drift(
     snapshots: Snapshots,
-    chain: Chain,
-    interior: list[int],
+    courses: Sequence[Examined],
     options: BridgeOptions,
     seed: int,
     device: torch.device | str = "cpu",
     progress: Steps = uncounted,
-) -> Tried:
-    """Fit drifts to some of the snapshots, and hold them against the others.
+) -> list[Tried]:
+    """Fit drifts to some of the snapshots, and hold them against the others of each course.
 
     Args:
-        snapshots: at least three.
-        chain: of the snapshots, coupled where they are; its clouds are compared.
-        interior: places of the snapshots that are left out.
+        snapshots: of one condition or several.
+        courses: of three snapshots at least, each.
         options: of the bridge; the curve is not looked at.
         seed: rules what is drawn.
         device: where drifts are fitted.
@@ -64,14 +80,22 @@ def try_drift(
     Raises:
         TrainingError: a drift cannot be fitted.
     """
-    every, last = range(len(snapshots)), len(snapshots) - 1
-    groups = [interior[g::GROUPS] for g in range(min(GROUPS, len(interior)))]
-    folds = [[k for k in every if k not in group] for group in ([last], *groups)]
+    most = min(GROUPS, max(len(course.interior) for course in courses))
+    left_out = [
+        {course.places[-1] for course in courses},
+        *({course.places[k] for course in courses for k in course.interior[g::GROUPS]} for g in range(most)),
+    ]
+    folds = [[k for k in range(len(snapshots)) if k not in group] for group in left_out]
     before_last, *others = fit_drifts(snapshots, folds, options.drift_steps, seed, device, progress)
     counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
-    drifts = {k: drift for group, drift in zip(groups, others, strict=True) for k in group}
-    scores = [_without(k, chain, counts, drifts[k], options, seed) for k in interior]
-    return Tried(np.array(scores), _forecast(chain, counts, before_last, seed))
+    found: list[Tried] = []
+    for course in courses:
+        drifts = [drift.under(course.code) for drift in others]
+        scores = [
+            _without(k, course.chain, counts, drifts[i % GROUPS], options, seed) for i, k in enumerate(course.interior)
+        ]
+        found.append(Tried(np.array(scores), _forecast(course.chain, counts, before_last.under(course.code), seed)))
+    return found
 
 
 def _without(k: int, chain: Chain, counts: tuple[bool, ...], drift: Drift, options: BridgeOptions, seed: int) -> float:

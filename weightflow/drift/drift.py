@@ -8,11 +8,13 @@ exponentially.
 g is a number for each continuous species. Of counts it grows as the root of the count, as in the chemical Langevin
 equation (Gillespie 2000), where noise comes from reactions that fire at random.
 
+Of several conditions one network sees the condition beside x, f(x, c), and is a drift of its own under each (`Varied`).
+
 It is a plain value, evaluated with NumPy: workers and caches keep it as arrays, and no draw of a bridge waits for
 torch. `fit` finds it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -99,6 +101,26 @@ class Drift:
         straight, noise, centre, unit = (arrays[name] for name in ("straight", "noise", "centre", "unit"))
         span, grows, bounds = arrays["span"].item(), arrays["grows"], arrays["bounds"]
         return cls(weights, biases, straight, noise, centre, unit, span, grows, bounds)
+
+
+@dataclass(frozen=True, eq=False)
+class Varied:
+    """One drift of several conditions, which is linear in what it sees of the condition before the first nonlinearity.
+
+    Attributes:
+        drift: where all features of the condition are zero.
+        hidden: what a feature adds to the first layer, shape (feature, hidden).
+        straight: what it adds to f, in the network's units, shape (feature, dim).
+    """
+
+    drift: Drift
+    hidden: Float[np.ndarray, "feature _"]
+    straight: Float[np.ndarray, "feature dim"]
+
+    def under(self, code: Float[np.ndarray, "feature"]) -> Drift:
+        """Return the drift under one condition."""
+        first, *others, last = self.drift.biases
+        return replace(self.drift, biases=(first + code @ self.hidden, *others, last + code @ self.straight))
 
 
 def _silu(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

@@ -8,11 +8,13 @@ steps is done, particles are carried on to the snapshot after, which holds error
 hides.
 
 Several drifts, each of some of the snapshots, are fitted as one batch, an axis for the drift in every product: that is
-what leaving times out in turn costs.
+what leaving times out in turn costs. Of several conditions a step takes intervals of any, and the network sees under
+which condition each particle moves: as many steps do for many conditions as for one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ from torch.nn.functional import silu
 
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
-from weightflow.drift.drift import Drift
+from weightflow.drift.drift import Drift, Varied
 from weightflow.errors import TrainingError
 from weightflow.progress import Steps, uncounted
 from weightflow.torch_rng import torch_generator
@@ -48,12 +50,13 @@ def fit_drifts(
     seed: int,
     device: torch.device | str = "cpu",
     progress: Steps = uncounted,
-) -> list[Drift]:
+) -> list[Varied]:
     """Fit one drift to each of some choices of the snapshots.
 
     Args:
-        snapshots: at least two.
-        folds: for each drift the snapshots that it may look at, by their places in increasing order; at least two.
+        snapshots: two of one condition, at least; what is seen of a condition are its `features`.
+        folds: for each drift the snapshots that it may look at, by their places in increasing order; two of one
+            condition, at least.
         steps: of the optimiser.
         seed: rules all random numbers.
         device: where to compute.
@@ -64,8 +67,8 @@ def fit_drifts(
     """
     generator = torch_generator(seed, "drift", device=device)
     data = _Clouds.of(snapshots, device)
-    course = _Course.of(folds, snapshots.times, data, device)
-    network = _first(len(folds), snapshots.dim, generator, device)
+    course = _Course.of(folds, snapshots, data, device)
+    network = _first(len(folds), snapshots.dim, data.codes.shape[1], generator, device)
     optimiser = torch.optim.AdamW(network, LEARNING_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps)
     for step in range(steps):
@@ -78,7 +81,7 @@ def fit_drifts(
         progress(step + 1, steps)
     if not all(bool(part.isfinite().all()) for part in network):
         raise TrainingError("the drift of the bridge is not finite; name another `bridge.curve` than drift or auto.")
-    return [_as_value(network, fold, data, course, snapshots.times) for fold in range(len(folds))]
+    return [_as_value(network, fold, data, course) for fold in range(len(folds))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,7 @@ class _Clouds:
     """The snapshots in units of their pooled deviation, filled up to one size; `sizes` says how much of each is data.
 
     `spread` is the root of the mean variance of each, `zero` is where the value 0 lies, and `grows` says for which
-    species noise grows from there.
+    species noise grows from there. `codes` are what is seen of the condition of each.
     """
 
     points: Float[Tensor, "time most dim"]
@@ -94,6 +97,7 @@ class _Clouds:
     spread: Float[Tensor, "time"]
     zero: Float[Tensor, "dim"]
     grows: Bool[Tensor, "dim"]
+    codes: Float[Tensor, "time feature"]
     centre: Float[np.ndarray, "dim"]
     unit: Float[np.ndarray, "dim"]
 
@@ -107,12 +111,15 @@ class _Clouds:
         for k, cloud in enumerate(snapshots.samples):
             points[k, : len(cloud)] = (cloud - centre) / unit
         spread = [np.sqrt((((cloud - centre) / unit).var(axis=0)).mean()) for cloud in snapshots.samples]
+        known = snapshots.conditions
+        codes = np.zeros((len(sizes), 0)) if known is None else np.stack([known.features(p) for p in known.points])
         return cls(
             torch.as_tensor(points, dtype=torch.float32, device=device),
             torch.as_tensor(sizes, device=device),
             torch.as_tensor(np.maximum(spread, NARROWEST), dtype=torch.float32, device=device),
             torch.as_tensor(-centre / unit, dtype=torch.float32, device=device),
             torch.as_tensor(grows, device=device),
+            torch.as_tensor(codes, dtype=torch.float32, device=device),
             centre,
             unit,
         )
@@ -141,38 +148,34 @@ class _Course:
     """Which snapshots each drift is to carry where: at `stops` 0, 1 and 2, that it may look at, one after the other.
 
     `gaps` are the two times between them, in mean gaps of all; `weights` say how much each counts, and add up to one
-    for each drift. The last interval of a drift has none after it, nor have intervals that only fill up. `bounds` are
-    the least and the largest values that each drift sees, and a margin.
+    for each drift. The last interval of a condition has none after it, nor have intervals that only fill up. `bounds`
+    are the least and the largest values that each drift sees, and a margin; `span` is a mean gap.
     """
 
     stops: Int[Tensor, "stop fold interval"]
     gaps: Float[Tensor, "two fold interval"]
     weights: Float[Tensor, "two fold interval"]
     bounds: Float[Tensor, "2 fold 1 dim"]
+    span: float
 
     @classmethod
     def of(
-        cls,
-        folds: Sequence[Sequence[int]],
-        times: Float[np.ndarray, "time"],
-        data: _Clouds,
-        device: torch.device | str,
+        cls, folds: Sequence[Sequence[int]], snapshots: Snapshots, data: _Clouds, device: torch.device | str
     ) -> "_Course":
-        most = max(len(fold) for fold in folds) - 1
-        stops = np.zeros((3, len(folds), most), dtype=np.int64)
+        found = [_stops(fold, snapshots) for fold in folds]
+        most = max(map(len, found))
         weights = np.zeros((2, len(folds), most))
-        for f, fold in enumerate(folds):
-            last = len(fold) - 1
-            places = np.minimum(np.arange(most), last - 1)
-            for j in range(3):
-                stops[j, f] = np.asarray(fold)[np.minimum(places + j, last)]
-            weights[0, f, :last] = 1.0
-            weights[1, f, : last - 1] = 1.0
+        for f, stops in enumerate(found):
+            weights[0, f, : len(stops)] = 1.0
+            weights[1, f, : len(stops)] = stops[:, 2] != stops[:, 1]
         weights /= np.maximum(weights.sum(axis=2, keepdims=True), 1.0)
-        gaps = np.diff(times[stops], axis=0) / np.diff(times).mean()
+        padded = [np.concatenate([stops, stops[-1:].repeat(most - len(stops), axis=0)]) for stops in found]
+        stops = np.stack(padded).transpose(2, 0, 1)
+        span = float(np.concatenate([np.diff(course.times) for course in snapshots.courses.values()]).mean())
+        gaps = np.diff(snapshots.times[stops], axis=0) / span
         spans, shares = (torch.as_tensor(part, dtype=torch.float32, device=device) for part in (gaps, weights))
         bounds = torch.stack([data.range_of(fold) for fold in folds], dim=1)
-        return cls(torch.as_tensor(stops, device=device), spans, shares, bounds)
+        return cls(torch.as_tensor(stops, device=device), spans, shares, bounds, span)
 
     def some(self, generator: torch.Generator) -> "_Course":
         """Return `INTERVALS` of the intervals, drawn at random, or all where there are no more."""
@@ -181,21 +184,31 @@ class _Course:
             return self
         some = torch.randperm(most, generator=generator, device=generator.device)[:INTERVALS]
         weights = self.weights[:, :, some] * (most / INTERVALS)
-        return _Course(self.stops[:, :, some], self.gaps[:, :, some], weights, self.bounds)
+        return _Course(self.stops[:, :, some], self.gaps[:, :, some], weights, self.bounds, self.span)
+
+
+def _stops(fold: Sequence[int], snapshots: Snapshots) -> Int[np.ndarray, "interval stop"]:
+    """Return each snapshot of a fold that has another after it, that one, and the one after; else that one again."""
+    known = snapshots.conditions
+    rows: list[tuple[int, int, int]] = []
+    for _, run in groupby(fold, key=lambda place: None if known is None else known.points[place]):
+        places = list(run)
+        rows += zip(places, places[1:], [*places[2:], *places[-1:]], strict=False)
+    return np.array(rows)
 
 
 Network = list[Tensor]  # weights and bias of each layer, the linear part, the logarithm of the noise; the fold first
 
 
-def _first(folds: int, dim: int, generator: torch.Generator, device: torch.device | str) -> Network:
+def _first(folds: int, dim: int, features: int, generator: torch.Generator, device: torch.device | str) -> Network:
     """Draw first weights; those of the last layer are small, so that particles hardly move."""
     network: Network = []
-    for n_in, n_out, size in ((dim, HIDDEN, 1.0), (HIDDEN, HIDDEN, 1.0), (HIDDEN, dim, 0.1)):
+    for n_in, n_out, size in ((dim + features, HIDDEN, 1.0), (HIDDEN, HIDDEN, 1.0), (HIDDEN, dim, 0.1)):
         for rows in (n_in, 1):
             # each drift starts from the same weights, so that the folds differ by what they may see alone
             drawn = torch.rand((1, rows, n_out), generator=generator, device=device) * 2 - 1
             network.append((size * n_in**-0.5 * drawn).repeat(folds, 1, 1))
-    network.append(torch.zeros((folds, dim, dim), device=device))
+    network.append(torch.zeros((folds, dim + features, dim), device=device))
     network.append(torch.full((folds, 1, dim), float(np.log(FIRST_NOISE)), device=device))
     return [part.requires_grad_() for part in network]
 
@@ -205,9 +218,10 @@ def _loss(
 ) -> Float[Tensor, "fold"]:
     start, *targets = course.stops
     x = data.draw(start, generator).flatten(1, 2)
+    codes = data.codes[start].repeat_interleave(POINTS, 1)
     loss = x.new_zeros(len(x))
     for j, stop in enumerate(targets[: 2 if further else 1]):
-        x = _carry(network, x, course.gaps[j].repeat_interleave(POINTS, 1)[..., None], data, course, generator)
+        x = _carry(network, x, codes, course.gaps[j].repeat_interleave(POINTS, 1)[..., None], data, course, generator)
         carried = x.unflatten(1, (*stop.shape[1:], POINTS))
         distance = _energy(carried.flatten(0, 1), data.draw(stop, generator).flatten(0, 1)).view(stop.shape)
         loss = loss + AFTER**j * (course.weights[j] * distance / data.spread[stop]).sum(1)
@@ -217,6 +231,7 @@ def _loss(
 def _carry(
     network: Network,
     x: Float[Tensor, "fold n dim"],
+    codes: Float[Tensor, "fold n feature"],
     gap: Float[Tensor, "fold n 1"],
     data: _Clouds,
     course: "_Course",
@@ -226,17 +241,20 @@ def _carry(
     step = gap / NODES
     noise = network[-1].exp() * step.sqrt()
     for _ in range(NODES):
-        middle = x + step / 2 * _velocity(network, x, course.bounds)
+        middle = x + step / 2 * _velocity(network, x, codes, course.bounds)
         shaken = data.growth(x) * noise * torch.randn(x.shape, generator=generator, device=x.device)
-        x = x + step * _velocity(network, middle, course.bounds) + shaken
+        x = x + step * _velocity(network, middle, codes, course.bounds) + shaken
     return x
 
 
 def _velocity(
-    network: Network, x: Float[Tensor, "fold n dim"], bounds: Float[Tensor, "2 fold 1 dim"]
+    network: Network,
+    x: Float[Tensor, "fold n dim"],
+    codes: Float[Tensor, "fold n feature"],
+    bounds: Float[Tensor, "2 fold 1 dim"],
 ) -> Float[Tensor, "fold n dim"]:
     first, first_bias, second, second_bias, last, last_bias, straight, _ = network
-    x = x.clamp(*bounds)
+    x = torch.cat([x.clamp(*bounds), codes], -1) if codes.shape[-1] else x.clamp(*bounds)
     hidden = silu(torch.baddbmm(second_bias, silu(torch.baddbmm(first_bias, x, first)), second))
     return torch.baddbmm(torch.baddbmm(last_bias, hidden, last), x, straight)
 
@@ -260,11 +278,11 @@ def _clip(network: Network) -> None:
         gradient.mul_(factor)
 
 
-def _as_value(network: Network, fold: int, data: _Clouds, course: _Course, times: Float[np.ndarray, "time"]) -> Drift:
+def _as_value(network: Network, fold: int, data: _Clouds, course: _Course) -> Varied:
     *layers, straight, log_noise = (part[fold].detach().cpu().double().numpy() for part in network)
-    span = float(np.diff(times).mean())
-    noise = np.exp(log_noise[0]) * data.unit / np.sqrt(span)
+    noise = np.exp(log_noise[0]) * data.unit / np.sqrt(course.span)
     bounds = course.bounds[:, fold, 0].cpu().double().numpy()
-    grows = data.grows.cpu().numpy()
-    layers = tuple(layers[0::2]), tuple(layers[1::2])
-    return Drift(*layers, straight, noise, data.centre, data.unit, span, grows, bounds)
+    grows, dim = data.grows.cpu().numpy(), len(data.unit)
+    weights, biases = (layers[0][:dim], *layers[2::2]), tuple(layers[1::2])
+    drift = Drift(weights, biases, straight[:dim], noise, data.centre, data.unit, course.span, grows, bounds)
+    return Varied(drift, layers[0][dim:], straight[dim:])

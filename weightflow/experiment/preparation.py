@@ -121,7 +121,7 @@ class Prepared:
             snapshots.kinds,
             record,
             snapshots.unit,
-            motion=bridges[0].drift if bridges else None,
+            motion=bridges[0].drift if len(self.bridges) == 1 and bridges else None,
             last=float(snapshots.times.max()),
             conditions=self.conditions,
         )

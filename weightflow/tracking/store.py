@@ -28,9 +28,14 @@ def open_store(config: TrackingConfig) -> MlflowClient:
         InputError: the store cannot be opened.
     """
     with _named(config), _alone(config.tracking_uri):
-        client = MlflowClient(config.tracking_uri, config.tracking_uri)
-        client.search_experiments(max_results=1)  # makes the tables, and finds out whether anybody answers
-        return client
+        return _opened(config.tracking_uri)
+
+
+def _opened(uri: str) -> MlflowClient:
+    """Make the tables where there are none, and find out whether anybody answers."""
+    client = MlflowClient(uri, uri)
+    client.search_experiments(max_results=1)
+    return client
 
 
 def open_experiment(client: MlflowClient, config: TrackingConfig) -> str:
@@ -68,14 +73,29 @@ def _named(config: TrackingConfig) -> Generator[None, None, None]:
 @contextmanager
 def _alone(uri: str) -> Generator[None, None, None]:
     """Let one process at a time make a SQLite store: two that do it together break it."""
-    file = sqlalchemy.make_url(uri).database if uri.startswith("sqlite:") else None
-    if not file or file.startswith((":memory:", "file:")):
+    url = sqlalchemy.make_url(uri) if uri.startswith("sqlite:") else None
+    if url is None or not url.database or url.database.startswith((":memory:", "file:")):
         yield
         return
-    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    file = Path(url.database)
+    file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{file}.lock"):
+        if not file.exists():
+            _make(file, url)
         _check_database(uri)
         yield
+
+
+def _make(file: Path, url: sqlalchemy.URL) -> None:
+    """Make a SQLite store that has its name once it is whole.
+
+    MLflow makes its tables in many steps, and cannot open what was left by a process that ended between two of them, as
+    by Ctrl-C in the first seconds.
+    """
+    new = file.with_name(f"{file.name}.new")
+    new.unlink(missing_ok=True)
+    _opened(url.set(database=str(new)).render_as_string(hide_password=False))
+    new.replace(file)
 
 
 def _check_database(uri: str) -> None:
