@@ -38,7 +38,8 @@ DOSES, POINTS, DOSE = (1.0, 10.0, 0.3), 500, "dose_nM"
 DUSP1 = common.ROOT.parent / "shared" / "data" / "dusp1_dose" / "dusp1_dose.csv"
 COUNTED = "dusp1"
 ABOUT = (
-    "`perfect` is as many samples of the true system, of DUSP1 the other half of the data; transport, mixture and "
+    "`perfect` is as many samples of the true system, of DUSP1 the other half of the data; `as_if_seen` are as many as "
+    "are fitted of each condition, of the very one that is scored; transport, mixture and "
     "nearest are made of the neighbouring conditions, of a network at the very times that are scored, which the model "
     "has not seen. `model` are the evenly spread samples that `sample` gives by default, `model_independent` are "
     "ordinary ones, as those of all others. The ratio is the mean of `model_independent` over that of `perfect`, and "
@@ -79,7 +80,8 @@ def network(key: str, name: str, seed: int, kind: str, data: str) -> list[common
         others = condition_baselines(all_times, point, seed)
         clouds = {
             **drawn(model, times, conditions_data.SCORED, dict(zip(case.names, point, strict=True))),
-            "perfect": np.stack([found.perfect[point].samples[i] for i in found.unseen]),
+            "perfect": (perfect := np.stack([found.perfect[point].samples[i] for i in found.unseen])),
+            "as_if_seen": perfect[:, : conditions_data.TRAJECTORIES],
             **{other: sampler.sample(times, conditions_data.SCORED, seed) for other, sampler in others.items()},
         }
         truth = [fresh.samples[i] for i in found.unseen]

@@ -322,8 +322,10 @@ class WeightFlow:
         """
         if self.motion is None:
             raise InputError(
-                "this model has no drift: curves through the snapshots joined them better, or just as well; fit it "
-                "with `bridge.curve: drift` to have one all the same."
+                "a model of several conditions keeps no drift; fit it to one of them alone to have that of one."
+                if self.conditions is not None
+                else "this model has no drift: curves through the snapshots joined them better, or just as well; fit "
+                "it with `bridge.curve: drift` to have one all the same."
             )
         if not np.isfinite(np.asarray(x)).all():
             raise InputError("`x` holds values that are not finite, where there is no drift; drop those rows.")
