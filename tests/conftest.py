@@ -23,6 +23,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for variable in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
     os.environ.pop(variable, None)
+FOR_LATER = ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "PYTHONPATH")
 
 # A shell that starts the tests in the background has Ctrl-C ignored, `nohup` a closed terminal, and whatever a test
 # starts would inherit that.
@@ -40,12 +41,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def restored_environment() -> Iterator[None]:
-    """What a test, its module's fixtures or a library that they call set in the environment ends with them."""
-    before = dict(os.environ)
+    """What a test, its module's fixtures or a library that they call tell later processes ends with them.
+
+    What our modules set when they are first imported stays: they are not imported again.
+    """
+    before = {name: os.environ.get(name) for name in FOR_LATER}
     yield
-    for name in os.environ.keys() - before.keys():
-        del os.environ[name]
-    os.environ.update(before)
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 environment_of_a_test = pytest.fixture(autouse=True)(restored_environment)

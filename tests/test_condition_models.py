@@ -168,7 +168,12 @@ def test_samples_between_neighbouring_conditions_move_with_the_place():
         assert cloud.mean() == pytest.approx(mean(dose, time), abs=0.5)
 
 
-def test_what_needs_one_course_refuses_several():
+def test_what_needs_one_course_refuses_several(model: WeightFlow):
+    with pytest.raises(InputError, match=r"`bridge.horizon` is for one course"):
+        weightflow.fit(doses(), small(bridge={"horizon": 1.0}))
+    for one in (model, model.under({"dose": 4.0})):
+        with pytest.raises(InputError, match="a model of several conditions keeps no drift; fit it to one"):
+            one.drift(np.zeros((1, len(one.species))), 1.0)
     with pytest.raises(InputError, match=r"`training.objective`: anchor is for one course"):
         weightflow.fit(doses(), small("ode", training={"objective": "anchor", "epochs": 2, "rollout_steps": 1}))
 

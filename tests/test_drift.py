@@ -201,6 +201,36 @@ def test_bridges_of_conditions_along_a_drift_are_the_same_after_they_were_kept_a
         np.testing.assert_array_equal(before, after)
 
 
+def test_courses_of_any_length_times_and_category_follow_one_drift() -> None:
+    """Each keeps its own snapshots; one that was seen once has no bridge, and more are bridged than are looked at."""
+    lengths, times = (1, 2, 3, 5, 8, 4, 6), np.array([0.0, 0.5, 1.1, 2.0, 2.4, 3.1, 4.0, 4.4])
+    courses = {
+        (float(i), "wt" if i % 2 else "mutant"): turning(times[i % 2 : i % 2 + n], seed=i, n=30 + i)
+        for i, n in enumerate(lengths)
+    }
+    snapshots = Snapshots.of_conditions(courses, ("dose", "genotype"), {"dose": "linear"})
+    for curve in (Curve.AUTO, Curve.DRIFT):
+        bridges = build_bridges(snapshots, BridgeOptions(curve=curve, drift_steps=5))
+        for course, bridge in zip(courses.values(), bridges, strict=True):
+            assert (bridge is None) == (len(course) == 1)
+            if bridge is not None:
+                np.testing.assert_array_equal(bridge.times, course.times)
+                assert np.isfinite(bridge.sample(course.times, 10, np.random.default_rng(0))).all()
+    assert bridges[-1] is not None
+    assert bridges[-1].options.curve is Curve.DRIFT
+
+
+@pytest.mark.parametrize("conditions", [1, 3])
+def test_a_drift_through_single_snapshots_is_refused_or_not_needed(conditions: int) -> None:
+    courses = {float(i): turning(np.array([float(i)]), seed=i) for i in range(conditions)}
+    snapshots = Snapshots.of_conditions(courses, "dose", {"dose": "linear"})
+    if conditions == 1:
+        with pytest.raises(InputError, match="a drift carries one snapshot to the next, but no condition was observed"):
+            build_bridges(snapshots, DRIFT)
+    else:
+        assert build_bridges(snapshots, DRIFT) == (None,) * conditions
+
+
 def build_bridges_of(preparation: Preparation) -> tuple[Bridge | None, ...]:
     return build_bridges(preparation.snapshots, preparation.config.bridge, derive_seed(preparation.seed, "bridge"))
 

@@ -46,7 +46,7 @@ from weightflow.tracking import (
 from weightflow.tracking.__main__ import main
 from weightflow.tracking.facts import git_commit
 from weightflow.tracking.logged_model import SERVED_WITH
-from weightflow.tracking.store import open_store
+from weightflow.tracking.store import open_experiment, open_store
 from weightflow.tracking.ui import has_screen
 from weightflow.trials import Parameter, TrialRecord, TrialState
 from weightflow.types import Kind
@@ -1215,23 +1215,50 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_a_store_is_whole_or_not_there_however_early_a_search_ends(tmp_path: Path) -> None:
+class TestStoreOfSqlite:
     """MLflow makes its tables in many steps, and cannot open a store that lacks some of them."""
-    config = settings(tmp_path / "made")
-    file = Path(config.tracking_uri.removeprefix("sqlite:///"))
-    words = [
-        sys.executable,
-        "-c",
-        f"from test_tracking import *; open_store(settings(Path({str(tmp_path / 'made')!r})))",
-    ]
-    for size in (50_000, 200_000, 400_000):  # a whole one has 950,000 bytes
-        process = subprocess.Popen(words, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL)
-        new = file.with_name(f"{file.name}.new")
-        wait_for(lambda new=new, size=size: new.exists() and new.stat().st_size > size)
-        process.kill()
-        process.wait()
-        assert not file.exists()
-    client = open_store(config)
-    assert file.stat().st_size > 0
-    assert not new.exists()
-    assert [one.name for one in client.search_experiments()] == ["Default"]
+
+    def test_it_is_whole_or_not_there_however_early_a_search_is_killed(self, tmp_path: Path) -> None:
+        config = settings(tmp_path / "made")
+        file = Path(config.tracking_uri.removeprefix("sqlite:///"))
+        code = f"from test_tracking import *; open_store(settings(Path({str(file.parent)!r})))"
+
+        def written() -> int:
+            return sum(one.stat().st_size for one in file.parent.glob(f"{file.name}.new-*[0-9a-f]"))
+
+        for size in (50_000, 200_000, 400_000):  # a whole one has 950,000 bytes
+            process = subprocess.Popen(
+                [sys.executable, "-c", code], cwd=Path(__file__).parent, stderr=subprocess.DEVNULL
+            )
+            wait_for(lambda size=size: written() > size, seconds=60)
+            process.kill()
+            process.wait()
+            assert not file.exists()
+        client = open_store(config)
+        assert [one.name for one in client.search_experiments()] == ["Default"]
+        assert list(file.parent.glob("*.new-*")) == []
+
+    def test_one_that_was_interrupted_is_made_by_the_same_process_later(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = settings(tmp_path / "made")
+        with monkeypatch.context() as patched:
+            patched.setattr(MlflowClient, "search_experiments", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                open_store(config)
+        assert not Path(config.tracking_uri.removeprefix("sqlite:///")).exists()
+        assert open_experiment(open_store(config), config)
+
+    def test_a_link_to_where_it_is_to_lie_stays_one(self, tmp_path: Path) -> None:
+        config = settings(tmp_path / "here")
+        link = Path(config.tracking_uri.removeprefix("sqlite:///"))
+        link.parent.mkdir(exist_ok=True)
+        target = tmp_path / "there.db"
+        link.symlink_to(target)
+        open_store(config)
+        assert link.is_symlink()
+        assert target.stat().st_size > 0
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt

@@ -293,9 +293,13 @@ def fit_drift(
     """Fit a drift to all snapshots; arguments as for `fit_drifts`.
 
     Raises:
-        InputError: it is to be fitted in no steps.
+        InputError: it is to be fitted in no steps, or no condition was observed twice.
         TrainingError: it cannot be fitted.
     """
+    if all(len(course) < 2 for course in snapshots.courses.values()):
+        raise InputError(
+            "a drift carries one snapshot to the next, but no condition was observed at two times; let two be seen."
+        )
     if options.drift_steps == 0:
         raise InputError(
             "`bridge.curve` is `drift`, which cannot be fitted in `bridge.drift_steps`=0 steps; give it some, such as "

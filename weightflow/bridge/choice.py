@@ -108,12 +108,16 @@ def build_bridges(
     """Build the bridge of each condition, along one curve; None for a condition that was observed once.
 
     Arguments as for `choose_bridge`.
+
+    Raises:
+        InputError: there is one condition with fewer than two snapshots, or a drift is asked for in no steps.
+        TrainingError: a drift cannot be fitted.
     """
     courses = snapshots.courses
     if len(courses) == 1:
         return (build_bridge(next(iter(courses.values())), options, seed, device, progress),)
-    chosen = choose_bridge(snapshots, options, seed, device, progress).options
-    drift = fit_drift(snapshots, options, seed, device, progress) if _is_led(chosen) else None
+    chosen, several = choose_bridge(snapshots, options, seed, device, progress).options, max(map(len, courses.values()))
+    drift = fit_drift(snapshots, options, seed, device, progress) if _is_led(chosen) and several > 1 else None
     drifts = [None if drift is None else drift.under(_code(snapshots, point)) for point in courses]
     pairs = zip(courses.values(), drifts, strict=True)
     return tuple(Bridge.between(course, chosen, seed, led) if len(course) > 1 else None for course, led in pairs)
@@ -137,29 +141,28 @@ def choose_bridge(
 ) -> BridgeChoice:
     """Choose the curve of a bridge by leaving each interior snapshot out in turn.
 
-    A curve that is named stays, without scores; the drift of one course is held against the last snapshot all the same.
-    Between two snapshots all curves are one, and it is called straight.
+    A curve that is named stays, without scores; the drift of a single course is held against the last snapshot all the
+    same. Between two snapshots all curves are one, and it is called straight.
 
     Args:
-        snapshots: two of one condition, at least.
+        snapshots: of one condition or several.
         options: of the bridge.
         seed: rules all random numbers.
         device: where drifts are fitted.
         progress: told of each step of that.
 
     Raises:
-        InputError: there are fewer than two snapshots.
         TrainingError: a drift cannot be fitted.
     """
-    courses = _examined(snapshots, options, seed)
+    single = len(snapshots.courses) == 1
+    tested = options.curve is Curve.AUTO or (_is_led(options) and options.drift_steps > 0 and single)
+    courses = _examined(snapshots, options, seed) if tested else []
     if not courses:
         straight = options.model_copy(update={"curve": Curve.STRAIGHT})
         return _settled(straight if options.curve is Curve.AUTO else options)
-    if options.curve is Curve.DRIFT and options.drift_steps and snapshots.conditions is None:
+    if _is_led(options):
         plain = [replace(course, interior=[]) for course in courses]
         return replace(_settled(options), tried=tuple(try_drift(snapshots, plain, options, seed, device, progress)))
-    if options.curve is not Curve.AUTO:
-        return _settled(options)
     counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
     left_out = [(course, k) for course in courses for k in course.interior]
     times = np.array([course.chain.times[k] for course, k in left_out])
@@ -178,8 +181,6 @@ def choose_bridge(
 
 def _examined(snapshots: Snapshots, options: BridgeOptions, seed: int) -> list[Examined]:
     """Return the courses by which a curve is chosen: evenly spread, of three snapshots at least."""
-    if options.curve not in {Curve.AUTO, Curve.DRIFT}:
-        return []
     courses, ends = snapshots.courses, np.cumsum([len(course) for course in snapshots.courses.values()])
     long = [
         (range(end - len(course), end), point, course)

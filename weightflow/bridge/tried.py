@@ -2,8 +2,8 @@
 
 Interior snapshots are left out in up to `GROUPS` groups, no two neighbours in one: a drift that has not seen a whole
 group is a stricter test than the curves pass, which miss one snapshot at a time, and costs a third of it. The last
-snapshot is left out by itself and forecast from the one before; of several conditions, that of each. These drifts are
-fitted as one batch; the one of all snapshots is fitted once it is chosen.
+snapshot is left out by itself and forecast from the one before; of several conditions, that of each one examined. These
+drifts are fitted as one batch; the one of all snapshots is fitted once it is chosen.
 """
 
 from collections.abc import Sequence

@@ -194,7 +194,7 @@ def _stops(fold: Sequence[int], snapshots: Snapshots) -> Int[np.ndarray, "interv
     for _, run in groupby(fold, key=lambda place: None if known is None else known.points[place]):
         places = list(run)
         rows += zip(places, places[1:], [*places[2:], *places[-1:]], strict=False)
-    return np.array(rows)
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 
 Network = list[Tensor]  # weights and bias of each layer, the linear part, the logarithm of the noise; the fold first

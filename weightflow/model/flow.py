@@ -304,6 +304,11 @@ class WeightFlow:
             raise InputError("`x` holds values that are not finite, where a density has no gradient; drop those rows.")
         return self._evaluated(partial(gradient, self.backbone), x, t, at)
 
+    @property
+    def _of_several(self) -> bool:
+        """Whether several conditions were fitted, of which this model may be one."""
+        return len(self.record.get("courses", ())) > 1
+
     def drift(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape dim"]:
         """Return the drift f of dx = f(x) dt + g dW at some places, in the data's units per unit of time.
 
@@ -323,7 +328,7 @@ class WeightFlow:
         if self.motion is None:
             raise InputError(
                 "a model of several conditions keeps no drift; fit it to one of them alone to have that of one."
-                if self.conditions is not None
+                if self._of_several
                 else "this model has no drift: curves through the snapshots joined them better, or just as well; fit "
                 "it with `bridge.curve: drift` to have one all the same."
             )

@@ -1,8 +1,10 @@
 """Opening the store of runs and the experiment, before any run is written."""
 
+import glob
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import sqlalchemy
 from filelock import FileLock
@@ -77,7 +79,7 @@ def _alone(uri: str) -> Generator[None, None, None]:
     if url is None or not url.database or url.database.startswith((":memory:", "file:")):
         yield
         return
-    file = Path(url.database)
+    file = Path(url.database).resolve()  # what a link stands for is made, not replaced
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{file}.lock"):
         if not file.exists():
@@ -90,11 +92,14 @@ def _make(file: Path, url: sqlalchemy.URL) -> None:
     """Make a SQLite store that has its name once it is whole.
 
     MLflow makes its tables in many steps, and cannot open what was left by a process that ended between two of them, as
-    by Ctrl-C in the first seconds.
+    by Ctrl-C in the first seconds. Each attempt has a name of its own: MLflow keeps its connection to one that failed.
     """
-    new = file.with_name(f"{file.name}.new")
-    new.unlink(missing_ok=True)
-    _opened(url.set(database=str(new)).render_as_string(hide_password=False))
+    for left in file.parent.glob(f"{glob.escape(file.name)}.new-*"):
+        left.unlink()
+    new = file.with_name(f"{file.name}.new-{uuid4().hex}")
+    there = url.set(database=str(new)).render_as_string(hide_password=False)
+    _check_database(there)
+    _opened(there)
     new.replace(file)
 
 
