@@ -1,11 +1,12 @@
 """A surrogate of the chemical master equation: the distribution of a protein at rates that were never seen.
 
 A gene makes a protein that binds to it and raises its own production. Four rates vary; the exact distributions come
-from finite state projection. Samples at 300 points of a Sobol sequence and four times are given to the default model of
-several conditions, and to a network that maps time and rates straight to a mixture of negative binomials, trained by
-likelihood for as long. Both are scored at 200 other points by the Hellinger distance from the exact distribution.
+from finite state projection. Samples at up to 300 points of a Sobol sequence and four times are given to the default
+model of several conditions, and to a network that maps time and rates straight to a mixture of negative binomials,
+trained by likelihood for as long. Both are scored at 200 other points by the Hellinger distance from the exact
+distribution.
 
-Rates, times and the kind of network are those of Sukys, Oecal and Grima, "Approximating solutions of the chemical
+Rates, times and the kind of network are those of Sukys, Öcal and Grima, "Approximating solutions of the chemical
 master equation using neural networks", iScience 25, 105010 (2022).
 
 python benchmarks/surrogate.py simulate --data surrogate-data
@@ -161,7 +162,7 @@ def _histograms(counts: np.ndarray) -> Float[np.ndarray, "point time state"]:
     return np.stack([[np.bincount(x, minlength=STATES) / len(x) for x in each] for each in counts])
 
 
-def surrogate(key: str, seed: int, data: str, kind: str) -> list[common.Row]:
+def surrogate(key: str, seed: int, data: str, kind: str, points: int) -> list[common.Row]:
     """Fit both, and score them."""
     torch.set_num_threads(1)
     with np.load(path_of(Path(data), seed), allow_pickle=False) as file:
@@ -169,17 +170,17 @@ def surrogate(key: str, seed: int, data: str, kind: str) -> list[common.Row]:
     began = time.process_time()
     courses = {
         tuple(point): Snapshots(TIMES, tuple(x[:, None].astype(float) for x in each), ("P",), (Kind.COUNTS,))
-        for point, each in zip(where[:FITTED].tolist(), counts[:FITTED], strict=True)
+        for point, each in zip(where[:points].tolist(), counts[:points], strict=True)
     }
     known = Snapshots.of_conditions(courses, tuple(RATES), dict.fromkeys(RATES, "linear"))
     model = weightflow.fit(known, preset("default", dynamics={"kind": kind}), seed=seed)
     seconds = time.process_time() - began
     unseen, target = where[FITTED:], truth[FITTED:]
-    away = np.linalg.norm((unseen[:, None] - where[None, :FITTED]) / list(RATES.values()), axis=-1)
+    away = np.linalg.norm((unseen[:, None] - where[None, :points]) / list(RATES.values()), axis=-1)
     histograms = _histograms(counts)
     answers = {
         "model": np.stack([_probabilities(model, point) for point in unseen]),
-        "mixture network": mixture_network(where[:FITTED], counts[:FITTED], unseen, seconds, seed),
+        "mixture network": mixture_network(where[:points], counts[:points], unseen, seconds, seed),
         "nearest": histograms[away.argmin(axis=1)],
         "samples": histograms[FITTED:],
     }
@@ -187,7 +188,7 @@ def surrogate(key: str, seed: int, data: str, kind: str) -> list[common.Row]:
     for method, found in answers.items():
         away = distances(found, target)
         for i, when in enumerate(TIMES):
-            facts = {"key": key, "kind": kind, "seed": seed, "method": method, "time": when}
+            facts = {"key": key, "points": points, "kind": kind, "seed": seed, "method": method, "time": when}
             worst = {"p90": float(np.quantile(away[:, i], 0.9)), "worst": float(away[:, i].max())}
             rows.append({**facts, "mean": float(away[:, i].mean()), **worst, "cpu": seconds})
     return rows
@@ -209,8 +210,8 @@ def path_of(folder: Path, seed: int) -> Path:
 def written(rows: list[dict[str, str]]) -> str:
     """Write means over seeds."""
     text = ""
-    for kind in dict.fromkeys(row["kind"] for row in rows):
-        mine = [row for row in rows if row["kind"] == kind]
+    for points, kind in dict.fromkeys((row["points"], row["kind"]) for row in rows):
+        mine = [row for row in rows if (row["points"], row["kind"]) == (points, kind)]
         lines: list[list[str]] = []
         for method in dict.fromkeys(row["method"] for row in mine):
             each = [row for row in mine if row["method"] == method]
@@ -218,7 +219,7 @@ def written(rows: list[dict[str, str]]) -> str:
             lines.append([method, *cells, _mean(each, "p90"), _mean(each, "worst")])
         columns = ["", "mean", *(f"t = {when:g}" for when in TIMES), "p90", "worst"]
         seconds = sorted({float(row["cpu"]) for row in mine})
-        text += f"\n## {kind}\n\n" + common.table(columns, lines)
+        text += f"\n## {points} points, {kind}\n\n" + common.table(columns, lines)
         text += f"\nFits took {seconds[0]:.0f} to {seconds[-1]:.0f} CPU s.\n"
     return text
 
@@ -248,13 +249,14 @@ def score(
     data: Data,
     seeds: Seeds = 3,
     kinds: Annotated[str, typer.Option(help="Kinds of dynamics, comma-separated.")] = "ode",
+    points: Annotated[int, typer.Option(min=1, max=FITTED, help="Points that are fitted.")] = FITTED,
     cpus: Annotated[int, typer.Option(help="Tasks at a time.")] = 2,
     out: common.Out = common.RESULTS,
 ) -> None:
     """Fit and score, and write a table."""
     simulate(data, seeds)
     tasks = [
-        {"key": f"{kind} {seed}", "seed": seed, "kind": kind, "data": str(data.resolve())}
+        {"key": f"{points} {kind} {seed}", "seed": seed, "kind": kind, "points": points, "data": str(data.resolve())}
         for seed in range(seeds)
         for kind in kinds.split(",")
     ]
