@@ -1,5 +1,6 @@
 """Nodes of several shapes run what fits each; nodes that stop or are lost change no score."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -46,33 +47,39 @@ SHAPES = ((8, 0), (4, 2), (1, 2), (2, 1))  # CPUs and GPUs, the head first
 
 
 class Log:
-    """Where trials run, and where they ran when as many did as were waited for."""
+    """Where trials run, and where they ran when most did at a time."""
 
     def __init__(self) -> None:
         self.running: dict[int, str] = {}
         self.most: list[str] = []
+        self.changed = asyncio.Condition()
 
-    def begin(self, number: int, node: str) -> None:
-        self.running[number] = node
-        self.most = max(self.most, list(self.running.values()), key=len)
+    async def begin(self, number: int, node: str) -> None:
+        async with self.changed:
+            self.running[number] = node
+            self.most = max(self.most, list(self.running.values()), key=len)
+            self.changed.notify_all()
 
-    def end(self, number: int) -> None:
+    async def end(self, number: int) -> None:
         del self.running[number]
 
-    def seen(self) -> list[str]:
+    async def reached(self, number: int) -> None:
+        """Return once so many have run at a time."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: len(self.most) >= number)
+
+    async def seen(self) -> list[str]:
         return self.most
 
 
-def sleeping_trial(asked: dict[str, Any], task: Any) -> None:
-    """Sleep until as many trials run as there should be, and three seconds more; they come one after the other."""
+def waiting_trial(asked: dict[str, Any], task: Any) -> None:
+    """Run until as many trials do as there should be, and for as long as one too many would take to come."""
     number, log = asked["number"], ray.get_actor("log")
     if asked["makes"]:
         tune.report({"number": number, "prepared": True})
     ray.get(log.begin.remote(number, ray.get_runtime_context().get_node_id()))
-    deadline = time.monotonic() + 200
-    while len(ray.get(log.seen.remote())) < task.seed and time.monotonic() < deadline:
-        time.sleep(0.5)  # others, which Ray starts one after the other, tell the log and not this process
-    time.sleep(3.0)  # one too many would come in this time
+    ray.wait([log.reached.remote(task.seed)], timeout=200)
+    ray.wait([log.reached.remote(task.seed + 1)], timeout=3)
     ray.get(log.end.remote(number))
     for epoch in range(1, EPOCHS + 1):
         tune.report({"number": number, "epoch": epoch, "score": 1.0, "seconds": float(epoch)})
@@ -94,7 +101,7 @@ def test_each_node_runs_as_many_trials_as_fit_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     register_pickle_by_value(sys.modules[__name__])  # workers do not find the modules of tests
-    monkeypatch.setattr(tuner, "train_trial", sleeping_trial)
+    monkeypatch.setattr(tuner, "train_trial", waiting_trial)
     (head_cpus, head_gpus), *others = SHAPES
     cluster = start_cluster(num_cpus=head_cpus, num_gpus=head_gpus)
     for cpus, gpus in others:
