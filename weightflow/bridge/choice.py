@@ -116,8 +116,10 @@ def build_bridges(
     courses = snapshots.courses
     if len(courses) == 1:
         return (build_bridge(next(iter(courses.values())), options, seed, device, progress),)
-    chosen, several = choose_bridge(snapshots, options, seed, device, progress).options, max(map(len, courses.values()))
-    drift = fit_drift(snapshots, options, seed, device, progress) if _is_led(chosen) and several > 1 else None
+    if all(len(course) < 2 for course in courses.values()):
+        return (None,) * len(courses)
+    chosen = choose_bridge(snapshots, options, seed, device, progress).options
+    drift = fit_drift(snapshots, options, seed, device, progress) if _is_led(chosen) else None
     drifts = [None if drift is None else drift.under(_code(snapshots, point)) for point in courses]
     pairs = zip(courses.values(), drifts, strict=True)
     return tuple(Bridge.between(course, chosen, seed, led) if len(course) > 1 else None for course, led in pairs)
