@@ -41,7 +41,7 @@ ABOUT = (
 def courses(folder: Path, number: int) -> Snapshots:
     """Read the snapshots at so many rates; simulate them where they are missing."""
     system = find_system("epidemic")
-    times = system.times[every_nth(len(system.times), None)]
+    times = system.times[list(every_nth(len(system.times), None))]
     rates = np.geomspace(*RATES, number)
     path = folder / f"epidemic-{number}.npz"
     if not path.is_file():

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout that is not installed can submit itself
 os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is imported, and sends its token only then
 
-from weightflow.cli.helping import Command
+from weightflow.cli.helping import HELP_NAMES, Command
 from weightflow.cli.sending import Sent, to_send
 from weightflow.errors import InputError
 from weightflow.search.cluster.auth import find_token
@@ -32,7 +32,9 @@ JOB_PREFIX = "raysubmit_"
 
 logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # its uploads and web sockets are not the user's concern
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP_NAMES
+)
 
 
 @app.command(cls=Command)

@@ -13,12 +13,12 @@ if __name__ == "__main__":
 
 import typer
 
-from weightflow.cli.helping import Command
+from weightflow.cli.helping import HELP_NAMES, Command
 from weightflow.cli.running import run
 from weightflow.cli.tune import tune
 from weightflow.search.jobs.sealed import take_up
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP_NAMES)
 app.command(cls=Command)(tune)
 
 

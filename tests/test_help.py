@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from weightflow.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ("", "inspect", "simulate", "fit", "tune", "score", "compare", "forecast", "export", "sync")
+COMMANDS = ("", "inspect", "simulate", "fit", "tune", "score", "compare", "forecast", "infer", "export", "sync")
 
 
 def help_of(app: typer.Typer, width: int, *command: str) -> str:
@@ -65,3 +65,15 @@ def test_the_help_of_submit_has_its_examples_on_lines_and_no_escapes(submit: typ
     assert len(re.findall(r"^  launch/submit\.py --address", text, re.MULTILINE)) == 4
     assert [line for line in text.splitlines() if len(line) > width] == []
     assert {"The cluster:", "What is sent:", "A job that was sent before:"} <= set(text.splitlines())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_short_option_shows_the_same_help(command: str) -> None:
+    result = CliRunner().invoke(app, [*command.split(), "-h"], env={"COLUMNS": "80"})
+    assert result.exit_code == 0
+    assert result.output == help_of(app, 80, *command.split())
+
+
+def test_submit_has_the_short_option_too(submit: typer.Typer) -> None:
+    result = CliRunner().invoke(submit, ["-h"], env={"COLUMNS": "80"})
+    assert result.output == help_of(submit, 80)

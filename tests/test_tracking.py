@@ -1035,6 +1035,26 @@ class TestServer:
         assert client.get_model_version("weightflow-cells", "1").run_id == best.info.run_id
         assert not list(tmp_path.glob("ml*/")), "nothing is left on this machine"
 
+    def test_trials_that_are_sent_side_by_side_arrive_once_each(self, server: Server, tmp_path: Path):
+        config = settings(tmp_path, tracking_uri=server.uri)
+        records = [remembered(n, 2, ENDS[n % len(ENDS)], reason=f"of {n}") for n in range(24)]
+        run = SearchRun.open(config, "many", FACTS, live=False)
+        run.replay(records[:12])
+        assert "problem" not in stop(run)
+        (deleted,) = [one for one in runs_of(config, "many") if one.data.tags.get("trial") == "7"]
+        again = SearchRun.open(config, "many", FACTS, live=False)
+        again.replay(records)
+        MlflowClient(server.uri).delete_run(deleted.info.run_id)
+        again.end_trial(replace(records[7], reason="of nobody"))
+        assert "active" in stop(again)["problem"], "that one is refused, and the others are not held up"
+        runs = children(config, parent_of(config, "many"))
+        assert sorted(runs) == [f"{n:02d}" for n in range(24) if n != 7]
+        for n in set(range(24)) - {7}:
+            run_of = runs[f"{n:02d}"]
+            assert run_of.data.params["dynamics.hidden"] == str(32 * (n + 1))
+            assert (run_of.data.tags["state"], run_of.data.tags["reason"]) == (ENDS[n % len(ENDS)].value, f"of {n}")
+            assert history(config, run_of) == [(1, 3.9), (2, 3.8)]
+
     @pytest.mark.slow
     def test_a_server_that_dies_and_comes_back_misses_nothing(
         self, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ from weightflow.cli.compare import compare
 from weightflow.cli.export import export
 from weightflow.cli.fit import fit
 from weightflow.cli.forecast import forecast
-from weightflow.cli.helping import Group
+from weightflow.cli.helping import HELP_NAMES, Group
 from weightflow.cli.infer import infer
 from weightflow.cli.inspect import inspect
 from weightflow.cli.local import LocalCommand
@@ -20,7 +20,12 @@ from weightflow.cli.sync import sync
 from weightflow.cli.tune import tune
 
 app = typer.Typer(
-    cls=Group, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
+    cls=Group,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings=HELP_NAMES,
 )
 
 

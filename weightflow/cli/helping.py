@@ -12,6 +12,7 @@ WIDEST, NARROWEST = 100, 24
 TWO_COLUMNS = 60  # from this width on, names stand beside what they mean
 NAMES = 30  # columns for names, of which longer ones have a line to themselves
 OPTIONS, ARGUMENTS, COMMANDS = "Options", "Arguments", "Commands"
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}  # `context_settings` of every command line
 VERBATIM = "\b"  # begins a paragraph whose lines stay as they are, as in Click
 
 Entry = tuple[str, str]

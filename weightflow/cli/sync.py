@@ -1,5 +1,6 @@
 """`weightflow sync`."""
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,8 @@ from typing import Annotated
 import typer
 
 from weightflow.cli.options import Register
+
+_OBJECTS = 50_000  # MLflow makes and drops a million: to look through them every 700 takes a sixth of all the time
 
 
 def sync(
@@ -20,6 +23,7 @@ def sync(
     \b
     python -m weightflow sync my-search
     """
+    gc.set_threshold(_OBJECTS)
     from weightflow.search.results.sync import sync as send
     from weightflow.tracking import TrackingConfig
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from scipy.stats import t as student
+from scipy.special import stdtrit
 from torch import Tensor
 
 from weightflow.errors import InputError
@@ -52,7 +52,7 @@ def band(said: Float[Tensor, "*shape"], members: Sequence[Float[Tensor, "*shape"
         )
     if not 0 < level < 1:
         raise InputError(f"`level`={level:g} was asked for; a band has a level between 0 and 1, such as 0.9.")
-    half = float(student.ppf((1 + level) / 2, len(members) - 1)) * torch.stack(list(members)).std(0)
+    half = float(stdtrit(len(members) - 1, (1 + level) / 2)) * torch.stack(list(members)).std(0)
     return Band(said - half, said, said + half)
 
 

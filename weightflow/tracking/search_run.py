@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from mlflow import MlflowClient
@@ -29,6 +30,7 @@ from weightflow.trials import TrialRecord, TrialState
 
 _WRITE_SECONDS = 1.0
 _RETRY_SECONDS = 15.0
+_AT_A_TIME = 8  # requests to a server, most of whose time is waiting; fewer than the ten connections that MLflow keeps
 _STATES = {"FINISHED": TrialState.FINISHED, "KILLED": TrialState.STOPPED, "FAILED": TrialState.FAILED}
 
 
@@ -173,20 +175,24 @@ class SearchRun:
 
     def _write(self) -> None:
         """Bring all trials up to date; one that is refused, as its run was deleted, does not hold up the others."""
-        refusal: Exception | None = None
         with self._lock:
             pending = [trial for trial in self._trials.values() if trial.pending]
-        for trial in pending:
-            try:
-                trial.write(self._run_of(trial), self.facts.name)
-            except Exception as error:
-                if unreachable(error):
-                    raise
-                refusal = refusal or error
+        with ThreadPoolExecutor(_AT_A_TIME if self.config.on_server else 1) as writers:  # SQLite takes one at a time
+            refusals = list(filter(None, writers.map(self._write_trial, pending)))
         if self._machine is not None:
             self._parent.write(metrics=self._machine.look())
-        if refusal is not None:
-            raise refusal
+        if refusals:
+            raise refusals[0]
+
+    def _write_trial(self, trial: TrialRun) -> Exception | None:
+        """Bring a trial up to date; return why the store refused it. No answer to one ends it for the rest."""
+        try:
+            trial.write(self._run_of(trial), self.facts.name)
+        except Exception as error:
+            if unreachable(error):
+                raise
+            return error
+        return None
 
     def _run_of(self, trial: TrialRun) -> StoredRun:
         tags = common_tags(self.search_id, self.facts)
