@@ -3,7 +3,10 @@
 The epidemic at 5, 20 and 80 infection rates, 500 trajectories each, eleven times. CPU seconds are those of one process
 with one thread; the anchors of all snapshots are fitted by one worker of Ray and by two, one thread each.
 
-python benchmarks/growth.py --data growth-data
+python benchmarks/growth.py simulate --data growth-data
+python benchmarks/growth.py fits --data growth-data
+python benchmarks/growth.py anchors --data growth-data
+python benchmarks/growth.py tables
 """
 
 import re
@@ -30,6 +33,8 @@ from weightflow.types import Kind
 
 RATES = (0.0012, 0.007)
 TRAJECTORIES = 500
+NUMBERS = "5,20,80"
+FITS, ANCHORS = "growth.csv", "growth-anchors.csv"
 PARTS = ("base", "bridge", "teacher", "field")
 ABOUT = (
     "CPU seconds of the default fit to the epidemic at so many infection rates, 500 trajectories each at eleven times, "
@@ -40,15 +45,16 @@ ABOUT = (
 
 def courses(folder: Path, number: int) -> Snapshots:
     """Read the snapshots at so many rates; simulate them where they are missing."""
-    system = find_system("epidemic")
-    times = system.times[list(every_nth(len(system.times), None))]
     rates = np.geomspace(*RATES, number)
     path = folder / f"epidemic-{number}.npz"
     if not path.is_file():
+        system = find_system("epidemic")
+        times = system.times[list(every_nth(len(system.times), None))]
         found = simulate_varied(system, [Vary("beta", tuple(rates.tolist()))], TRAJECTORIES, 0, times)
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, samples=found.samples.astype(np.uint16))
+        np.savez_compressed(path, times=times, samples=found.samples.astype(np.uint16))
     with np.load(path, allow_pickle=False) as file:
+        times = file["times"]
         clouds = file["samples"].reshape(number, TRAJECTORIES, len(times), 3).swapaxes(1, 2).astype(float)
     kinds = (Kind.COUNTS,) * 3
     each = {rate: Snapshots(times, tuple(x), ("S", "I", "R"), kinds) for rate, x in zip(rates, clouds, strict=True)}
@@ -85,40 +91,84 @@ def anchored(number: int, workers: int, data: Path) -> float:
     return next(float(match[1]) for match in found if match)
 
 
-def main(
-    data: Annotated[Path, typer.Option(help="Folder of the simulated data.")],
-    numbers: Annotated[str, typer.Option(help="Comma-separated numbers of conditions.")] = "5,20,80",
-    repeats: Annotated[int, typer.Option(help="Times that the anchors of the largest number are fitted.")] = 2,
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+Data = Annotated[Path, typer.Option(help="Folder of the simulated data.")]
+Numbers = Annotated[str, typer.Option(help="Comma-separated numbers of conditions.")]
+
+
+@app.command()
+def simulate(data: Data, numbers: Numbers = NUMBERS) -> None:
+    """Simulate the courses; what is there already is kept."""
+    for number in numbers.split(","):
+        courses(data, int(number))
+
+
+@app.command()
+def fits(
+    data: Data,
+    numbers: Numbers = NUMBERS,
+    cpus: Annotated[int, typer.Option(help="Fits at a time.")] = 1,
     out: common.Out = common.RESULTS,
 ) -> None:
-    """Measure, and write a table."""
-    counts = [int(number) for number in numbers.split(",")]
-    for number in counts:
-        courses(data, number)
-    tasks = [{"key": f"{number} conditions", "number": number, "data": str(data.resolve())} for number in counts]
-    common.run_tasks(spent, tasks, out / "growth.csv", 1)
-    rows = common.read_rows(out / "growth.csv")
+    """Fit each number of conditions, and write the table."""
+    simulate(data, numbers)
+    tasks = [
+        {"key": f"{number} conditions", "number": int(number), "data": str(data.resolve())}
+        for number in numbers.split(",")
+    ]
+    common.run_tasks(spent, tasks, out / FITS, cpus)
+    tables(out)
+
+
+@app.command()
+def anchors(
+    data: Data,
+    number: Annotated[int, typer.Option(help="Of conditions.")] = 80,
+    repeats: Annotated[int, typer.Option(help="Times that they are fitted by one worker, and by two.")] = 2,
+    out: common.Out = common.RESULTS,
+) -> None:
+    """Fit the anchors of all snapshots on one worker and on two, in turn, and write the table."""
+    courses(data, number)
     with connected(None, Wanted(2, 0), typer.echo):
-        walls = {workers: [anchored(counts[-1], workers, data) for _ in range(repeats)] for workers in (1, 2)}
-    totals = {row["number"]: sum(float(row[part]) for part in PARTS) for row in rows}
-    first = totals[str(counts[0])]
-    lines = [
-        [row["number"], *(f"{float(row[part]):.1f}" for part in PARTS), f"{totals[row['number']]:.1f}",
-         f"{totals[row['number']] / first:.2f}"]
-        for row in rows
-    ]  # fmt: skip
-    text = common.head("What many conditions cost") + f"\n{ABOUT}\n\n"
-    text += common.table(["conditions", *PARTS, "all", f"x {counts[0]}"], lines)
-    best = {workers: min(each) for workers, each in walls.items()}
-    text += (
-        f"\nAnchors of {counts[-1]} x 11 snapshots: {best[1]:.1f} s on one worker, {best[2]:.1f} s on two, "
-        f"{best[1] / best[2]:.2f} x as fast (best of {repeats} each).\n"
-    )
+        for repeat in range(repeats):
+            for workers in (1, 2):
+                row: common.Row = {"number": number, "workers": workers, "seconds": anchored(number, workers, data)}
+                common.append_rows(out / ANCHORS, [{"key": f"{number} {workers} {repeat}", **row}])
+    tables(out)
+
+
+@app.command()
+def tables(out: common.Out = common.RESULTS) -> None:
+    """Write the table anew, from the rows that there are."""
+    text = common.head("What many conditions cost") + f"\n{ABOUT}\n"
+    text += _of_fits(common.read_rows(out / FITS)) + _of_anchors(common.read_rows(out / ANCHORS))
     (out / "growth.md").write_text(text)
     typer.echo(text)
 
 
+def _of_fits(rows: list[dict[str, str]]) -> str:
+    if not rows:
+        return ""
+    rows = sorted(rows, key=lambda row: int(row["number"]))
+    totals = [sum(float(row[part]) for part in PARTS) for row in rows]
+    lines = [
+        [row["number"], *(f"{float(row[part]):.1f}" for part in PARTS), f"{total:.1f}", f"{total / totals[0]:.2f}"]
+        for row, total in zip(rows, totals, strict=True)
+    ]
+    return "\n" + common.table(["conditions", *PARTS, "all", f"x {rows[0]['number']}"], lines)
+
+
+def _of_anchors(rows: list[dict[str, str]]) -> str:
+    text = ""
+    for number in dict.fromkeys(row["number"] for row in rows):
+        alike = [row for row in rows if row["number"] == number]
+        one, two = (min(float(row["seconds"]) for row in alike if row["workers"] == workers) for workers in "12")
+        text += (
+            f"\nAnchors of {number} x 11 snapshots: {one:.1f} s on one worker, {two:.1f} s on two, "
+            f"{one / two:.2f} x as fast (best of {len(alike) // 2} each).\n"
+        )
+    return text
+
+
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command()(main)
     run(app)

@@ -14,6 +14,7 @@ from weightflow.data import Dataset, Protocol, Snapshots, Split, every_nth, pars
 from weightflow.data.splits import held_out_indices
 from weightflow.data.spread import deviation, varies
 from weightflow.errors import InputError
+from weightflow.evaluation import Scores
 from weightflow.types import Kind
 
 
@@ -305,3 +306,39 @@ def test_a_split_names_its_parts():
     parts = split(dataset(101), Protocol.INTERPOLATION, 0)
     assert isinstance(parts, Split)
     assert parts.protocol == "interpolation"
+
+
+def test_data_and_scores_are_shown_by_facts_and_not_by_all_their_numbers() -> None:
+    rng = np.random.default_rng(0)
+    course = Snapshots(
+        np.array([0.0, 1.0, 2.5]),
+        tuple(rng.poisson(3.0, (n, 2)).astype(float) for n in (20, 30, 20)),
+        ("A<b>", "C"),
+        unit="day",
+    )
+    assert repr(course).splitlines() == [
+        "Snapshots",
+        "  times    3, from 0 to 2.5 day",
+        "  samples  20 to 30 in each of 3 snapshots",
+        "  species  A<b> (counts), C (counts)",
+    ]
+    assert "A&lt;b&gt; (counts)" in course._repr_html_()
+    data = Dataset("cells", course, (0, 1), False, reading=("the time is `day`", "2 species"), source="cells.csv")
+    assert repr(data).splitlines()[0] == "Dataset cells"
+    assert repr(data).splitlines()[-4:] == [
+        "  may be fitted  2 of these snapshots",
+        "  from           cells.csv",
+        "  understood     the time is `day`",
+        "                 2 species",
+    ]
+    both = Snapshots.of_conditions({1.0: course, 10.0: course}, "dose")
+    assert "3, from 0 to 2.5 day" in repr(both)
+    assert "in each of 6 snapshots" in repr(both)
+    assert "`dose` is numeric, 1, 10" in repr(both)
+    scores = Scores("given", 20, "none", (1.0, 2.0), {"model": {"nll": (1.0, 2.0)}, "floor": {"sliced_w1": (0.1, 0.2)}})
+    assert repr(scores).splitlines()[1:] == [
+        "  protocol   given",
+        "  scored     t = 1, 2",
+        "  nll        model 1.5",
+        "  sliced_w1  floor 0.15",
+    ]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from weightflow.card import Carded, Facts
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.words import listed
 from weightflow.errors import InputError
@@ -11,8 +12,8 @@ from weightflow.errors import InputError
 SPECIES = "species"
 
 
-@dataclass(frozen=True)
-class Dataset:
+@dataclass(frozen=True, repr=False)
+class Dataset(Carded):
     """Observations of one system.
 
     Attributes:
@@ -59,6 +60,14 @@ class Dataset:
     def in_words(self) -> str:
         """Say what was measured, under which name."""
         return f"{self.called} {listed(self.snapshots.species)}"
+
+    def _card(self) -> tuple[str, Facts]:
+        seen = "all times" if len(self.seen) == len(self.snapshots) else f"{len(self.seen)} of these snapshots"
+        facts = [*self.snapshots.facts(), ("may be fitted", seen), ("from", self.source)]
+        return f"Dataset {self.name}", [
+            *facts,
+            *(("" if i else "understood", sentence) for i, sentence in enumerate(self.reading)),
+        ]
 
     @property
     def row_units(self) -> tuple[np.ndarray, ...] | None:

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from weightflow.card import Carded, Facts
 from weightflow.data.conditions import Conditions, Point, Scale, in_words
+from weightflow.data.words import listed
 from weightflow.errors import InputError
 from weightflow.types import Kind
 
 LARGEST_COUNT = 2**52  # up to here the numbers half-way between counts are exact, too
 
 
-@dataclass(frozen=True, eq=False)
-class Snapshots:
+@dataclass(frozen=True, eq=False, repr=False)
+class Snapshots(Carded):
     """Clouds of samples of one system at increasing times.
 
     Attributes:
@@ -160,6 +162,22 @@ class Snapshots:
         if self.conditions is not None:
             sha.update(repr(self.conditions).encode())
         return sha.hexdigest()[:16]
+
+    def facts(self) -> Facts:
+        """Return what was observed in a few lines, each with its name."""
+        times, sizes = np.unique(self.times), [len(cloud) for cloud in self.samples]
+        each = f"{sizes[0]:,}" if len({*sizes}) == 1 else f"{min(sizes):,} to {max(sizes):,}"
+        species = [f"{name} ({kind})" for name, kind in zip(self.species, self.kinds, strict=True)]
+        under = () if self.conditions is None else (("conditions", "; ".join(self.conditions.in_words())),)
+        return [
+            ("times", f"{len(times)}, from {times[0]:g} to {times[-1]:g} {self.unit}".rstrip()),
+            ("samples", f"{each} in each of {len(self)} snapshots"),
+            ("species", listed(species)),
+            *under,
+        ]
+
+    def _card(self) -> tuple[str, Facts]:
+        return "Snapshots", self.facts()
 
 
 def _stretches(conditions: Conditions | None, n: int) -> list[slice]:

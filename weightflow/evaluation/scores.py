@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from weightflow.card import Carded, Facts
 from weightflow.data import at_times
 from weightflow.errors import InputError
 from weightflow.rng import generator
@@ -66,8 +67,8 @@ class Interval:
         return cls(float(centre - high * error), float(centre - low * error))
 
 
-@dataclass(frozen=True)
-class Scores:
+@dataclass(frozen=True, repr=False)
+class Scores(Carded):
     """What each method scored at each time by each metric; lower is better.
 
     Not every method has every metric: baselines have no density, and so no likelihood.
@@ -104,6 +105,13 @@ class Scores:
                         f"`{method}` has {len(by_time)} scores by `{metric}` for {len(self.times)} times; "
                         "give one for each time."
                     )
+
+    def _card(self) -> tuple[str, Facts]:
+        means = [
+            (metric, ", ".join(f"{one} {self.mean(one, metric):.4g}" for one in self.methods if self.has(one, metric)))
+            for metric in self.metrics
+        ]
+        return "Scores (means, lower is better)", [("protocol", self.protocol), ("scored", self.where), *means]
 
     @property
     def where(self) -> str:

@@ -20,12 +20,13 @@ from torch import Tensor
 
 from weightflow.backbones import Backbone
 from weightflow.bridge import Pace
+from weightflow.card import Carded, Facts
 from weightflow.data import Conditions, Snapshots, Value
 from weightflow.device import find_device
 from weightflow.drift import Drift
 from weightflow.dynamics import Direct, Rollout, Under
 from weightflow.errors import ExtrapolationWarning, InputError
-from weightflow.model import card, files
+from weightflow.model import files
 from weightflow.model.asked import Asked, Numbers
 from weightflow.model.bands import Band, band, clipped
 from weightflow.model.draws import Draws
@@ -52,7 +53,7 @@ At = Mapping[str, Value]  # a condition: a value for each covariate
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class WeightFlow:
+class WeightFlow(Carded):
     """p(x, t): a backbone whose weights follow a path.
 
     All times are in the data's own units. Several of them, in a sequence, are the first axis of what comes back; one
@@ -557,13 +558,7 @@ class WeightFlow:
             Conditions.of_facts(config.get("conditions")),
         )
 
-    def __repr__(self) -> str:
-        return card.as_text(*self._card())
-
-    def _repr_html_(self) -> str:
-        return card.as_html(*self._card())
-
-    def _card(self) -> tuple[str, card.Facts]:
+    def _card(self) -> tuple[str, Facts]:
         first, last = self.span
         species = (f"{name} ({kind})" for name, kind in zip(self.species, self.kinds, strict=True))
         core, standing = self.backbone.core, self.record.get("fidelity")

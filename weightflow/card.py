@@ -1,9 +1,23 @@
-"""What a model is, in a few lines: for the prompt and for Jupyter."""
+"""What something is, in a few lines: for the prompt and for Jupyter."""
 
 from collections.abc import Sequence
 from html import escape
 
 Facts = Sequence[tuple[str, str]]
+
+
+class Carded:
+    """What is shown by facts about it instead of by all that it holds."""
+
+    def __repr__(self) -> str:
+        return as_text(*self._card())
+
+    def _repr_html_(self) -> str:
+        return as_html(*self._card())
+
+    def _card(self) -> tuple[str, Facts]:
+        """Return a title and the facts."""
+        raise NotImplementedError
 
 
 def as_text(title: str, facts: Facts) -> str:
