@@ -129,6 +129,15 @@ def mount() -> Iterator[Callable[[Path, str], Path]]:
 
 
 @pytest.fixture
+def blind(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Hide the GPUs of this machine, where it has some, from nodes that declare one; returns how."""
+    how = {"CUDA_VISIBLE_DEVICES": "-1", "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
+    for name, value in how.items():
+        monkeypatch.setenv(name, value)
+    return how
+
+
+@pytest.fixture
 def start_cluster(ray_home: Path) -> Iterator[Callable[..., Any]]:
     """Start a cluster of real node processes, its head of one CPU unless told otherwise; it ends with the test."""
     import ray  # which takes a moment that most tests need not wait

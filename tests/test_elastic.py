@@ -1,6 +1,7 @@
 """A cluster that grows: what a search asks for, what it begins with, and which nodes it leaves out."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -84,12 +85,12 @@ def test_more_than_is_there_is_asked_for_begun_without_and_used_as_it_comes(
 
 @pytest.mark.slow
 def test_the_first_gpu_is_waited_for_and_one_that_torch_cannot_see_is_refused_by_node_driver_and_build(
-    ray_environment: dict[str, str], ray_home: Path, tmp_path: Path
+    ray_environment: dict[str, str], blind: dict[str, str], ray_home: Path, tmp_path: Path
 ) -> None:
     said: list[str] = []
     refused = pytest.raises(InputError, match=r"no GPU of the cluster can be used: the GPU of node \S+ cannot be seen")
     with (
-        head(ray_environment, tmp_path, {"gpu": {"CPU": 2, "GPU": 1}}) as address,
+        head({**ray_environment, **blind}, tmp_path, {"gpu": {"CPU": 2, "GPU": 1}}) as address,
         refused as error,
         connected(address, Wanted(gpus=1), said.append),
     ):
@@ -115,7 +116,9 @@ def test_on_a_cluster_of_fixed_size_more_than_there_is_stays_an_error_unless_nod
 
 
 @pytest.mark.slow
-def test_a_node_that_joins_later_is_left_out_if_torch_cannot_see_its_gpu(start_cluster: Callable[..., Cluster]) -> None:
+def test_a_node_that_joins_later_is_left_out_if_torch_cannot_see_its_gpu(
+    blind: dict[str, str], start_cluster: Callable[..., Cluster]
+) -> None:
     said: list[str] = []
     cluster = start_cluster()
     ray.init(address=cluster.address, log_to_driver=False)
@@ -124,14 +127,16 @@ def test_a_node_that_joins_later_is_left_out_if_torch_cannot_see_its_gpu(start_c
     joining.look(60.0)
     assert joining.refused == []
     cluster.add_node(num_cpus=1)
-    blind = cluster.add_node(num_cpus=1, num_gpus=1).node_id
+    sightless = cluster.add_node(num_cpus=1, num_gpus=1).node_id
+    with_gpu = ray.remote(num_gpus=1)(lambda: os.environ["CUDA_VISIBLE_DEVICES"])
+    assert ray.get(with_gpu.remote()) == blind["CUDA_VISIBLE_DEVICES"]
     wait_for(lambda: len(nodes()) == 3, 60)
     joining.look(60.0)
-    assert joining.refused == [blind]
+    assert joining.refused == [sightless]
     assert len(said) == 1
     assert re.match(r"left out: the GPU of node \S+ cannot be seen by torch \S+, which is built", said[0])
     placed = _reserved(Resources(2, 0), {"refused": tuple(joining.refused)})
-    elsewhere = [{"ray.io/node-id": f"!in({blind})"}]
+    elsewhere = [{"ray.io/node-id": f"!in({sightless})"}]
     assert placed == tune.PlacementGroupFactory([{"CPU": 1.0}], bundle_label_selector=elsewhere)
     assert placed != tune.PlacementGroupFactory([{"CPU": 1.0}])
     joining.look(60.0)
