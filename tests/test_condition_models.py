@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from scipy.spatial import Delaunay
 
 import weightflow
+from weightflow.backbones.heads import Gaussian
 from weightflow.bridge import BridgeOptions, ConditionOptions, Family, neighbours
+from weightflow.bridge.family import Lone
 from weightflow.cli import app
 from weightflow.data import Conditions, Covariate, Snapshots, conditions_left_out
 from weightflow.errors import ExtrapolationWarning, InputError
@@ -21,6 +25,7 @@ from weightflow.evaluation import Scores, condition_baselines
 from weightflow.experiment import ExperimentConfig, Preparation, flatten, preset
 from weightflow.experiment.members import resampled
 from weightflow.model import WeightFlow, interval
+from weightflow.training.teacher import steps_for
 
 TIMES = np.array([0.0, 1.0, 2.0, 3.0])
 DOSES = (1.0, 3.0, 9.0)
@@ -153,6 +158,40 @@ def test_neighbours_follow_each_other_on_the_scale_and_share_edges_of_the_triang
     sides = {frozenset(pair) for pair in square}
     assert len(sides) == 8  # four sides, and four spokes to the middle; no diagonal
     assert frozenset(((0.0, 0.0), (2.0, 2.0))) not in sides
+
+
+def test_of_very_many_edges_the_shortest_make_neighbours():
+    places = np.random.default_rng(0).normal(size=(150, 4))
+    many = Conditions.of(("a", "b", "c", "d"), [tuple(map(float, place)) for place in places])
+    where = np.stack([many.positions(point) for point in many.distinct])
+    index = {point: i for i, point in enumerate(many.distinct)}
+    edges = {tuple(sorted(pair)) for each in Delaunay(where).simplices for pair in combinations(each.tolist(), 2)}
+    length = {pair: float(np.linalg.norm(where[pair[0]] - where[pair[1]])) for pair in edges}
+    kept = {tuple(sorted((index[one], index[other]))) for one, other in neighbours(many)}
+    assert len(edges) > len(kept) == 600
+    assert max(length[pair] for pair in kept) <= min(length[pair] for pair in edges - kept)
+    few = Conditions.of(("a", "b", "c", "d"), many.distinct[:40])
+    ends = np.stack([few.positions(point) for point in few.distinct])
+    all_of_few = {frozenset(pair) for each in Delaunay(ends).simplices for pair in combinations(each.tolist(), 2)}
+    assert len(neighbours(few)) == len(all_of_few) < 600
+
+
+@pytest.mark.parametrize(
+    ("number", "components", "together", "steps"), [(3, 4, 2, 73), (10, 4, 2, 134), (40, 6, 4, 268), (100, 7, 10, 337)]
+)
+def test_many_conditions_carry_a_richer_model_and_a_step_takes_more_of_them(
+    number: int, components: int, together: int, steps: int
+):
+    data = doses(tuple(np.geomspace(1.0, 9.0, number).tolist()))
+    config = small()
+    (head,) = Preparation(data, config, 0).backbone.heads
+    assert isinstance(head, Gaussian)
+    assert head.components == components
+    bridges = [Lone.of(one, BridgeOptions()) for one in data.courses.values()]
+    family = Family(tuple(bridges), np.zeros((number, 1)), data.conditions)
+    assert family.together == together
+    assert len(set(family.chosen(family.together, np.random.default_rng(0)))) == together
+    assert steps_for(family, config.teacher) == steps
 
 
 def test_samples_between_neighbouring_conditions_move_with_the_place():

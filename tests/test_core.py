@@ -516,7 +516,7 @@ def test_random_times_leave_no_stretch_of_the_span_out() -> None:
 def test_the_log_ratio_is_nothing_on_the_teachers_path_and_the_divergence_from_it_nearby(prepared: Prepared) -> None:
     backbone, family, path = prepared.backbone, prepared.family, prepared.taught.path(prepared.backbone)
     objective = LogRatio(backbone, family, path, Clock.uniform(*prepared.taught.span), config().training)
-    drawn = draw_within(family, 8, 4000, np.random.default_rng(0))
+    drawn = draw_within(family, 2, 8, 4000, np.random.default_rng(0))
     with torch.no_grad():
         taught = tokens_at(path, family, drawn, "cpu")
         off = taught + 0.01 * backbone.layout.mask

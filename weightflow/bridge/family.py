@@ -25,12 +25,13 @@ from weightflow.bridge.chain import Chain
 from weightflow.bridge.lengthened import samples_for_fitting
 from weightflow.bridge.options import BridgeOptions, Curve
 from weightflow.bridge.smoothed import Samples, kernel_widths, moved
-from weightflow.data.conditions import Conditions, Point
+from weightflow.data.conditions import Conditions, Point, tens
 from weightflow.data.snapshots import Snapshots
 from weightflow.rng import derive_seed
 from weightflow.types import Kind, Options
 
 PAIRS = 256  # points of each cloud that are coupled between conditions: there may be very many pairs of clouds
+EDGES = (600, 3)  # pairs of neighbours at most: so many, or so many a condition if these are more; of more the nearest
 
 
 class ConditionOptions(Options):
@@ -163,9 +164,19 @@ class Family:
         """
         return max(1.0, len(self.courses) / self.options.per_step) ** 0.5
 
-    def chosen(self, rng: np.random.Generator) -> list[int]:
+    @property
+    def many(self) -> float:
+        """How many tens of conditions there are, one at least."""
+        return tens(len(self.courses))
+
+    @property
+    def together(self) -> int:
+        """Conditions that a step of the teacher takes: a tenth of very many, since two say little of hundreds."""
+        return max(self.options.per_step, int(self.many))
+
+    def chosen(self, wanted: int, rng: np.random.Generator) -> list[int]:
         """Choose the conditions of a step."""
-        n, wanted = len(self.courses), self.options.per_step
+        n = len(self.courses)
         return [0] if n == 1 else sorted(rng.choice(n, min(n, wanted), replace=False).tolist())
 
     def between(self, n: int, rng: np.random.Generator) -> Draws | None:
@@ -208,8 +219,10 @@ def _neighbours(conditions: Conditions, group: list[Point]) -> list[tuple[Point,
         centred = places - places.mean(axis=0)
         axis = np.linalg.svd(centred, full_matrices=False)[2][0]
         return [(group[i], group[j]) for i, j in pairwise((centred @ axis).argsort().tolist())]
-    edges = {tuple(sorted(edge)) for simplex in simplices.tolist() for edge in combinations(simplex, 2)}
-    return [(group[i], group[j]) for i, j in sorted(edges)]
+    edges = sorted({tuple(sorted(edge)) for simplex in simplices.tolist() for edge in combinations(simplex, 2)})
+    apart = np.linalg.norm([places[i] - places[j] for i, j in edges], axis=1)
+    nearest = sorted(apart.argsort(kind="stable")[: max(EDGES[0], EDGES[1] * len(group))].tolist())
+    return [(group[i], group[j]) for i, j in (edges[k] for k in nearest)]
 
 
 def _across(

@@ -338,6 +338,15 @@ class Conditions:
         return [(one, value) for one, value in pairs if one.numeric and one.varies]
 
 
+def tens(conditions: int) -> float:
+    """Return how many tens of conditions there are, one at least: by which a fit of very many takes more of the data.
+
+    All of them tell of the same few functions of the condition, so that a model of very many may be richer, and its
+    path longer, than the samples of each would carry alone.
+    """
+    return max(1.0, conditions / 10)
+
+
 def in_words(at: Mapping[str, Value]) -> str:
     """Return a condition as people write it: dose=1, drug=dex; nothing where there is none."""
     return ", ".join(f"{name}={value}" if isinstance(value, str) else f"{name}={value:g}" for name, value in at.items())

@@ -48,7 +48,7 @@ class LogRatio:
     def loss(self, rollout: Rollout, rng: np.random.Generator) -> Float[Tensor, ""]:
         """Evaluate at all seen times and some random ones."""
         family, options, place = self.family, self.options, rollout.start.device
-        drawn = draw_within(family, options.random_times, options.draws, rng)
+        drawn = draw_within(family, family.options.per_step, options.random_times, options.draws, rng)
         starts = np.cumsum([0, *drawn.sizes[:-1]])
         codes = torch.as_tensor(drawn.codes[starts], dtype=torch.float32, device=place) if family.conditions else None
         solution = rollout.solution(codes=codes)
