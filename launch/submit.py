@@ -22,7 +22,7 @@ from weightflow.errors import InputError
 from weightflow.search.cluster.auth import find_token
 from weightflow.search.jobs.bundle import refuse_to_replace
 from weightflow.search.jobs.sealed import FILE, seal
-from weightflow.search.jobs.submission import Cluster, RemoteSearch, UnknownJobError, UnreachableError, exit_code
+from weightflow.search.jobs.submission import OUT, Cluster, RemoteSearch, UnknownJobError, UnreachableError, exit_code
 from weightflow.stopping import STOPPED, listen
 from weightflow.streams import outlive_readers
 
@@ -57,10 +57,10 @@ def main(
     out: Annotated[
         str,
         typer.Option(
-            help="Folder on the cluster that outlives the job; all nodes must reach it. Quote a ~.",
+            help="What outlives the job: a folder on the head (quote a ~), or a URI such as s3://BUCKET/PATH.",
             rich_help_panel=SENDING,
         ),
-    ] = "~/weightflow-runs",
+    ] = OUT,
     detach: Annotated[
         bool, typer.Option("--detach", help="Submit, print the job's identifier and return.", rich_help_panel=SENDING)
     ] = False,
@@ -136,7 +136,7 @@ def _submit(cluster: Cluster, sent: Sent, detach: bool) -> None:
     _check_resources(cluster, sent)
     files = {**sent.files, **_sealed(cluster, sent.settings)}
     job = cluster.submit(ROOT, sent.search.entrypoint, sent.search, files, sent.facts)
-    print(f"submitted {job}: search `{sent.search.name}`, results on the head in {sent.search.folder}")
+    print(f"submitted {job}: search `{sent.search.name}`, results in {sent.search.folder}, as the head sees it")
     if detach:
         _say_commands(cluster, job)
     else:
@@ -230,7 +230,7 @@ def _say_status(cluster: Cluster, what: str, out: str) -> None:
         code = f", exit code {exit_code(details)}" if details.status.is_terminal() else ""
         print(f"{job} {str(details.status).lower()}{since}{until}{code}")
         if details.metadata and "weightflow_name" in details.metadata:
-            print(f"results on the head: {cluster.search_of(job).folder}")
+            print(f"results, as the head sees them: {cluster.search_of(job).folder}")
     if job != what:
         print(cluster.status(ROOT, _known(cluster, what, out)))
 

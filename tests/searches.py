@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import socket
 import subprocess
 import sys
 import time
@@ -46,6 +47,13 @@ first_trials:
   - {dynamics.kind: ode, training.learning_rate: %s}
   - {dynamics.kind: cde, training.learning_rate: 0.003, dynamics.z_dim: 2}
 """
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def furnish(folder: Path) -> Path:

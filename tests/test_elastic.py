@@ -11,8 +11,8 @@ import pytest
 import ray
 from ray import tune
 from ray.cluster_utils import Cluster
-from searches import wait_for
-from test_submit import free_port, ray_node, wait_for_port
+from searches import free_port, wait_for
+from test_submit import ray_node, wait_for_port
 
 from weightflow.errors import InputError
 from weightflow.search.cluster.connection import connected

@@ -12,7 +12,8 @@ import pytest
 from browser import Page, browsing
 from mlflow import MlflowClient
 from models import of_counts
-from test_tracking import FACTS, Server, free_port, left_on_disk, remembered, scores_of, settings
+from searches import free_port
+from test_tracking import FACTS, Server, left_on_disk, remembered, scores_of, settings
 
 from weightflow.tracking import Results, TrackingConfig, sync
 from weightflow.trials import TrialState

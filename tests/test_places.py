@@ -1,18 +1,15 @@
 """Data in an object store, and searches that are copied to one: a real server that speaks S3, with signed requests."""
 
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
-from searches import Process, check_results, check_trials, command, furnish, tune_here, wait_for
+from searches import Process, check_results, check_trials, command, free_port, furnish, tune_here, wait_for
+from stores import SECRET, Store
 from typer.testing import CliRunner
 
 import weightflow
@@ -23,51 +20,12 @@ from weightflow.search.folder import STUDY
 from weightflow.search.home import Home, Mirror
 from weightflow.search.study.reading import read_study
 
-KEY, SECRET = "AKIATESTTESTTESTTEST", "verysecretverysecretverysecretverysecret"
 CELLS = "day,A,B\n0,1,2\n0,2,1\n1,3,3\n1,4,2\n2,5,2\n2,6,1\n"
-
-
-@dataclass
-class Store:
-    """A server that keeps buckets as folders, and can be stopped and started again."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = field(default=None)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "AWS_ACCESS_KEY_ID": KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-
-    def start(self) -> None:
-        rclone = Path(sys.executable).with_name("rclone")
-        words = ("serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{KEY},{SECRET}")
-        words = (*words, str(self.folder))
-        with (self.folder.parent / "server.log").open("ab") as log:
-            self.process = subprocess.Popen([rclone, *words], stdout=log, stderr=log)
-        wait_for(self._answers)
-
-    def stop(self) -> None:
-        assert self.process is not None
-        self.process.terminate()
-        self.process.wait()
-
-    def _answers(self) -> bool:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Store, None, None]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    store = Store(tmp_path_factory.mktemp("store") / "buckets", port)
+    store = Store(tmp_path_factory.mktemp("store") / "buckets", free_port())
     (store.folder / "lab").mkdir(parents=True)
     store.start()
     yield store

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 import requests
 from models import of_counts
-from searches import wait_for
-from test_tracking import finish_with_model, free_port, settings
+from searches import free_port, wait_for
+from test_tracking import finish_with_model, settings
 
 from weightflow import WeightFlow
 

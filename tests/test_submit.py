@@ -8,6 +8,7 @@ import os
 import re
 import runpy
 import secrets
+import shutil
 import signal
 import socket
 import sqlite3
@@ -26,7 +27,8 @@ from typing import NamedTuple
 import pytest
 from ray.dashboard.modules.job.pydantic_models import JobType
 from ray.job_submission import JobDetails, JobStatus
-from searches import furnish, wait_for
+from searches import free_port, furnish, wait_for
+from stores import SECRET, Store
 from test_study import open_study, run
 
 import weightflow
@@ -215,6 +217,17 @@ class TestCommands:
         assert (tmp_path / "out" / "mlflow.yml").read_text() == "experiment: mine\n"
         assert not any((tmp_path / "own").iterdir())
 
+    def test_a_search_goes_to_a_store_and_its_runs_stay_on_the_heads_disk(self, tmp_path: Path):
+        (tmp_path / "mlflow.yml").write_text("experiment: mine\n")
+        search = RemoteSearch("far", "s3://lab/team?region=us-east-1", resume=True)
+        assert search.folder == "s3://lab/team/far?region=us-east-1"
+        shell = "python() { printf '%s ' \"$@\"; }; " + search.entrypoint.replace("exec ", "")
+        environment = {**os.environ, "HOME": str(tmp_path)}
+        done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, env=environment, capture_output=True, check=True)
+        kept = tmp_path / "weightflow-runs" / "mlflow.yml"
+        assert f"--out s3://lab/team?region=us-east-1 --mlflow {kept} --resume far" in done.stdout.decode()
+        assert kept.read_text() == "experiment: mine\n"
+
     @pytest.mark.parametrize(("name", "out"), [("../x", "/out"), ("a b", "/out"), ("", "/out"), ("x", "runs")])
     def test_names_and_folders_that_cannot_work_are_refused(self, name: str, out: str):
         with pytest.raises(InputError, match="must be"):
@@ -251,12 +264,6 @@ def submit_here(
         return Said(code if isinstance(code, int) else 0, str(out), str(err))
 
     return run
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager
@@ -321,7 +328,8 @@ class TestMessages:
             (["--name", "a", "--", "--resume", "b"], "not both"),
             (["--status", "x", "--stop", "y"], "not several"),
             (["--out", "runs", "--", "--seed", "1"], "must be absolute"),
-            (["--out", "s3://lab/runs", "--", "--seed", "1"], "A URI is for a search that is started on a node"),
+            (["--out", "ftp://lab/runs", "--", "--seed", "1"], "`ftp://lab/runs` cannot be used; write s3://BUCKET/"),
+            (["--out", "s3://me:word@lab", "--", "--seed", "1"], "`s3://...@lab` holds a name or a password"),
             (["--upload-data", "--", "--data", "s3://lab/cells.csv"], "there is none on this machine"),
             (["--", "--data", "epidemc"], "`--data epidemc` is no built-in data set; these are: epidemic,"),
             (["--", "--trails", "3"], "No such option: --trails"),
@@ -521,6 +529,47 @@ class TestCluster:
         with sqlite3.connect(there / "mlflow.db") as store:
             (runs,) = store.execute("select count(*) from runs").fetchone()
         assert runs >= 3, "one of the search, one of each trial"
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(450)
+    def test_a_search_goes_to_a_store_and_its_results_come_back_from_there_to_whoever_asks_by_name(
+        self,
+        ray_environment: dict[str, str],
+        ray_home: Path,
+        root: Path,
+        tmp_path: Path,
+        submit_here: Callable[..., Said],
+    ):
+        store, port = Store(tmp_path / "store" / "buckets", free_port()), free_port()
+        (store.folder / "lab").mkdir(parents=True)
+        data = furnish(tmp_path) / "counts.npy"
+        words = ("--head", "--num-cpus", "2", "--port", str(free_port()), "--dashboard-port", str(port))
+        words = (*words, "--ray-client-server-port", str(free_port()))
+        environment = {**ray_environment, **store.environment, "XDG_CACHE_HOME": str(tmp_path / "head")}
+        with ExitStack() as running:
+            store.start()
+            running.callback(store.stop)
+            head = running.enter_context(ray_node(environment, tmp_path / "log", *words))
+            wait_for_port(port, head, tmp_path / "log")
+            asked = ("--address", f"http://127.0.0.1:{port}", "--out", "s3://lab/team")
+            search = (f"--data={data}", "--every=3", "--space=search_spaces/smoke.yaml", "--trials=1")
+            sent = submit_here(*asked, "--name", "far", "--", *search)
+            assert sent.returncode == 0, sent.stdout + sent.stderr
+            assert "all of it is at s3://lab/team/far" in sent.stdout
+            brought, kept = tmp_path / "runs" / "far", store.folder / "lab" / "team" / "far"
+            assert contents(brought / "best") == contents(kept / "best")
+            brought.rename(tmp_path / "first")
+            shutil.rmtree(tmp_path / "head")  # as on another head
+            told = submit_here(*asked, "--status", "far")
+            assert re.search(r"^far: \d+ trials .*; it has come to its end$", told.stdout, re.MULTILINE), told
+            fetched = submit_here(*asked, "--fetch", "far")
+            assert fetched.returncode == 0, fetched.stderr
+            assert contents(brought) == contents(tmp_path / "first")
+            never = submit_here(*asked, "--fetch", "never")
+            assert (never.returncode, len(never.stderr.splitlines())) == (2, 1), never.stderr
+            assert "`s3://lab/team/never` holds no search" in never.stderr
+        assert SECRET not in sent.stdout + sent.stderr + told.stdout + fetched.stdout
+        assert (ray_home / "weightflow-runs" / "mlflow.db").is_file()
 
     def test_an_unknown_job_is_one_line(self, address: str, ray_home: Path, submit_here: Callable[..., Said]):
         result = submit_here("--address", address, "--status", "raysubmit_none")

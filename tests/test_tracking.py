@@ -24,7 +24,7 @@ import pytest
 import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from searches import wait_for
+from searches import free_port, wait_for
 
 import weightflow
 from weightflow.data import Snapshots
@@ -999,12 +999,6 @@ class Server:
             os.killpg(self.process.pid, 9)
             self.process.wait()
             self.process = None
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

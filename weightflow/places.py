@@ -34,6 +34,35 @@ def was_uri(path: Path) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE) is not None  # a drive has one letter
 
 
+def check_uri(uri: str) -> None:
+    """Check that a URI is one of a store, and may be printed and recorded.
+
+    Raises:
+        InputError: it is not.
+    """
+    parts = urlsplit(uri)
+    if "@" in parts.netloc:
+        raise InputError(
+            f"`{parts.scheme}://...@{parts.netloc.rsplit('@', 1)[1]}` holds a name or a password, and would be "
+            "printed and recorded; put them into the environment, or a profile, of the store's own tools."
+        )
+    if parts.scheme not in SCHEMES or not parts.netloc:
+        raise InputError(f"`{uri}` cannot be used; write {' or '.join(f'{s}://BUCKET/PATH' for s in SCHEMES)}.")
+
+
+def below(uri: str, name: str) -> str:
+    """Return the URI of what lies below another; its options, as in `?region=..`, stay with it."""
+    head, mark, options = uri.partition("?")
+    return f"{head.rstrip('/')}/{name}{mark}{options}"
+
+
+def parted(uri: str) -> tuple[str, str]:
+    """Return what `below` made a URI of."""
+    head, mark, options = uri.partition("?")
+    above, _, name = head.rstrip("/").rpartition("/")
+    return f"{above}{mark}{options}", name
+
+
 @dataclass(frozen=True)
 class Place:
     """A folder or a file in a store.
@@ -55,14 +84,7 @@ class Place:
         Raises:
             InputError: the URI is none of a store that can be used, holds a password, or leads nowhere.
         """
-        parts = urlsplit(uri)
-        if "@" in parts.netloc:
-            raise InputError(
-                f"`{parts.scheme}://...@{parts.netloc.rsplit('@', 1)[1]}` holds a name or a password, and would be "
-                "printed and recorded; put them into the environment, or a profile, of the store's own tools."
-            )
-        if parts.scheme not in SCHEMES or not parts.netloc:
-            raise InputError(f"`{uri}` cannot be used; write {' or '.join(f'{s}://BUCKET/PATH' for s in SCHEMES)}.")
+        check_uri(uri)
         try:
             from pyarrow.fs import FileSystem  # most data lie on this machine
         except ModuleNotFoundError:
@@ -76,9 +98,8 @@ class Place:
         return cls(uri, files, path.rstrip("/"))
 
     def __truediv__(self, name: str) -> "Place":
-        """Return what lies below; the options of a URI stay with it."""
-        head, mark, options = self.uri.partition("?")
-        return Place(f"{head.rstrip('/')}/{name}{mark}{options}", self.files, f"{self.path}/{name}")
+        """Return what lies below."""
+        return Place(below(self.uri, name), self.files, f"{self.path}/{name}")
 
     def listed(self) -> dict[str, int]:
         """Return the size of each file below, by its path from here; of none where there is no such folder."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from weightflow.errors import InputError, SearchError
-from weightflow.places import Place, is_uri
+from weightflow.places import Place, is_uri, parted
 from weightflow.search.folder import CHECKPOINTS, NOTES, STUDY
 from weightflow.search.say import Say
 
@@ -139,6 +139,20 @@ def _finish(mirror: "Mirror", name: str) -> None:
                     "copies it once the store is there again."
                 ) from None
             time.sleep(PAUSE)  # a store that is away for a moment tells nobody when it is back
+
+
+def found(place: str) -> Path:
+    """Return the folder of a search; one that is named by its URI is brought from the store.
+
+    Raises:
+        InputError: the store cannot be used, or has no such search.
+    """
+    if not is_uri(place):
+        return Path(place)
+    out, name = parted(place)
+    home = Home.at(out)
+    home.bring(name)
+    return home.folder / name
 
 
 @dataclass

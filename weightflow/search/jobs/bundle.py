@@ -17,6 +17,7 @@ from pathlib import Path
 
 from weightflow.errors import InputError
 from weightflow.search.folder import CONDITIONS, MODEL, REPORT, SCORES
+from weightflow.search.home import found
 
 RESULTS = (MODEL, SCORES, CONDITIONS, REPORT)
 """What is brought back; the trials stay where they are."""
@@ -102,12 +103,12 @@ def _tail(text: str) -> str:
 
 
 def tell(module: str, of: Callable[[Path], str], arguments: list[str]) -> int:
-    """Print what is known of the one folder given, as modules do that run on the head; returns the exit code."""
+    """Print what is known of the one folder or URI given, as modules do that run on the head; returns the exit code."""
     if len(arguments) != 1:
         print(f"give one folder: python -m {module} DIR", file=sys.stderr)
         return 2
     try:
-        print(of(Path(arguments[0])), end="")
+        print(of(found(arguments[0])), end="")
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

@@ -28,6 +28,7 @@ from ray.util.state import list_nodes
 
 from weightflow.errors import InputError
 from weightflow.masking import hide_password
+from weightflow.places import below, check_uri, is_uri
 from weightflow.search.cluster.auth import find_token, token_path
 from weightflow.search.cluster.autoscaler import is_made_by_autoscaler
 from weightflow.search.jobs.bundle import refuse_to_replace, unpack
@@ -54,6 +55,10 @@ class UnreachableError(InputError):
     """The head does not answer as it should."""
 
 
+OUT = "~/weightflow-runs"
+"""The folder on the head for searches of which nothing else is said."""
+
+
 class UnknownJobError(InputError):
     """The head knows no such job: it never had it, or was restarted since."""
 
@@ -64,10 +69,12 @@ class RemoteSearch:
 
     Attributes:
         name: the search's name, its folder under `out` and under the local results.
-        out: folder on the head that outlives the job: absolute, or beginning with `~`, the head's own home.
+        out: what outlives the job: a folder on the head, absolute or beginning with `~`, the head's own home; or a URI
+            of a store that the head can reach.
         arguments: further arguments of `launch/tune.py`.
         mlflow: settings for MLflow, a file of the checkout or an absolute path on the head. The stores that it gives
-            as relative paths lie in `out` as well: the file is copied there, and its paths are relative to it.
+            as relative paths lie in `out` as well, or in `OUT` where that is a URI: the file is copied there, and its
+            paths are relative to it.
         resume: go on with the search of that name instead of starting it.
         given: options of launch/submit.py and arguments of tune.py, as they were typed: what to type to go on.
 
@@ -85,23 +92,26 @@ class RemoteSearch:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise InputError(f"`--name {self.name}` must be letters, digits, dots, dashes and underscores.")
-        if not is_remote(self.out):
+        if is_uri(self.out):
+            check_uri(self.out)
+        elif not is_remote(self.out):
             raise InputError(
-                f"`--out {self.out}` must be absolute or begin with ~/, the head's home: the job itself runs in a "
-                "temporary folder. A URI is for a search that is started on a node (`launch/tune.py --out URI`)."
+                f"`--out {self.out}` must be absolute or begin with ~/, the head's home, or be a URI such as "
+                "s3://BUCKET/PATH: the job itself runs in a temporary folder."
             )
 
     @property
     def folder(self) -> str:
-        """Where the results lie on the head."""
-        return f"{self.out.rstrip('/')}/{self.name}"
+        """Where the results lie, on the head or in a store."""
+        return below(self.out, self.name) if is_uri(self.out) else f"{self.out.rstrip('/')}/{self.name}"
 
     @property
     def entrypoint(self) -> str:
         """The shell command that runs the search on the head."""
         out, given = for_shell(self.out), for_shell(self.mlflow)
-        settings = given if is_remote(self.mlflow) else f"{out}/mlflow.yml"
-        prepare = f"mkdir -p {out}" if is_remote(self.mlflow) else f"mkdir -p {out} && cp {given} {settings}"
+        kept = for_shell(OUT) if is_uri(self.out) else out  # no database lies in an object store
+        settings = given if is_remote(self.mlflow) else f"{kept}/mlflow.yml"
+        prepare = f"mkdir -p {kept}" if is_remote(self.mlflow) else f"mkdir -p {kept} && cp {given} {settings}"
         verb = "--resume" if self.resume else "--name"
         tune = f"python launch/tune.py --address auto --out {out} --mlflow {settings} {verb} {self.name}"
         return " ".join([prepare, "&& exec", tune, *map(for_shell, self.arguments)])
