@@ -187,6 +187,9 @@ def test_many_conditions_carry_a_richer_model_and_a_step_takes_more_of_them(
     (head,) = Preparation(data, config, 0).backbone.heads
     assert isinstance(head, Gaussian)
     assert head.components == components
+    (asked,) = Preparation(data, small(backbone={"hidden": 4, "components": 1}), 0).backbone.heads
+    assert isinstance(asked, Gaussian)
+    assert asked.components == 1
     bridges = [Lone.of(one, BridgeOptions()) for one in data.courses.values()]
     family = Family(tuple(bridges), np.zeros((number, 1)), data.conditions)
     assert family.together == together

@@ -19,7 +19,7 @@ from weightflow.types import HeadKind, Kind, Options
 FEW_STATES = 8  # counts with fewer states have free probabilities by default: they need no more weights than a mixture
 ROOM = 1.5  # marginals list counts up to this many times the largest one seen
 MAX_SOFTMAX = 4096
-MORE = 4  # components that a mixture has besides where there are very many conditions
+COMPONENTS, MORE = 4, 4  # of a mixture, where none are asked for, and besides of very many conditions
 
 
 class CoreKind(StrEnum):
@@ -47,8 +47,8 @@ class BackboneOptions(Options):
     head: HeadKind = Field(
         default=HeadKind.AUTO, description="counts: softmax, logistic, or auto (softmax for fewer than 8 states)"
     )
-    components: int = Field(
-        default=4, ge=1, description="components of a mixture; of more than ten conditions up to 4 more"
+    components: int | None = Field(
+        default=None, ge=1, description="components of a mixture; none: 4, of more than ten conditions up to 8"
     )
     order: Order = Field(default=Order.GIVEN, description="of the species: given, random, variance (largest first)")
     places: bool = Field(default=True, description="whether the core is told which species comes next")
@@ -81,9 +81,8 @@ class BackboneOptions(Options):
             if self.kind is CoreKind.GRU
             else Transformer(hidden=self.hidden, depth=self.depth, heads=self.heads)
         )
-        conditions = 1 if snapshots.conditions is None else len(snapshots.conditions.distinct)
-        more = min(MORE, round(math.log2(tens(conditions))))
-        heads = tuple(self._head(family, species, pooled[:, species], more) for family, species in families.items())
+        components = self.components or _components(snapshots)
+        heads = tuple(_head(family, species, pooled[:, species], components) for family, species in families.items())
         order = tuple(i for i in self._order(pooled, seed) if moving[i])
         constant = _constant(pooled, snapshots.kinds, moving)
         return Backbone(core=core, heads=heads, order=order, places=self.places, constant=constant)
@@ -101,23 +100,30 @@ class BackboneOptions(Options):
             return "softmax" if largest < FEW_STATES else "logistic"
         return self.head.value
 
-    def _head(self, family: str, species: list[int], values: np.ndarray, more: int) -> Head:
-        chosen, largest, components = tuple(species), int(values.max()), self.components + more
-        if family == "softmax":
-            return Softmax(species=chosen, states=largest + 2)
-        if family == "gaussian":
-            locations, scales = _standardise(values)
-            return Gaussian(species=chosen, components=components, locations=locations, scales=scales)
-        locations, scales = _standardise(np.sqrt(values))
-        states = math.ceil(ROOM * largest) + 2
-        return Logistic(species=chosen, components=components, locations=locations, scales=scales, states=states)
-
     def _order(self, pooled: np.ndarray, seed: int) -> tuple[int, ...]:
         if self.order is Order.RANDOM:
             return tuple(map(int, generator(seed, "order").permutation(pooled.shape[1])))
         if self.order is Order.VARIANCE:
             return tuple(map(int, np.argsort(-pooled.var(axis=0), kind="stable")))
         return tuple(range(pooled.shape[1]))
+
+
+def _components(snapshots: Snapshots) -> int:
+    """Return how many components suit: of very many conditions more, one for each doubling beyond ten."""
+    conditions = 1 if snapshots.conditions is None else len(snapshots.conditions.distinct)
+    return COMPONENTS + min(MORE, round(math.log2(tens(conditions))))
+
+
+def _head(family: str, species: list[int], values: np.ndarray, components: int) -> Head:
+    chosen, largest = tuple(species), int(values.max())
+    if family == "softmax":
+        return Softmax(species=chosen, states=largest + 2)
+    if family == "gaussian":
+        locations, scales = _standardise(values)
+        return Gaussian(species=chosen, components=components, locations=locations, scales=scales)
+    locations, scales = _standardise(np.sqrt(values))
+    states = math.ceil(ROOM * largest) + 2
+    return Logistic(species=chosen, components=components, locations=locations, scales=scales, states=states)
 
 
 def _standardise(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
