@@ -331,6 +331,8 @@ def test_data_and_scores_are_shown_by_facts_and_not_by_all_their_numbers() -> No
         "  understood     the time is `day`",
         "                 2 species",
     ]
+    parts = split(data, "leave-one-out", 0)
+    assert repr(parts) == "\n".join(["Split, leave-one-out", *(f"    {sentence}" for sentence in parts.in_words())])
     both = Snapshots.of_conditions({1.0: course, 10.0: course}, "dose")
     assert "3, from 0 to 2.5 day" in repr(both)
     assert "in each of 6 snapshots" in repr(both)
@@ -342,3 +344,11 @@ def test_data_and_scores_are_shown_by_facts_and_not_by_all_their_numbers() -> No
         "  nll        model 1.5",
         "  sliced_w1  floor 0.15",
     ]
+
+
+def test_a_protocol_may_be_named_and_one_that_is_unknown_is_refused() -> None:
+    data = Dataset("cells", labelled(20, 12), every_nth(12, 2), False)
+    named, meant = (split(data, protocol, 0) for protocol in ("interpolation", Protocol.INTERPOLATION))
+    assert named.in_words() == meant.in_words()
+    with pytest.raises(InputError, match=r"`interpolated` is not known; known are auto, leave-one-condition-out,"):
+        split(data, "interpolated", 0)

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
+from weightflow.card import Carded, Facts
 from weightflow.data.conditions import Value, in_words
 from weightflow.data.dataset import Dataset
 from weightflow.data.snapshots import Snapshots
@@ -96,8 +97,8 @@ class Fold:
         return "" if known is None or not self.at else known.outside(known.point(self.at))
 
 
-@dataclass(frozen=True)
-class Split:
+@dataclass(frozen=True, repr=False)
+class Split(Carded):
     """The parts of a data set.
 
     Attributes:
@@ -163,6 +164,9 @@ class Split:
     def known(self) -> Float[np.ndarray, "time"]:
         """Times that every fit has seen that is tested."""
         return np.array([t for t in self.seen.times if all(t in fold.fit.times for fold in self.tests)])
+
+    def _card(self) -> tuple[str, Facts]:
+        return f"Split, {self.protocol}", [("", sentence) for sentence in self.in_words()]
 
     def in_words(self) -> tuple[str, ...]:
         """Say which times, or conditions, are fitted, held out and tested."""

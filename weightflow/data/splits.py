@@ -22,7 +22,7 @@ FEWEST_FRESH = 4  # rows of a time: fewer cannot be scored
 MIN_SEEN = 4
 
 
-def split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
+def split(dataset: Dataset, protocol: Protocol | str, seed: int) -> Split:
     """Split a data set for a search.
 
     Trajectories without a fresh ensemble beside them give up a fifth of themselves, drawn by `seed`, as the fresh
@@ -30,9 +30,12 @@ def split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
     they stand.
 
     Raises:
-        InputError: too few snapshots or conditions are seen, none is left to be scored, or the protocol is for others.
+        InputError: too few snapshots or conditions are seen, none is left to be scored, or the protocol is for others
+            or not known.
     """
-    protocol = protocol.of(dataset)
+    if protocol not in set(Protocol):
+        raise InputError(f"the protocol `{protocol}` is not known; known are {', '.join(Protocol)}.")
+    protocol = Protocol(protocol).of(dataset)
     if protocol is Protocol.LEAVE_ONE_CONDITION_OUT:
         return split_conditions(dataset)
     if protocol is Protocol.LEAVE_ONE_OUT:
