@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
 # These must stand before the package, Ray or MLflow is imported; subprocesses inherit them.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -31,7 +31,7 @@ for signal_number, usual in ((signal.SIGINT, signal.default_int_handler), (signa
     if signal.getsignal(signal_number) is signal.SIG_IGN:
         signal.signal(signal_number, usual)
 
-install_import_hook("weightflow", "beartype.beartype")
+jaxtyping.install_import_hook("weightflow", "beartype.beartype")
 
 # How long an example takes says how busy the machine is; what hangs is stopped by the timeout of its test.
 settings.register_profile("untimed", deadline=None)
@@ -126,6 +126,14 @@ def mount() -> Iterator[Callable[[Path, str], Path]]:
     yield one
     for place in reversed(mounted):
         subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture
+def untyped() -> Iterator[None]:
+    """Without the checks of types that only the tests make: users meet our own messages."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

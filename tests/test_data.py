@@ -1,10 +1,8 @@
 """What is read is what was written, and no split lets a model be scored on what it was fitted to."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,15 +14,6 @@ from weightflow.data.spread import deviation, varies
 from weightflow.errors import InputError
 from weightflow.evaluation import Scores
 from weightflow.types import Kind
-
-
-@pytest.fixture
-def untyped() -> Iterator[None]:
-    """Without the checks of types that only the tests make: users meet our own messages."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
 
 HELD_BACK = (Protocol.INTERPOLATION, Protocol.FORECAST)
 SEARCHED = (*HELD_BACK, Protocol.PAPER)  # with one fold and one test

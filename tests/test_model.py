@@ -1,7 +1,9 @@
 """What a model answers: shapes, statistics, conditional samples, gradients and tables, against exact values."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from models import SPECIES, mixed, model_of, numbers, of_counts, small_counts
 from scipy import stats
 
+import weightflow
 from weightflow import Snapshots, WeightFlow, load
 from weightflow.bridge import Pace
 from weightflow.errors import InputError
@@ -265,3 +268,26 @@ def test_a_path_that_would_run_away_rests_and_one_that_keeps_the_pace_goes_on(tm
         torch.testing.assert_close(one.weights([15.0, 30.0])[0], model.weights(15.0))
         assert "beyond the last snapshot all stands still, since the field alone would run away there" in repr(one)
     assert "stands still" not in repr(steady)
+
+
+def test_what_is_no_number_is_refused_by_name_and_numbers_may_lie_in_anything(untyped: None) -> None:
+    model = model_of(numbers())
+    x = model.sample(12.0, 4)
+    call: Any = model.sample  # as a notebook does, without types
+    quantiles: Any = model.quantiles
+    fit: Any = weightflow.fit
+    wrong: dict[str, Callable[[], object]] = {
+        r"`times`=\['noon'\] holds what is no number; give numbers alone": lambda: call(["noon"], 4),
+        r"`x`=\[\['a', 'b', 'c'\]\] holds what is no number": lambda: model.log_prob([["a", "b", "c"]], 12.0),
+        r"`n`=2.5 samples were asked for; ask for at least one, as a whole number": lambda: call(12.0, 2.5),
+        r"`draws`='9' samples were asked for": lambda: quantiles(12.0, 0.5, "9"),
+        r"`q`='half' holds what is no number": lambda: quantiles(12.0, "half", 9),
+        r"a ndarray was given to be fitted; give `Snapshots\(times, sam": lambda: fit(np.zeros((3, 4, 2))),
+    }
+    for said, ask in wrong.items():
+        with pytest.raises(InputError, match=said):
+            ask()
+    same = model.log_prob(x, 12.0)
+    for given in (x.numpy(), x.tolist(), x.clone().requires_grad_()):
+        torch.testing.assert_close(model.log_prob(given, torch.tensor(12.0)), same)
+    assert torch.equal(model.sample(12.0, int(np.int64(4))), call(12.0, np.int64(4)))

@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 
 from weightflow.data import Dataset, Snapshots
+from weightflow.errors import InputError
 from weightflow.experiment.config import ExperimentConfig
 from weightflow.experiment.members import check_members, fitting, with_members
 from weightflow.experiment.preparation import prepare
@@ -43,9 +44,14 @@ def fit_model(
         of these failed: the others are kept.
 
     Raises:
-        InputError: the data cannot be modelled.
+        InputError: the data cannot be modelled, or are in no form that is known.
         TrainingError: a loss is no longer finite, or only one member is left whose loss was.
     """
+    if not isinstance(data, Dataset | Snapshots):
+        raise InputError(
+            f"a {type(data).__name__} was given to be fitted; give `Snapshots(times, samples)`, with a cloud of shape "
+            "(n, dim) for each time, or what `weightflow.read(FILE)` returns."
+        )
     check_members(members)
     snapshots, units = (data.visible, data.visible_units) if isinstance(data, Dataset) else (data, None)
     chosen = config or ExperimentConfig()

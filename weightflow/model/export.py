@@ -8,7 +8,7 @@ import numpy as np
 from weightflow.errors import InputError
 from weightflow.files import whole, write_text
 from weightflow.model import reader
-from weightflow.model.asked import Numbers
+from weightflow.model.asked import Numbers, array_of
 from weightflow.model.flow import WeightFlow
 
 WEIGHTS, READER = "weights.npz", "reader.py"
@@ -22,7 +22,7 @@ def export_model(model: WeightFlow, times: Numbers, folder: Path) -> None:
     Raises:
         InputError: as for `WeightFlow.weights`, or the folder cannot be written.
     """
-    wanted = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    wanted = np.atleast_1d(array_of("times", times))
     backbone = model.backbone
     facts = {
         "species": list(model.species),

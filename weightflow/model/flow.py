@@ -27,7 +27,7 @@ from weightflow.drift import Drift
 from weightflow.dynamics import Direct, Rollout, Under
 from weightflow.errors import ExtrapolationWarning, InputError
 from weightflow.model import files
-from weightflow.model.asked import Asked, Numbers
+from weightflow.model.asked import Asked, Numbers, array_of, check_draws
 from weightflow.model.bands import Band, band, clipped
 from weightflow.model.draws import Draws
 from weightflow.model.engine import AnyPath, Engine
@@ -200,11 +200,10 @@ class WeightFlow(Carded):
         limit, with an effective number of candidates of at least four for each sample, and a value may come twice.
 
         Raises:
-            InputError: `n` is not positive, `given` is not possible or so improbable that too few candidates agree with
-                it, or as for `weights`.
+            InputError: `n` is not a positive whole number, `given` is not possible or so improbable that too few
+                candidates agree with it, or as for `weights`.
         """
-        if n < 1:
-            raise InputError(f"`n`={n} samples were asked for; ask for at least one.")
+        check_draws("n", n)
         asked, here = Asked.of(times), self.under(at)
         engine = here._engine
         clock = here._clock(asked)
@@ -301,7 +300,7 @@ class WeightFlow(Carded):
                 f"the score function is a gradient, and counts ({', '.join(counts)}) have none; compare `log_prob` at "
                 "neighbouring counts, or fit with `--kind continuous`."
             )
-        if not np.isfinite(np.asarray(x)).all():
+        if not np.isfinite(array_of("x", x)).all():
             raise InputError("`x` holds values that are not finite, where a density has no gradient; drop those rows.")
         return self._evaluated(partial(gradient, self.backbone), x, t, at)
 
@@ -333,7 +332,7 @@ class WeightFlow(Carded):
                 else "this model has no drift: curves through the snapshots joined them better, or just as well; fit "
                 "it with `bridge.curve: drift` to have one all the same."
             )
-        if not np.isfinite(np.asarray(x)).all():
+        if not np.isfinite(array_of("x", x)).all():
             raise InputError("`x` holds values that are not finite, where there is no drift; drop those rows.")
         asked, places = self._aligned(x, t)
         self._clock(asked)
@@ -597,10 +596,9 @@ class WeightFlow(Carded):
         """Yield weights and samples of one time after the other: those of all may be much more than is held at once.
 
         Raises:
-            InputError: `draws` is not positive.
+            InputError: `draws` is not a positive whole number.
         """
-        if draws < 1:
-            raise InputError(f"`draws`={draws} samples were asked for; ask for at least one.")
+        check_draws("draws", draws)
         for tokens, time in zip(self._engine.each(clock), asked, strict=True):
             numbers = quasi_uniforms(draws, self.backbone.dim, seed, "sample", time.hex())[None]
             yield tokens, self._engine.over_draws(self.backbone.sample, tokens, numbers)[0]
@@ -619,7 +617,7 @@ class WeightFlow(Carded):
 
     def _aligned(self, x: Numbers, t: Numbers) -> tuple[Asked, Float[Tensor, "*shape dim"]]:
         """Return the times, and samples with one cloud for each, where they are several."""
-        asked, samples = Asked.of(t), torch.as_tensor(np.asarray(x), dtype=torch.float64)
+        asked, samples = Asked.of(t), torch.as_tensor(array_of("x", x))
         dim, several = len(self.species), len(asked.times)
         if samples.ndim == 0 or samples.shape[-1] != dim or (not asked.single and samples.ndim not in (2, 3)):
             raise InputError(

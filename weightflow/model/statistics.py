@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from weightflow.errors import InputError
-from weightflow.model.asked import Numbers
+from weightflow.model.asked import Numbers, array_of
 from weightflow.types import Kind
 
 
@@ -38,7 +38,7 @@ def levels(q: Numbers) -> Float[np.ndarray, "*level"]:
     Raises:
         InputError: one does not lie in [0, 1].
     """
-    given = np.asarray(q, dtype=np.float64)
+    given = array_of("q", q)
     if given.ndim > 1 or given.size == 0 or not ((given >= 0) & (given <= 1)).all():
         raise InputError(f"`q`={q!r} was asked for; quantiles have levels from 0 to 1: one, or a sequence of them.")
     return given
