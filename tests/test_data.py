@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -341,3 +342,44 @@ def test_a_protocol_may_be_named_and_one_that_is_unknown_is_refused() -> None:
     assert named.in_words() == meant.in_words()
     with pytest.raises(InputError, match=r"`interpolated` is not known; known are auto, leave-one-condition-out,"):
         split(data, "interpolated", 0)
+
+
+def test_what_is_no_number_is_no_snapshot(untyped: None) -> None:
+    given: Any = Snapshots
+    cloud = np.ones((2, 1))
+    for times, samples, said in (
+        (["a", "b"], [cloud, cloud], r"`times` are of type <U1; give real numbers"),
+        ([0, {}], [cloud, cloud], r"`times` cannot be read as numbers"),
+        (
+            np.array(["2020-01-01", "2020-01-02"], "M8[D]"),
+            [cloud, cloud],
+            r"`times` are dates or durations; give numbers",
+        ),
+        ([0, 1], [cloud, cloud * 1j], r"the samples of snapshot 1 are of type complex128; give real numbers"),
+        ([0, 1], [[[1.0], [2.0, 3.0]], cloud], r"the samples of snapshot 0 cannot be read as numbers"),
+    ):
+        with pytest.raises(InputError, match=said):
+            given(times, samples)
+    assert given([0, 1], [cloud.tolist(), cloud.astype(int)], "count").species == ("count",)
+    tables = [pd.DataFrame({"A": [1, 2], "B": [3, 4]}) for _ in range(2)]
+    assert given([0, 1], tables).species == ("A", "B")
+    assert given([0, 1], tables, ("C", "D")).species == ("C", "D")
+    assert given([0, 1], [tables[0], tables[1].to_numpy()]).species == ("x1", "x2")
+    with pytest.raises(InputError, match=r"the table of snapshot 1 has the columns B, A, and the first one has A, B"):
+        given([0, 1], [tables[0], tables[1][["B", "A"]]])
+
+
+def test_conditions_and_indices_that_are_not_there_are_refused(untyped: None) -> None:
+    course, join = labelled(20, 3), cast(Any, Snapshots.of_conditions)
+    for words, said in (
+        (([course, course], "dose"), r"a list was given; give a mapping from conditions to snapshots"),
+        (({1.0: course, 2.0: course}, ("dose", "drug")), r"\(1.0,\) has 1 values and the covariates are dose, drug"),
+        (
+            ({1.0: course, 2.0: course}, "dose", {"does": "log"}),
+            r"`does` has a scale and is no covariate; these are dose",
+        ),
+    ):
+        with pytest.raises(InputError, match=said):
+            join(*words)
+    with pytest.raises(InputError, match=r"`seen` holds 5, and `cells` has 3 snapshots; give indices of these"):
+        Dataset("cells", course, (0, 5), False)

@@ -934,3 +934,25 @@ def test_units_that_are_missing_after_they_died_out_are_warned_of(tmp_path: Path
     whole = [(u, t, max(0, 3 - u - t)) for u in range(4) for t in range(5)]
     pd.DataFrame(whole, columns=["cage", "day", "N"]).to_csv(tmp_path / "b.csv", index=False)
     assert "warning" not in told(read(tmp_path / "b.csv", unit="cage"))
+
+
+def test_a_table_of_pandas_is_read_as_a_file_of_it_is(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"day": [0, 0, 1, 1, 1], "dose": [1, 2, 1, 2, 2], "A": [1, 2, 3, 4, 5], "B": [1.0, 2, 3, 4, 5.5]}
+    )
+    frame.to_csv(tmp_path / "cells.csv", index=False)
+    there, here = read(tmp_path / "cells.csv", conditions="dose"), read(frame, conditions="dose")
+    assert here.snapshots.digest() == there.snapshots.digest()
+    assert here.snapshots.unit == "day"
+    assert (here.name, here.source) == ("table", "memory")
+    assert read(frame.rename(index=str), drop="dose").snapshots.species == ("A", "B")
+    anything: Any = read
+    for given, said in (
+        (frame.set_axis(["day", "A", "A", "B"], axis=1), "has the columns day, A, A, B; give each one name"),
+        (frame["A"], "a Series was given to be read; give the path of a file, or a DataFrame"),
+        (3, "a int was given to be read"),
+    ):
+        with pytest.raises(InputError, match=said):
+            anything(given)
+    with pytest.raises(InputError, match=r"`--sep` means nothing for a DataFrame"):
+        read(frame, sep=";")

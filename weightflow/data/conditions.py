@@ -217,7 +217,14 @@ class Conditions:
         scales: Mapping[str, Scale | str] | None = None,
         shared_start: bool = False,
     ) -> "Conditions":
-        """Take points, one for each snapshot; `scales` holds those that are not to be told from the values."""
+        """Take points, one for each snapshot; `scales` holds those that are not to be told from the values.
+
+        Raises:
+            InputError: there is a scale of something else, or as for `Covariate.of`.
+        """
+        unknown = [name for name in scales or {} if name not in names]
+        if unknown:
+            raise InputError(f"`{unknown[0]}` has a scale and is no covariate; these are {', '.join(names)}.")
         columns = [[point[i] for point in points] for i in range(len(names))]
         said = scales or {}
         covariates = [Covariate.of(name, column, said.get(name)) for name, column in zip(names, columns, strict=True)]

@@ -46,6 +46,12 @@ class Dataset(Carded):
                 f"`{self.name}` holds one single snapshot (t={self.snapshots.times[0]:g}); a distribution over time "
                 "needs at least two: add times."
             )
+        wrong = [i for i in self.seen if not 0 <= i < len(self.snapshots)]
+        if wrong:
+            raise InputError(
+                f"`seen` holds {wrong[0]}, and `{self.name}` has {len(self.snapshots)} snapshots; give indices of "
+                "these, counted from 0."
+            )
         if len(self.seen) < 2:
             raise InputError(
                 f"only {len(self.seen)} of the {len(self.snapshots)} times of `{self.name}` would be seen; at least "

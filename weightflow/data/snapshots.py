@@ -25,7 +25,7 @@ class Snapshots(Carded):
     Attributes:
         times: physical times, shape (time,), strictly increasing; where there are conditions, within each of them.
         samples: one cloud per time, each of shape (n, dim); the sizes n may differ.
-        species: one name per dimension.
+        species: one name per dimension; by default the columns of the samples, where these are tables of pandas.
         kinds: one kind per dimension, or one for all, as `Kind` or by name; counts are whole and not negative. By
             default a species of whole numbers, none negative, is of counts.
         unit: of the times, as people write it (day, h); empty where none is known.
@@ -33,8 +33,9 @@ class Snapshots(Carded):
             varied. `of_conditions` joins the courses of several.
 
     Raises:
-        InputError: on wrong shapes, non-finite values, times that do not increase, empty clouds, unknown kinds,
-            fractional or negative counts, and whole numbers that double precision does not hold exactly.
+        InputError: on what is no number, wrong shapes, tables with different columns, non-finite values, times that do
+            not increase, empty clouds, unknown kinds, fractional or negative counts, and whole numbers that double
+            precision does not hold exactly.
     """
 
     times: Float[np.ndarray, "time"]
@@ -45,16 +46,17 @@ class Snapshots(Carded):
     conditions: Conditions | None = None
 
     def __post_init__(self) -> None:
-        times = np.asarray(self.times, dtype=np.float64)
-        samples = tuple(exact(np.asarray(cloud)) for cloud in self.samples)
+        times = exact(_numbers("`times`", self.times))
+        samples = tuple(exact(_numbers(f"the samples of snapshot {i}", x)) for i, x in enumerate(self.samples))
         _check_times(times, len(samples))
         for stretch in _stretches(self.conditions, len(times)):
             _check_order(times[stretch])
         _check_clouds(times, samples)
         dim = samples[0].shape[1]
+        species = (self.species,) if isinstance(self.species, str) else tuple(self.species) or _columns(self.samples)
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "samples", samples)
-        object.__setattr__(self, "species", tuple(self.species) or tuple(f"x{i + 1}" for i in range(dim)))
+        object.__setattr__(self, "species", species or tuple(f"x{i + 1}" for i in range(dim)))
         object.__setattr__(self, "kinds", _kinds(self.kinds, dim) or guess_kinds(samples))
         _check_species(self.species, self.kinds, dim)
         _check_counts(self)
@@ -87,11 +89,21 @@ class Snapshots(Carded):
             InputError: the courses are of different species, or the conditions are not possible.
         """
         names = (covariates,) if isinstance(covariates, str) else tuple(covariates)
+        if not isinstance(courses, Mapping):
+            raise InputError(
+                f"a {type(courses).__name__} was given; give a mapping from conditions to snapshots, as in "
+                "{1.0: snapshots, 10.0: others}."
+            )
         keys = {key if isinstance(key, tuple) else (key,): course for key, course in courses.items()}
         if not keys:
             raise InputError("there is no condition; give one course of snapshots for each.")
         first = next(iter(keys.values()))
         for point, course in keys.items():
+            if len(point) != len(names):
+                raise InputError(
+                    f"the condition {point} has {len(point)} values and the covariates are {', '.join(names)}; give "
+                    "one value for each of them."
+                )
             if course.species != first.species or course.unit != first.unit or course.conditions is not None:
                 raise InputError(
                     f"the snapshots of {point} have species {', '.join(course.species)} and the unit `{course.unit}`, "
@@ -194,6 +206,45 @@ def _stretches(conditions: Conditions | None, n: int) -> list[slice]:
     if len(runs) != len(conditions.distinct):
         raise InputError("snapshots of one condition must stand side by side; sort them by condition, then by time.")
     return [slice(start, stop) for start, stop in pairwise(np.cumsum([0, *runs]).tolist())]
+
+
+def _numbers(what: str, values: Any) -> np.ndarray:
+    """Take numbers in whatever form they are given.
+
+    Raises:
+        InputError: they are none, or rows have different lengths.
+    """
+    try:
+        array = np.asarray(values)
+        array = array.astype(np.float64) if array.dtype.kind == "O" else array
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} cannot be read as numbers ({error}); give an array of numbers.") from None
+    if array.dtype.kind in "mM":
+        raise InputError(
+            f"{what} are dates or durations; give numbers, such as days since the first (`weightflow.read` takes dates "
+            "from tables)."
+        )
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{what} are of type {array.dtype}; give real numbers.")
+    return array
+
+
+def _columns(samples: Sequence[Any]) -> tuple[str, ...]:
+    """Return the names of columns where all samples are tables; none where one is not.
+
+    Raises:
+        InputError: two tables have different columns, or the same ones in another order.
+    """
+    tables = [tuple(map(str, cloud.columns)) for cloud in samples if hasattr(cloud, "columns")]
+    if not tables or len(tables) < len(samples):
+        return ()
+    for i, names in enumerate(tables):
+        if names != tables[0]:
+            raise InputError(
+                f"the table of snapshot {i} has the columns {', '.join(names)}, and the first one has "
+                f"{', '.join(tables[0])}; give all tables the same columns in one order."
+            )
+    return tables[0]
 
 
 def exact(values: np.ndarray) -> Float[np.ndarray, "*shape"]:

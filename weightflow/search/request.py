@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
-from weightflow.data import Dataset, Protocol, Snapshots
+from weightflow.data import Dataset, Protocol, Snapshots, read
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, flat_keys, nest
 from weightflow.search.cluster.connection import connected
@@ -28,6 +28,9 @@ from weightflow.systems import load_dataset
 from weightflow.tracking import TrackingConfig
 from weightflow.trials import Criterion, Parameter, SamplerName, SchedulerName
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 Named = TypeVar("Named", bound=StrEnum)
 LONGEST_NAME = 60
 DEFAULT_SPACE, CONDITION_SPACE = "search_spaces/default.yaml", "search_spaces/conditions.yaml"
@@ -35,7 +38,7 @@ TRACKING = "mlflow.yml"
 
 
 def tune(
-    data: Dataset | Snapshots | str | Path = "epidemic",
+    data: "Dataset | Snapshots | DataFrame | str | Path" = "epidemic",
     *,
     space: str | Path | None = None,
     trials: int = 32,
@@ -78,8 +81,8 @@ def tune(
     process. A Ray that runs in this process already is used, and left running.
 
     Args:
-        data: what is modelled: a data set (`weightflow.read`), snapshots, a built-in name, or a path that needs no
-            options to be read.
+        data: what is modelled: a data set (`weightflow.read`), snapshots, a built-in name, or a path or a table of
+            pandas that needs no options to be read.
         space: a YAML file; where it is None the default space, of several conditions the one that is made for them.
         trials: at most, repeats not counted.
         time_budget: wall time for preparation and trials: seconds, or text such as 90s, 30m or 2h30m; six minutes by
@@ -190,11 +193,13 @@ def tracking_config(path: str | Path | None) -> TrackingConfig:
     return TrackingConfig.read(found, None if found == here else Path.cwd())
 
 
-def _dataset(data: Dataset | Snapshots | str | Path, seed: int) -> Dataset:
+def _dataset(data: "Dataset | Snapshots | DataFrame | str | Path", seed: int) -> Dataset:
     if isinstance(data, Dataset):
         return data
     if isinstance(data, Snapshots):
         return Dataset("data", data, tuple(range(len(data))), paired=False)
+    if not isinstance(data, str | Path):
+        return read(data)
     return load_dataset(str(data), seed)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weightflow.data.dataset import Dataset
 from weightflow.data.reading.arrays import read_npy, read_npz
@@ -15,6 +15,9 @@ from weightflow.data.reading.tables import TABLES
 from weightflow.errors import InputError
 from weightflow.places import fetched, is_uri
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zip", ".zst")
 ARRAY = ("species", "drop", "missing", "kind", "pca", "every")
 VARIED = ("conditions", "shared_start")
@@ -23,13 +26,14 @@ TEXT = (*TABLE, "sep", "decimal", "encoding")
 CELLS = (*TABLE, "use_rep", "layer", "genes")
 
 
-def read(path: str | Path, options: ReadOptions | None = None, **said: Any) -> Dataset:
-    """Read a file: .csv, .tsv, .txt (compressed or not), .parquet, .xlsx, .npy, .npz or .h5ad.
+def read(path: "str | Path | DataFrame", options: ReadOptions | None = None, **said: Any) -> Dataset:
+    """Read a file: .csv, .tsv, .txt (compressed or not), .parquet, .xlsx, .npy, .npz or .h5ad; or a DataFrame.
 
     `reading` of the result says what was understood, in sentences.
 
     Args:
-        path: of the file, or a URI of one in an object store (`s3://bucket/cells.csv`).
+        path: of the file, or a URI of one in an object store (`s3://bucket/cells.csv`); or a table of pandas with one
+            row a sample, whose index is not read.
         options: how; or, instead of them,
         said: the attributes of `ReadOptions` by name: `read("cells.csv", time="day", drop="batch")`.
 
@@ -39,6 +43,8 @@ def read(path: str | Path, options: ReadOptions | None = None, **said: Any) -> D
     options = options or ReadOptions.of(**said)
     if is_uri(path):
         return _read_from_store(str(path), options)
+    if not isinstance(path, str | Path):
+        return _read_frame(path, options)
     path = Path(path)
     if not path.is_file():
         raise InputError(f"`{path}` is no file; give a path of {', '.join(FORMATS)} or the name of a built-in system.")
@@ -55,6 +61,17 @@ def read(path: str | Path, options: ReadOptions | None = None, **said: Any) -> D
         return replace(dataset_of(name, clouds, options), source=str(path.resolve()))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _read_frame(frame: "DataFrame", options: ReadOptions) -> Dataset:
+    if not hasattr(frame, "columns"):
+        raise InputError(f"a {type(frame).__name__} was given to be read; give the path of a file, or a DataFrame.")
+    options.only(TABLE, "a DataFrame")
+    names = [str(name) for name in frame.columns]
+    if frame.columns.nlevels > 1 or len({*names}) < len(names):
+        raise InputError(f"the DataFrame has the columns {', '.join(names)}; give each one name that no other has.")
+    rows = rows_of(Path("the DataFrame"), frame.set_axis(names, axis=1).reset_index(drop=True), options)
+    return dataset_of("table", grouped(rows, options), options)
 
 
 def _read_from_store(uri: str, options: ReadOptions) -> Dataset:
