@@ -431,7 +431,9 @@ class TestCluster:
         assert f"{job} succeeded, exit code 0" in followed.stdout
         assert contents(tmp_path / "runs" / "night") == contents(results)
         status = submit_here("--address", address, "--status", job)
-        assert re.match(rf"{job} succeeded since .*, exit code 0\nresults, as the head sees them: {results}\n", status.stdout)
+        assert re.match(
+            rf"{job} succeeded since .*, exit code 0\nresults, as the head sees them: {results}\n", status.stdout
+        )
 
     def test_a_search_without_results_says_so(self, address: str, ray_home: Path, root: Path, tmp_path: Path):
         with pytest.raises(InputError, match=r"nothing to bring back: .*/none holds none of best"):
