@@ -1,12 +1,13 @@
 """What something is, in a few lines: for the prompt and for Jupyter."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from html import escape
 
 Facts = Sequence[tuple[str, str]]
 
 
-class Carded:
+class Carded(ABC):
     """What is shown by facts about it instead of by all that it holds."""
 
     def __repr__(self) -> str:
@@ -15,9 +16,9 @@ class Carded:
     def _repr_html_(self) -> str:
         return as_html(*self._card())
 
+    @abstractmethod
     def _card(self) -> tuple[str, Facts]:
         """Return a title and the facts."""
-        raise NotImplementedError
 
 
 def as_text(title: str, facts: Facts) -> str:

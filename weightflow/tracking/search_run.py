@@ -188,8 +188,7 @@ class SearchRun:
         """Bring a trial up to date; return why the store refused it. No answer to one ends it for the rest."""
         try:
             trial.write(self._run_of(trial), self.facts.name)
-        # See `Link.attempt`: what a store raises is not known beforehand.
-        except Exception as error:
+        except Exception as error:  # whatever the client of a store raises, as in `Link.attempt`: no list is whole
             if unreachable(error):
                 raise
             return error
