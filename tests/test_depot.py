@@ -8,14 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
+from ray.tune.search import Searcher
 from searches import wait_for
+from test_study import EPOCHS, open_study, report
 
 from weightflow.cache import ArrayCache
-from weightflow.experiment import flatten, preset
+from weightflow.experiment import flat_keys, flatten, preset
 from weightflow.search.cluster import connection
+from weightflow.search.cluster.nodes import Joining
+from weightflow.search.cluster.resources import Resources
+from weightflow.search.space.space import Space
+from weightflow.search.study.options import SearchOptions
+from weightflow.search.study.study import Study
 from weightflow.search.trials.depot import Depot, depot
 from weightflow.search.trials.making import Making
-from weightflow.trials import TrialRecord, TrialState
+from weightflow.search.trials.stopper import Stopper
+from weightflow.search.trials.tuner import StudySearcher
+from weightflow.trials import SchedulerName, TrialRecord, TrialState
 
 ON = {"data": "a", "seed": 1}
 ARRAYS = {"x": np.arange(300_000.0)}  # too large to travel with a call
@@ -125,6 +134,39 @@ class TestMaking:
         making = Making(asked.names("a"), most=2)
         assert asked.handed_out(making) == [0]
         assert asked.left == [3, 4, 5]
+
+    def test_when_the_search_is_over_those_that_wait_are_given_back_unbegun_and_a_longer_search_begins_them(
+        self, tmp_path: Path
+    ) -> None:
+        hidden = {"kind": "choice", "values": [4]}
+        rate = {"kind": "float", "low": 1e-3, "high": 1e-2}
+        parameters = {"backbone.hidden": hidden, "training.learning_rate": rate}
+        space = Space.build({"parameters": parameters, "fixed": {"training.epochs": EPOCHS}}, flat_keys())
+
+        def searcher(cpu_hours: float) -> tuple[Study, StudySearcher]:
+            options = SearchOptions(
+                trials=4, time_budget=1e9, cpu_hours=cpu_hours, stop_at_floor=False, scheduler=SchedulerName.NONE
+            )
+            study = open_study(tmp_path, options, space)
+            stopper, joining = Stopper(study, options, 1.0, 0.0), Joining(Resources(1, 0), print)
+            return study, StudySearcher(study, stopper, joining, Making([], 2))
+
+        study, asking = searcher(EPOCHS / 3600)  # CPU-hours that the first trial takes
+        assert asking.suggest("a")["makes"]
+        assert asking.suggest("b") is None  # two wait for what it makes, and no more may
+        waiting = [record.number for record in asking.making.waiting]
+        assert len(waiting) == 2
+        assert report(study, 0, 1.0, 1, EPOCHS).state is TrialState.FINISHED
+        assert asking.suggest("c") == Searcher.FINISHED
+        assert [study.records[number].state for number in waiting] == [TrialState.STOPPED] * 2
+        assert [study.records[number].epochs for number in waiting] == [0, 0]
+        study.close()
+
+        study, asking = searcher(1.0)
+        again = [asking.suggest("d"), asking.suggest("e")]
+        assert [one and one["number"] for one in again] == [waiting[0], None]  # the first makes it, the second waits
+        assert asking.making.waiting[0].number == waiting[1]
+        study.close()
 
 
 class Asked:

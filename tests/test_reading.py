@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 import weightflow
-from weightflow.data import Dataset, Protocol, ReadOptions, Snapshots, read, split
+from weightflow.data import Dataset, Protocol, ReadOptions, Snapshots, from_anndata, read, split
 from weightflow.data.reading.times import is_time_name, read_times, unit_of_name
 from weightflow.errors import InputError
 from weightflow.types import Kind
@@ -956,3 +957,65 @@ def test_a_table_of_pandas_is_read_as_a_file_of_it_is(tmp_path: Path) -> None:
             anything(given)
     with pytest.raises(InputError, match=r"`--sep` means nothing for a DataFrame"):
         read(frame, sep=";")
+
+
+@pytest.mark.parametrize(
+    ("column", "times", "unit"),
+    [
+        (pd.to_timedelta([0, 0, 12, 36], "h"), [0, 0.5, 1.5], "day"),
+        (pd.to_datetime(["2024-01-01", "2024-01-01", "2024-01-03", "2024-01-04"]), [0, 2, 3], "day"),
+        (pd.array([0, 0, 2, 3], dtype="Int64"), [0, 2, 3], ""),
+        (pd.array(["day 0", "day 0", "day 2", "day 3"], dtype="string"), [0, 2, 3], "day"),
+        (pd.Categorical(["b", "b", "a", "c"], categories=["b", "a", "c"], ordered=True), [0, 1, 2], ""),
+    ],
+)
+def test_times_of_a_table_may_be_of_any_kind_that_pandas_has_for_them(column: Any, times: list[float], unit: str):
+    frame = pd.DataFrame({"time": column, "A": pd.array([1, 2, 3, 4], dtype="Int64")})
+    for told in (frame, frame.set_index("time")):  # an index with a name is a column, as in a file of the table
+        seen = read(told).snapshots
+        np.testing.assert_allclose(seen.times, times)
+        assert (seen.unit, seen.species, seen.kinds) == (unit, ("A",), (Kind.COUNTS,))
+        assert [cloud.tolist() for cloud in seen.samples] == [[[1], [2]], [[3]], [[4]]]
+
+
+def test_of_an_index_what_has_a_name_is_read_and_names_of_rows_are_no_species():
+    levels = pd.MultiIndex.from_arrays([["a", "b", "c"], [0, 0, 1], [5, 6, 7]], names=["cell", "day", None])
+    seen = read(pd.DataFrame({"A": [1.5, 2, 3]}, index=levels))
+    assert seen.snapshots.times.tolist() == [0, 1]
+    assert seen.snapshots.species == ("A",)
+    assert "column `cell` names the rows" in told(seen)
+    with pytest.raises(InputError, match="has the columns day, day, A"):
+        read(pd.DataFrame({"day": [0, 1], "A": [1, 2]}, index=pd.Index([0, 1], name="day")))
+    with pytest.raises(InputError, match=r"`the DataFrame` has columns A and 2 rows; .*, and one row per sample\.$"):
+        read(pd.DataFrame({"A": [1, 2]}))
+
+
+def test_a_missing_value_of_a_nullable_column_is_one():
+    frame = pd.DataFrame({"time": [0, 0, 1], "A": pd.array([1, None, 3], dtype="Int64")})
+    with pytest.raises(InputError, match="has no value in column `A`, row 2"):
+        read(frame)
+    assert [len(cloud) for cloud in read(frame, missing="drop").snapshots.samples] == [1, 1]
+    assert read(frame, missing="zero").snapshots.samples[0].tolist() == [[1], [0]]
+
+
+@pytest.mark.parametrize("name", ["time", "dose", "A"])
+def test_complex_numbers_are_refused_wherever_a_table_has_them(name: str):
+    frame = pd.DataFrame({"time": [0, 0, 1, 1], "dose": [1, 2, 1, 2], "A": [1.5, 2, 3, 4]})
+    frame[name] = frame[name] + 1j
+    with pytest.raises(InputError, match=r"complex.*must be real"):
+        read(frame, conditions="dose")
+
+
+def test_complex_numbers_are_refused_in_cells_too():
+    anndata = pytest.importorskip("anndata")
+    obs = pd.DataFrame({"day": [0, 0, 1, 1]}, index=list("abcd"))
+    values = np.arange(8.0).reshape(4, 2)
+    for rep in (
+        values + 1j,
+        sparse.csr_matrix(values + 1j),
+        pd.DataFrame(values + 1j, index=obs.index, columns=["u", "v"]),
+    ):
+        cells = anndata.AnnData(values.astype(np.float32), obs=obs, obsm={"X_z": rep})
+        with pytest.raises(InputError, match=r"complex.*must be real"):
+            from_anndata(cells, use_rep="X_z")
+        assert from_anndata(cells).snapshots.dim == 2

@@ -251,8 +251,10 @@ def exact(values: np.ndarray) -> Float[np.ndarray, "*shape"]:
     """Return numbers in double precision.
 
     Raises:
-        InputError: there are integers that lose digits there.
+        InputError: there are integers that lose digits there, or the numbers are complex.
     """
+    if values.dtype.kind == "c":
+        raise InputError("the numbers are complex; all must be real: give their real part, or their modulus.")
     if values.dtype.kind in "iu" and values.size and max(-int(values.min()), int(values.max())) > LARGEST_COUNT:
         raise InputError(
             f"whole numbers reach {max(int(values.max()), int(values.min()), key=abs)}, but they are exact up to "

@@ -21,6 +21,7 @@ from weightflow.data.reading.columns import (
 )
 from weightflow.data.reading.missing import settle
 from weightflow.data.reading.options import Missing, ReadOptions
+from weightflow.data.snapshots import exact
 from weightflow.data.words import listed
 from weightflow.errors import InputError
 
@@ -170,7 +171,7 @@ def _representation(
     _check_key(cells, key, cells.reps, "use-rep", "obsm")
     held = _lazy(cells.reps[key])
     names = [str(name) for name in getattr(held, "columns", ())]
-    matrix = held.to_numpy(dtype=np.float64) if names else held
+    matrix = held.to_numpy() if names else held
     names = names or [f"{key.removeprefix('X_')}{i + 1}" for i in range(matrix.shape[1])]
     for name in (*options.species, *options.drop):
         if name not in names:
@@ -231,5 +232,7 @@ def _rows_and_columns(matrix: Any, rows: np.ndarray, columns: list[int]) -> Any:
             piece = matrix[start : start + step]
             piece = piece.tocsr() if sparse.issparse(piece) else np.asarray(piece)
             piece = piece[inside]
-            parts.append((piece if every else piece[:, columns]).astype(np.float64))
+            piece = piece if every else piece[:, columns]
+            exact(np.asarray(piece.data if sparse.issparse(piece) else piece))  # or else it is refused
+            parts.append(piece.astype(np.float64))
     return sparse.vstack(parts).tocsr() if sparse.issparse(parts[0]) else np.concatenate(parts)

@@ -52,13 +52,14 @@ class Rows:
     covariates: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def rows_of(path: Path, frame: Any, options: ReadOptions) -> Rows:
+def rows_of(path: Path, frame: Any, options: ReadOptions, hint: str = "") -> Rows:
     """Turn a table into samples with times.
 
     Args:
         path: of the file, for messages.
         frame: a pandas DataFrame, one row a sample; its first column may have an empty name.
         options: what the user said.
+        hint: what else to do where there is only one column.
 
     Raises:
         InputError: it is in doubt which column is the time, or a column is no species.
@@ -67,12 +68,15 @@ def rows_of(path: Path, frame: Any, options: ReadOptions) -> Rows:
     if frame.empty or len(frame.columns) < 2:
         raise InputError(
             f"`{path}` has {_columns(list(frame.columns))} and {len(frame)} rows; give a time column and species, and "
-            "one row per sample (or say what separates the columns with `--sep`)."
+            f"one row per sample{hint}."
         )
     check_names(path, frame, options)
     frame = chosen_rows(path, frame, options, said)
     time = time_column(path, frame, options, said)
     species = _species(path, frame, time, options, said)
+    for name in (time, *options.covariates):
+        if frame[name].dtype.kind == "c":
+            raise InputError(f"`{path}` holds complex numbers in column `{name}`; all must be real.")
     others = {time, *species, options.unit, *options.covariates, ""}
     said += confounded(frame, time, [c for c in frame.columns if c not in others])
     numbers = _numbers(path, frame, species)

@@ -33,7 +33,7 @@ def read(path: "str | Path | DataFrame", options: ReadOptions | None = None, **s
 
     Args:
         path: of the file, or a URI of one in an object store (`s3://bucket/cells.csv`); or a table of pandas with one
-            row a sample, whose index is not read.
+            row a sample: an index that has a name is one more column, as in the file that `to_csv` writes.
         options: how; or, instead of them,
         said: the attributes of `ReadOptions` by name: `read("cells.csv", time="day", drop="batch")`.
 
@@ -67,10 +67,12 @@ def _read_frame(frame: "DataFrame", options: ReadOptions) -> Dataset:
     if not hasattr(frame, "columns"):
         raise InputError(f"a {type(frame).__name__} was given to be read; give the path of a file, or a DataFrame.")
     options.only(TABLE, "a DataFrame")
-    names = [str(name) for name in frame.columns]
+    levels = [level for level, name in enumerate(frame.index.names) if name is not None]
+    names = [str(name) for name in (*(frame.index.names[level] for level in levels), *frame.columns)]
     if frame.columns.nlevels > 1 or len({*names}) < len(names):
         raise InputError(f"the DataFrame has the columns {', '.join(names)}; give each one name that no other has.")
-    rows = rows_of(Path("the DataFrame"), frame.set_axis(names, axis=1).reset_index(drop=True), options)
+    told = frame.reset_index(level=levels) if levels else frame
+    rows = rows_of(Path("the DataFrame"), told.set_axis(names, axis=1).reset_index(drop=True), options)
     return dataset_of("table", grouped(rows, options), options)
 
 
@@ -106,7 +108,8 @@ def _read_cells(path: Path, options: ReadOptions) -> Clouds:
 
 def _read_table(path: Path, options: ReadOptions) -> Clouds:
     table = TABLES[_suffix(path)](path, options)
-    rows = rows_of(path, table.frame, options)
+    hint = " (or say what separates the columns with `--sep`)" if "sep" in FORMATS[_suffix(path)][0] else ""
+    rows = rows_of(path, table.frame, options, hint)
     return grouped(replace(rows, said=(*table.said, *rows.said)), options)
 
 
