@@ -2,7 +2,7 @@
 # A tracking server for a team: runs in PostgreSQL, files in a folder, and MLflow's own users and passwords.
 #
 #   pip install 'psycopg[binary]' 'Flask-WTF<2'       # beside the environment of requirements.lock
-#   createuser --pwprompt mlflow && createdb --owner mlflow mlflow
+#   createuser --pwprompt mlflow && createdb --owner mlflow --encoding UTF8 --template template0 mlflow
 #   launch/mlflow_server.sh                           # options of `mlflow server` may follow
 #
 # It listens on 127.0.0.1, port 5000. For others put a proxy with TLS before it, since passwords travel with each
@@ -46,6 +46,19 @@ python="${WEIGHTFLOW_PYTHON:-python}"
 
 # Addresses name no password: PostgreSQL's library takes PGPASSWORD.
 store="postgresql://${PGUSER:=mlflow}@${PGHOST:=127.0.0.1}:${PGPORT:=5432}/${PGDATABASE:=mlflow}"
+# What MLflow says of a database that it cannot use comes after two minutes, and names no cause.
+problem="$("$python" -c '
+import sys, psycopg
+try:
+    with psycopg.connect(sys.argv[1], connect_timeout=10) as database:
+        encoding = database.info.parameter_status("server_encoding")
+except psycopg.Error as error:
+    print(str(error).strip().splitlines()[0])
+    sys.exit(1)
+if encoding == "SQL_ASCII":
+    print("its encoding is SQL_ASCII; make it with --encoding UTF8 --template template0, as this script says")
+    sys.exit(1)
+' "$store")" || refuse "the database $store cannot be used: $problem"
 MLFLOW_AUTH_CONFIG_PATH="$(dirname "$settings")/mlflow_server_auth.ini"
 export MLFLOW_AUTH_CONFIG_PATH MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
 cat >"$MLFLOW_AUTH_CONFIG_PATH" <<END

@@ -19,7 +19,8 @@ import pytest
 import typer
 import yaml
 from deploying import ROOT, parsed, told
-from searches import wait_for
+from postgres import SERVER, postgres, server_settings
+from searches import free_port, wait_for
 
 from weightflow.cli import app
 
@@ -267,6 +268,28 @@ def test_the_tracking_server_listens_elsewhere_if_it_is_told_to(serve: Any, tmp_
 def test_the_key_of_the_tracking_server_stays_the_same(serve: Any, tmp_path: Path):
     serve(f"PGPASSWORD={PASSWORD}\nMLFLOW_FLASK_SERVER_SECRET_KEY=kept\n")
     assert "MLFLOW_FLASK_SERVER_SECRET_KEY=kept" in (tmp_path / "env").read_text().splitlines()
+
+
+def test_a_database_that_mlflow_could_not_use_is_refused_at_once_with_the_reason(tmp_path: Path):
+    with postgres() as database:  # beside the one for MLflow it has one of its own, of the encoding of locale C
+        for port, name, says in (
+            (free_port(), "mlflow", "connection failed"),
+            (database.port, "runs", 'database "runs" does not exist'),
+            (database.port, "postgres", "its encoding is SQL_ASCII; make it with --encoding UTF8"),
+        ):
+            said = subprocess.run(
+                [SERVER],
+                env=server_settings(tmp_path, port, name),
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert (said.returncode, said.stdout) == (2, "")
+            told = f"the database postgresql://mlflow@127.0.0.1:{port}/{name} cannot be used: "
+            assert said.stderr.startswith(told), said.stderr
+            assert says in said.stderr
+            assert said.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from searches import Process, check_results, check_trials, command, free_port, furnish, tune_here, wait_for
-from stores import SECRET, Store
+from stores import SECRET, GoogleStore, Store
 from typer.testing import CliRunner
 
 import weightflow
+from weightflow import places
 from weightflow.cli import app
 from weightflow.errors import InputError, SearchError
 from weightflow.places import Place, is_uri, was_uri
@@ -126,9 +127,12 @@ def test_a_uri_where_a_path_is_asked_for_makes_no_folder_of_that_name(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_password_in_a_uri_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize(
+    "uri", ["s3://name:hunter2@lab/cells.csv", "gs://anonymous:hunter2@lab/x.csv", "gs://anonymous@hunter2@lab/x.csv"]
+)
+def test_a_password_in_a_uri_is_refused_and_not_repeated(uri: str) -> None:
     with pytest.raises(InputError, match="put them into the environment") as caught:
-        Place.at("s3://name:hunter2@lab/cells.csv")
+        Place.at(uri)
     assert "hunter2" not in str(caught.value)
 
 
@@ -240,6 +244,72 @@ def test_a_search_that_fails_is_copied_as_far_as_it_came(lab: Path, tmp_path: Pa
     with pytest.raises(SearchError, match="no trial finished"):
         failing()
     assert (lab / tmp_path.name / "one" / STUDY).read_text() == "1\n"
+
+
+@pytest.fixture(scope="module")
+def google(tmp_path_factory: pytest.TempPathFactory) -> Generator[GoogleStore, None, None]:
+    store = GoogleStore(tmp_path_factory.mktemp("google"), free_port())
+    store.start()
+    yield store
+    store.stop()
+
+
+def test_a_store_of_google_holds_data_and_searches_as_any_other(
+    google: GoogleStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "cells.csv").write_text(CELLS)
+    uri = google.uri("deep/cells.csv")
+    Place.at(uri).send(tmp_path / "cells.csv")
+    far, near = weightflow.read(uri), weightflow.read(tmp_path / "cells.csv")
+    assert far.snapshots.digest() == near.snapshots.digest()
+    assert (far.name, far.source) == ("cells", uri)
+    for missing in (google.uri("none.csv"), uri.replace("@lab", "@nobodys")):
+        with pytest.raises(InputError, match="is no file of that store"):
+            weightflow.read(missing)
+
+    home = Home.at(google.uri("team"))
+    with home.copied("one", lambda _: None):
+        write(home.folder / "one", "1\n", scores="{}")
+    assert home.place is not None
+    assert (home.place / "one").listed() == {STUDY: 2, "scores.json": 2}
+    with pytest.raises(InputError, match="exists already"):
+        home.begin("one")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    other = Home.at(google.uri("team"))
+    other.bring("one")
+    assert (other.folder / "one" / STUDY).read_text() == "1\n"
+
+
+def test_who_has_no_credentials_of_google_is_told_so_and_does_not_wait_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    for name, value in {"HOME": str(tmp_path), "GCE_METADATA_ROOT": "127.0.0.1:1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(places, "SECONDS", 1)
+    with pytest.raises(
+        InputError, match=r"^`gs://lab/cells.csv` cannot be used: no credentials of Google's were found"
+    ):
+        weightflow.read("gs://lab/cells.csv")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_search_lives_in_a_store_of_google(
+    google: GoogleStore, tmp_path: Path, ray_environment: dict[str, str]
+) -> None:
+    folder = furnish(tmp_path)
+    environment = {**ray_environment, "XDG_CACHE_HOME": str(folder / "cache")}
+    words = ("--out", google.uri("team"), "--trials", "1", "--time-budget", "1h")
+    search = tune_here(folder, environment, *words, "--name", "far")
+    assert search.returncode == 0, search.stderr
+    again = tune_here(folder, {**environment, "XDG_CACHE_HOME": str(folder / "b")}, *words[:2], "--resume", "far")
+    assert again.returncode == 0, again.stderr
+    found = Home.at(google.uri("team"))
+    found.bring("far")
+    check_results(found.folder / "far")
 
 
 @pytest.mark.slow

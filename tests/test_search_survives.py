@@ -275,6 +275,42 @@ def test_a_search_outlives_its_mlflow_server_and_goes_on_with_more_trials(
     assert sent[0]
 
 
+# A cluster that is gone
+
+
+@pytest.mark.slow
+def test_a_search_whose_ray_dies_says_so_in_a_line_and_goes_on_with_a_new_one(
+    tmp_path: Path, ray_environment: dict[str, str]
+) -> None:
+    folder = furnish(tmp_path)
+    write_long_space(folder)
+
+    def begin(how: str) -> Process:
+        words = f"--trials 4 --time-budget 1h --scheduler none {how} lost".split()
+        return Process(folder, ray_environment, command(*words, space="long.yaml"))
+
+    process = begin("--name")
+    process.until(lambda: checkpoints(folder / "out" / "lost"))
+    (store,) = [one for one in psutil.Process(process.popen.pid).children(recursive=True) if one.name() == "gcs_server"]
+    store.kill()  # as Linux does where memory runs out
+    code, said, err = process.end()
+    assert code == 1, said + err
+    assert re.fullmatch(
+        r"error: the head of the cluster, [\d.]+:\d+, has not answered for 40 s, and nothing goes on without it\. All "
+        r"that was reported is kept: start the cluster again, and go on with `--resume lost`\.\n",
+        err,
+    ), err
+    parent, _, _ = tracked(folder, "lost")
+    assert parent.info.status == "FAILED"
+    assert "has not answered for 40 s" in parent.data.tags["reason"]
+    code, said, err = begin("--resume").end()
+    assert (code, err) == (0, ""), said + err
+    trials = trials_of(folder, "lost")
+    check_trials(trials, 4)
+    check_runs(trials, mlflow.MlflowClient(f"sqlite:///{folder / 'runs.db'}"), "tests", "lost")
+    check_results(folder / "out" / "lost")
+
+
 # A machine that leaves the cluster
 
 

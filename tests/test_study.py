@@ -554,3 +554,29 @@ def test_after_the_budget_no_trial_follows_one_that_failed(tmp_path: Path) -> No
     study.end(first.number, TrialState.FAILED, "it diverged")
     assert stopper.reason()
     assert stopper.stop_all()
+
+
+@pytest.mark.parametrize("lives", [(6, 14), (1, 19), (3, 3, 14)])
+def test_what_the_random_sampler_proposes_depends_on_the_seed_and_the_number_of_the_trial_alone(
+    tmp_path: Path, lives: tuple[int, ...]
+) -> None:
+    options = SearchOptions(trials=20, sampler=SamplerName.RANDOM, scheduler=SchedulerName.NONE)
+
+    def proposed(folder: Path, lives: tuple[int, ...], seed: int = 3) -> list[Any]:
+        folder.mkdir()
+        for trials in lives:  # of one process each, the last of which a process leaves to the next one
+            study = open_study(folder, options, seed=seed)
+            for _ in range(trials - 1):
+                run(study, 1.0)
+            assert study.next_trial() is not None
+            study.close()
+        return [dict(record.params) for record in read_study(folder)[1]]
+
+    calm = proposed(tmp_path / "calm", (20,))
+    rough = proposed(tmp_path / "rough", lives)
+    assert rough == calm[: len(rough)]
+    assert len(rough) > 16
+    rates = [params["training.learning_rate"] for params in calm]
+    assert len(set(rates[1:])) > 15
+    other = proposed(tmp_path / "other", (20,), seed=4)
+    assert len({params["training.learning_rate"] for params in other} & set(rates)) < 4  # those that all try first

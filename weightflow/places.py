@@ -1,7 +1,8 @@
 """Files in an object store, named by a URI such as `s3://bucket/folder`, through the file systems of pyarrow.
 
 Credentials and endpoint come from where the store's own tools find them (environment, profile, the machine's role): a
-URI is printed and recorded, so that one with a password in it is refused.
+URI is printed and recorded, so that one with a password in it is refused. A public bucket of Google's needs none of
+them, and is `gs://anonymous@BUCKET`.
 """
 
 import os
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 SCHEMES = ("s3", "gs")
+ANONYMOUS = "anonymous@"
+PATIENCE = (
+    "retry_limit_seconds"  # an option of Google's URIs; by default a store that does not answer hangs for 15 minutes
+)
+SECONDS = 30
 URI = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -41,7 +47,7 @@ def check_uri(uri: str) -> None:
         InputError: it is not.
     """
     parts = urlsplit(uri)
-    if "@" in parts.netloc:
+    if "@" in parts.netloc.removeprefix(ANONYMOUS if parts.scheme == "gs" else ""):
         raise InputError(
             f"`{parts.scheme}://...@{parts.netloc.rsplit('@', 1)[1]}` holds a name or a password, and would be "
             "printed and recorded; put them into the environment, or a profile, of the store's own tools."
@@ -94,7 +100,7 @@ class Place:
         for setting in ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"):
             os.environ.setdefault(setting, "when_required")  # stores other than Amazon's refuse what it adds by default
         with reaching(uri):
-            files, path = FileSystem.from_uri(uri)
+            files, path = FileSystem.from_uri(_impatient(uri))
         return cls(uri, files, path.rstrip("/"))
 
     def __truediv__(self, name: str) -> "Place":
@@ -138,7 +144,24 @@ def reaching(uri: str) -> Generator[None, None, None]:
     try:
         yield
     except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
-        raise InputError(f"`{uri}` cannot be used: {first_line(error)}") from None
+        raise InputError(f"`{uri}` cannot be used: {_in_words(error)}") from None
+
+
+def _impatient(uri: str) -> str:
+    if urlsplit(uri).scheme != "gs" or PATIENCE in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}{PATIENCE}={SECONDS}"
+
+
+def _in_words(error: Exception) -> str:
+    """Return what an error says; of what Google's says, not all that it repeats."""
+    text = first_line(error)
+    if "OAuth2 access token" in text:
+        return (
+            "no credentials of Google's were found; `gcloud auth application-default login` or "
+            "GOOGLE_APPLICATION_CREDENTIALS gives some, and `gs://anonymous@BUCKET` is a bucket that needs none"
+        )
+    return text.partition(" error_info=")[0]
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """The whole search: preparation, trials, repeats of the best, and what is made of them."""
 
 import shutil
+import sys
 import time
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,6 +16,7 @@ from weightflow.errors import InputError, SearchError, TrainingError, first_line
 from weightflow.experiment import ExperimentConfig, Prepared, nest, prepares_as, seconds_to_judge
 from weightflow.progress import Shown, duration
 from weightflow.search.cluster.estimate import Estimate, rows_evaluated
+from weightflow.search.cluster.head import watched
 from weightflow.search.cluster.resources import Resources
 from weightflow.search.cluster.workers import WorkerPool
 from weightflow.search.folder import CHECKPOINTS, MODEL, NOTES
@@ -71,19 +74,31 @@ def _run(search: Search, study: Study, resources: Resources, console: Console) -
         stop_if_asked()
         run.replay(study.all())
         study.callbacks.append(run)
-        prepared, resources = _prepare(search, stopper, resources, console, say)
-        stopper = stopper.taking(resources.per_trial["cpu"], resources.per_trial.get("gpu", 0.0))
-        kept = depot(search.cache, search.folder / CHECKPOINTS)
-        with noting(), kept as there:  # while the study is written
-            _run_trials(search, study, stopper, resources, prepared, there, console, say)
-        stop_if_asked()
-        return _finish(search, study, stopper, resources, run, console, say)
+        with watched(partial(_without_head, search, run, console)):
+            prepared, resources = _prepare(search, stopper, resources, console, say)
+            stopper = stopper.taking(resources.per_trial["cpu"], resources.per_trial.get("gpu", 0.0))
+            kept = depot(search.cache, search.folder / CHECKPOINTS)
+            with noting(), kept as there:  # while the study is written
+                _run_trials(search, study, stopper, resources, prepared, there, console, say)
+            stop_if_asked()
+            return _finish(search, study, stopper, resources, run, console, say)
     except KeyboardInterrupt:
         run.finish(Results("KILLED", reason="it was asked to stop"))
         return Outcome(search.folder, next(iter(study.finished()), None), study.all())
     except BaseException as error:
         run.finish(Results("FAILED", reason=first_line(error)))
         raise
+
+
+def _without_head(search: Search, run: SearchRun, console: Console, what: str) -> None:
+    """Say so, and close the runs, before the process ends; the thread that ran the search hangs in a call into Ray."""
+    console.show_cursor()
+    sys.stderr.write(
+        f"error: {what}, and nothing goes on without it. All that was reported is kept: start the cluster again, and "
+        f"go on with `--resume {search.name}`.\n"
+    )
+    sys.stderr.flush()
+    run.finish(Results("FAILED", reason=what))
 
 
 def _stopper(search: Search, study: Study, resources: Resources) -> Stopper:

@@ -6,8 +6,10 @@ model.predict(pandas.DataFrame({"time": [0.0, 12.5]}), {"answer": "quantiles", "
 
 import base64
 import io
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+sys.path.insert(0, str(Path(__file__).parent / "code" / "weightflow.zip"))  # which lies beside this file's copy alone
 
 from weightflow.dynamics import Rollout, Solved
 from weightflow.errors import InputError

@@ -16,9 +16,9 @@ ONE_CRITERION = {SamplerName.CMAES}
 LOOK_AT_MANY = {SamplerName.TPE, SamplerName.GP}  # whose time grows with the trials that they look at
 
 
-def make_sampler(name: SamplerName, seed: int, runs: int) -> BaseSampler:
-    """Return a sampler; each process that goes on with a search draws other numbers."""
-    drawn = derive_seed(seed, "sampler", runs) % 2**32
+def make_sampler(name: SamplerName, seed: int, stream: int) -> BaseSampler:
+    """Return a sampler; those of other streams draw other numbers."""
+    drawn = derive_seed(seed, "sampler", stream) % 2**32
     samplers = optuna.samplers
     with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
         match name:

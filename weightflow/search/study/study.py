@@ -50,7 +50,8 @@ class Study:
         options: how.
         epochs: of a trial that is not pruned.
         grace: epochs before which no trial is pruned.
-        seed: of the sampler.
+        seed: of the sampler. What the random one proposes depends on it and on a trial's number alone, so that a search
+            which was interrupted goes on as if it had not been; any other sampler draws other numbers in each process.
         identity: what makes it this search and no other, as plain values: it cannot go on with another one.
         facts: what else is to be known of it, as plain values, for whoever reads the study alone.
 
@@ -71,6 +72,7 @@ class Study:
     ) -> None:
         self.space = space
         self.options = options
+        self._seed = seed
         endless = options.sampler is not SamplerName.GRID
         self.limit = options.trials if endless else sum(1 for _ in islice(space.points(), options.trials))
         self.epochs = epochs
@@ -179,7 +181,7 @@ class Study:
         if self._first_points:
             origin, point = self._first_points.pop(0)
             return self._start(lambda: self._given(point, {"origin": origin}))
-        return self._start(self.optuna.ask)
+        return self._start(self._asked)
 
     def next_repeat(self) -> TrialRecord | None:
         """Start a repeat that `repeat` has asked for."""
@@ -339,6 +341,12 @@ class Study:
         """Return the trials that the sampler looks at, with the latest of those that for Optuna run."""
         running = [*self._stopped, *self._cut_off, *self._trials][-LATEST:]
         return [] if self._window is None else self._window.trials([self._frozen(number) for number in running])
+
+    def _asked(self) -> optuna.trial.Trial:
+        """Return a new trial whose parameters the sampler chooses."""
+        if self.options.sampler is SamplerName.RANDOM:
+            self.optuna.sampler = make_sampler(SamplerName.RANDOM, self._seed, len(self.records))
+        return self.optuna.ask()
 
     def _given(self, point: Mapping[str, Parameter], attributes: Mapping[str, Any]) -> optuna.trial.Trial:
         """Return a new trial whose parameters are given."""
