@@ -132,7 +132,7 @@ class Network:
         """End all that runs, and unplug everything."""
         for host in self.hosts:
             host.kill()
-            _ip(f"netns del {host.name}")
+            _take_away(host.name)
         if self.heads and self.heads[-1].poll() is None:
             self.kill_head()
 
@@ -169,9 +169,16 @@ def _clear() -> None:
     """Take away what a run left that was killed."""
     left = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout.split()
     for name in (one for one in left if one.startswith(f"{BRIDGE}-")):
-        _ip(f"netns del {name}")
-    with suppress(subprocess.CalledProcessError):
+        _take_away(name)
+    with suppress(subprocess.CalledProcessError):  # there is none
         _ip(f"link del {BRIDGE}")
+
+
+def _take_away(name: str) -> None:
+    """Take a machine's network away; with the namespace alone, its plug would go some time later."""
+    with suppress(subprocess.CalledProcessError):  # there is none
+        _ip(f"link del {name}")
+    _ip(f"netns del {name}")
 
 
 def wait_out(seconds: float) -> None:
