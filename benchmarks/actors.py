@@ -4,6 +4,8 @@ python benchmarks/actors.py many     # 10,000 trials, 200 at a time: trials and 
 python benchmarks/actors.py nodes    # 1, 2, 4 and 8 node processes: parallel efficiency of trials that sleep
 """
 
+import os
+import secrets
 import tempfile
 import time
 from collections.abc import Generator, Sequence
@@ -11,16 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import log10
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import common
-import numpy as np
 import psutil
 import typer
 from ray import tune
+from ray.cloudpickle import register_pickle_by_value
 from ray.cluster_utils import Cluster
 
-from weightflow.data import Fold, Snapshots, Split
 from weightflow.experiment import flat_keys
 from weightflow.search.cluster.connection import connected
 from weightflow.search.cluster.resources import Resources, Wanted
@@ -28,7 +29,7 @@ from weightflow.search.space.space import Space
 from weightflow.search.study.options import SearchOptions
 from weightflow.search.study.study import Study
 from weightflow.search.trials import tuner
-from weightflow.search.trials.depot import depot
+from weightflow.search.trials.depot import Depot, depot
 from weightflow.search.trials.stopper import Stopper
 from weightflow.search.trials.trainable import Task
 from weightflow.trials import SamplerName, SchedulerName, TrialRecord
@@ -48,13 +49,35 @@ WANTED = {"reports": 100.0, "trials": 10.0}  # a second
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-def waiting_trial(asked: dict[str, Any], task: Task) -> None:
-    """Wait and report, as often as a trial does; `task.seed` is the wait in milliseconds."""
-    number, began = asked["number"], time.perf_counter()
+@dataclass
+class Waiting:
+    """What trials share; their processes get nothing of it that would have them import this package, and torch.
+
+    Attributes:
+        wait: seconds between two reports.
+        gate: a file that is there once all processes have started. A trial that ends hands its process to one that
+            waits for its own, which is ended in the midst of its start: where trials are shorter than starts, the crowd
+            would never be there.
+        depot: of a search.
+    """
+
+    wait: float
+    gate: Path
+    depot: Depot
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tuple, ((self.wait, str(self.gate)),)
+
+
+def waiting_trial(asked: dict[str, Any], task: Any) -> None:
+    """Wait and report, as often as a trial does."""
+    number, began, (wait, gate) = asked["number"], time.perf_counter(), task
     if asked["makes"]:
         tune.report({"number": number, "prepared": True})
     for epoch in range(1, EPOCHS + 1):
-        time.sleep(task.seed / 1000)  # what a trial would train meanwhile
+        time.sleep(wait)  # what a trial would train meanwhile
+        while epoch > 1 and not Path(gate).exists():
+            time.sleep(1.0)  # nobody tells
         score = abs(log10(asked["params"]["training.learning_rate"]) + 2.5) + (2.0 + number % 97 / 97) / epoch
         seconds = time.perf_counter() - began
         tune.report(
@@ -64,23 +87,36 @@ def waiting_trial(asked: dict[str, Any], task: Task) -> None:
 
 @dataclass
 class Clock:
-    """Watches trials: when each started and ended, how many reports came, and how the driver's memory grows."""
+    """Watches trials: when each reported and ended, and how the driver's memory grows.
 
-    started: list[float] = field(default_factory=list)
+    Attributes:
+        running: trials at a time.
+        gate: made when all processes have started.
+        full: when so many had reported and not yet ended, so that all processes had started.
+    """
+
+    running: int
+    gate: Path
+    began: float = field(default_factory=time.monotonic)
+    full: float = float("inf")
+    active: set[int] = field(default_factory=set)
     ended: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
     reports: list[float] = field(default_factory=list)
 
     def start_trial(self, record: TrialRecord) -> None:
-        self.started.append(time.monotonic())
+        """Its process may be long in coming."""
 
     def log_epoch(self, record: TrialRecord, epoch: int, metrics: dict[str, float]) -> None:
         self.reports.append(time.monotonic())
+        self.active.add(record.number)
+        if len(self.active) == self.running and not self.gate.exists():
+            self.gate.touch()
+            self.full = self.reports[-1]
 
     def end_trial(self, record: TrialRecord) -> None:
         self.ended.append(time.monotonic())
-        self.seconds.append(record.seconds)
+        self.active.discard(record.number)
         self.memory.append(psutil.Process().memory_info().rss / MIB)
         if len(self.ended) % 500 == 0:
             passed = self.ended[-1] - self.ended[-500]
@@ -89,7 +125,8 @@ class Clock:
 
 def run(trials: int, wait: float, resources: Resources, sampler: SamplerName) -> Clock:
     """Run trials of ten reports, `wait` seconds apart, to their end."""
-    clock, tuner.train_trial = Clock(), waiting_trial
+    register_pickle_by_value(tuner)  # or else each actor would import it, and torch
+    tuner.train_trial = waiting_trial
     options = SearchOptions(
         trials=trials,
         time_budget=FOREVER,
@@ -99,15 +136,14 @@ def run(trials: int, wait: float, resources: Resources, sampler: SamplerName) ->
         repeats=1,
     )
     space = Space.build({"parameters": SPACE, "fixed": {}}, flat_keys())
-    part = Snapshots(np.arange(2.0), (np.zeros((2, 1)), np.ones((2, 1))))
-    split = Split("by hand", part, (Fold(part, part),), (Fold(part, part),))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        clock = Clock(resources.concurrent_trials, folder / "gate")
         study = Study(folder, space, options, EPOCHS, EPOCHS, 0, {"space": space.content()}, {})
         study.callbacks.append(clock)
         with depot(folder, folder) as kept:
-            stopper, task = Stopper(study, options, 1.0, 0.0), Task(split, int(1000 * wait), kept, False)
-            tuner.run_trials(study, stopper, resources, [], task, folder / "tune", typer.echo)
+            stopper, task = Stopper(study, options, 1.0, 0.0), Waiting(wait, clock.gate, kept)
+            tuner.run_trials(study, stopper, resources, [], cast(Task, task), folder / "tune", typer.echo)
         study.close()
     return clock
 
@@ -115,6 +151,7 @@ def run(trials: int, wait: float, resources: Resources, sampler: SamplerName) ->
 @contextmanager
 def cluster(cpus: Sequence[int]) -> Generator[Resources, None, None]:
     """Start node processes that say they have so many CPUs, and join them."""
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     started = Cluster(True, head_node_args={"num_cpus": cpus[0], "include_dashboard": False})
     try:
         for more in cpus[1:]:
@@ -138,7 +175,7 @@ def many(
         driver = psutil.Process().cpu_times()
         clock = run(trials, wait, resources, sampler)
         spent = psutil.Process().cpu_times()
-    first = next(i for i, at in enumerate(clock.ended) if at > clock.started[running - 1])  # all workers have begun
+    first = next(i for i, at in enumerate(clock.ended) if at > clock.full)
     rest = len(clock.ended) - running  # and from here on some have nothing left to do
     third = max((rest - first) // 3, 1)
     lines = []
@@ -157,7 +194,7 @@ def many(
     text += common.table(["", "trials a second", "reports a second", "driver, MiB, from", "to"], lines)
     text += (
         f"\nAll {len(clock.ended)} trials ended, with {len(clock.reports)} reports, in "
-        f"{(clock.ended[-1] - clock.started[0]) / 60:.1f} minutes; the driver took {cpu:.0f} CPU s, "
+        f"{(clock.ended[-1] - clock.began) / 60:.1f} minutes; the driver took {cpu:.0f} CPU s, "
         f"{1000 * cpu / len(clock.ended):.0f} ms a trial. Wanted are {WANTED['trials']:g} trials and "
         f"{WANTED['reports']:g} reports a second.\n"
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "token")  # as the search itself has it, before anything imports Ray
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A worker imports the benchmark's own functions from here, and the package from the checkout.
 ROOT = Path(__file__).resolve().parents[1]
