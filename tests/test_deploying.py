@@ -201,7 +201,7 @@ def script_in(folder: Path, name: str, text: str) -> Path:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Any:
-    """Start the script with a Python that only writes down what it is given: the lock has no PostgreSQL."""
+    """Start the script with a Python that only writes down what it is given."""
     python = script_in(
         tmp_path / "bin",
         "python",

@@ -1,34 +1,18 @@
-"""Nodes of several shapes run what fits each; nodes that stop or are lost change no score."""
+"""Nodes of several shapes run what fits each."""
 
 import asyncio
-import os
-import signal
-import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import ray
 from ray import tune
 from ray.cloudpickle import register_pickle_by_value
 from ray.cluster_utils import Cluster
-from searches import (
-    Process,
-    check_results,
-    check_trials,
-    checkpoints,
-    command,
-    furnish,
-    tracked,
-    trials_of,
-    write_long_space,
-)
 from test_study import EPOCHS, open_study
 
 from weightflow.data import Fold, Snapshots, Split
@@ -123,59 +107,3 @@ def test_each_node_runs_as_many_trials_as_fit_it(
     assert {record.state for record in study.all()} == {TrialState.FINISHED}
     assert len(study.all()) == sum(most) + 2
     assert tuple(seen[shape] for shape in range(len(SHAPES))) == tuple(most)
-
-
-def test_a_node_that_stops_in_each_phase_and_is_lost_in_the_end_changes_no_score(
-    tmp_path: Path,
-    start_cluster: Callable[..., Cluster],
-    ray_environment: dict[str, str],
-    node_apart: Callable[..., "subprocess.Popen[bytes]"],
-) -> None:
-    calm, rough = tmp_path / "calm", tmp_path / "rough"
-    for folder in (calm, rough):
-        folder.mkdir()
-        write_long_space(furnish(folder))
-        space = (folder / "long.yaml").read_text().replace("collocation_steps: 100", "collocation_steps: 1000")
-        (folder / "long.yaml").write_text(space)  # a trial takes half a minute, as long as a node stands still
-        (folder / "out").mkdir()
-    asked = "--trials 6 --time-budget 1h --scheduler none --sampler random --seed 5 --name weather"
-    words = asked.split()
-    code, said, err = Process(calm, ray_environment, command(*words, space="long.yaml")).end()
-    assert code == 0, said + err
-    cluster = start_cluster()
-    node = node_apart(str(cluster.address), "mount -t tmpfs tmpfs", rough / "out")
-    joined = ("--address", str(cluster.address), "--cpus", "3")
-    process, out = Process(rough, ray_environment, command(*words, *joined, space="long.yaml")), rough / "out"
-    process.until(lambda: working(node, "AnchorWorker"))
-    stop_for(30.0, node)
-    process.until(lambda: working(node, "ImplicitFu") and checkpoints(out / "weather"))
-    stop_for(30.0, node)
-    process.until(lambda: working(node, "ImplicitFu") and len(checkpoints(out / "weather")) >= 2)
-    for one in (*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)):
-        one.kill()
-    code, said, err = process.end()
-    assert code == 0, said + err
-    expected, trials = trials_of(calm, "weather"), trials_of(rough, "weather")
-    check_trials(trials, 6)
-    assert [trial.params for trial in trials] == [trial.params for trial in expected]
-    assert [trial.score for trial in trials] == pytest.approx([trial.score for trial in expected], abs=1e-4)
-    assert any(trial.retries for trial in trials)  # those that ran on the node when it was lost
-    _, children, _ = tracked(rough, "weather")
-    assert len(children) == 6
-    check_results(out / "weather")
-
-
-def working(node: "subprocess.Popen[bytes]", what: str) -> list[psutil.Process]:
-    """Return the processes of a node that do `what`."""
-    below = psutil.Process(node.pid).children(recursive=True)
-    return [one for one in below if one.is_running() and one.name().startswith(f"ray::{what}")]
-
-
-def stop_for(seconds: float, node: "subprocess.Popen[bytes]") -> None:
-    """Let all processes of a node stand still, as those of a machine that swaps or is suspended."""
-    stopped = psutil.Process(node.pid).children(recursive=True)
-    for one in stopped:
-        os.kill(one.pid, signal.SIGSTOP)
-    time.sleep(seconds)  # that is what is tried
-    for one in stopped:
-        os.kill(one.pid, signal.SIGCONT)

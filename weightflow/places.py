@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
 SCHEMES = ("s3", "gs")
 ANONYMOUS = "anonymous@"
-PATIENCE = (
-    "retry_limit_seconds"  # an option of Google's URIs; by default a store that does not answer hangs for 15 minutes
-)
-SECONDS = 30
+PATIENCE = "retry_limit_seconds"  # an option of Google's URIs
+SECONDS = 30  # by default a store that does not answer is asked for 15 minutes
 URI = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
