@@ -124,6 +124,20 @@ def test_a_machine_that_fails_in_each_phase_changes_no_score(
     check(folder, expected)
 
 
+def test_a_search_that_starts_on_one_machine_takes_up_three_more(
+    laid: Network, expected: Sequence[TrialRecord], tmp_path: Path, ray_environment: dict[str, str]
+) -> None:
+    folder = tmp_path / "rough"
+    process = Process(folder, ray_environment, search("--address", laid.address, "--cpus", "7", "--elastic"))
+    process.until(lambda: checkpoints(folder / "out" / NAME))  # the head's one CPU trains
+    hosts = [laid.add() for _ in range(3)]
+    process.until(lambda: all(host.working("ImplicitFu") for host in hosts))
+    code, said, err = process.end()
+    assert code == 0, said + err
+    assert "begins with 1 CPU(s) and 0 GPU(s) on 1 node(s); waits for 6 more CPU(s)" in " ".join(said.split())
+    check(folder, expected)
+
+
 def test_a_search_whose_head_is_killed_goes_on_with_a_new_one(
     laid: Network, expected: Sequence[TrialRecord], tmp_path: Path, ray_environment: dict[str, str]
 ) -> None:

@@ -12,13 +12,19 @@ import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import create_trial
+from ray.tune.experiment import Trial
 from test_study import EPOCHS, open_study, report, run
 
+from weightflow.search.cluster.nodes import Joining
+from weightflow.search.cluster.resources import Resources
 from weightflow.search.folder import STUDY
 from weightflow.search.study.options import SearchOptions
 from weightflow.search.study.reading import read_study
 from weightflow.search.study.scheduler import Scheduler
 from weightflow.search.study.window import Window
+from weightflow.search.trials.making import Making
+from weightflow.search.trials.stopper import Stopper
+from weightflow.search.trials.tuner import StudyCallback
 from weightflow.trials import Criterion, SamplerName, SchedulerName, TrialState
 
 
@@ -239,3 +245,22 @@ def test_a_report_costs_as_much_after_many_trials_as_after_few(tmp_path: Path) -
         costs.append(cpu(once, 40))
         study.close()
     assert costs[1] < 3 * costs[0]  # it was 4 times as much when sums went over all records
+
+
+def test_what_tune_counts_of_each_metric_of_a_trial_goes_with_its_end(tmp_path: Path) -> None:
+    options = SearchOptions(trials=9, scheduler=SchedulerName.NONE)
+    study, joining = open_study(tmp_path, options), Joining(Resources(1, 0), print)
+    stopper = Stopper(study, options, 1.0, 0.0)
+    callback = StudyCallback(study, stopper, Resources(1, 0), joining, Making([], 1), lambda _: None, print)
+    for end in (callback.on_trial_complete, callback.on_trial_error):
+        record = study.next_trial()
+        assert record is not None
+        report(study, record.number, 0.5, 1, EPOCHS - 1)
+        trial = Trial("any", config={"number": record.number}, stub=True)
+        for epoch in range(1, EPOCHS):
+            trial.update_last_result({"training_iteration": epoch, "score": 0.5})
+        assert trial.metric_n_steps.keys() >= {"score"}  # or else a new Ray makes this needless
+        end(1, [trial], trial)
+        assert not trial.metric_analysis
+        assert not trial.metric_n_steps
+        assert trial.last_result["score"] == 0.5
