@@ -76,49 +76,47 @@ def check(folder: Path, expected: Sequence[TrialRecord]) -> None:
     check_runs(check_scores(folder, expected), client, "tests", NAME)
 
 
-def killed(host: Host, laid: Network, last: bool) -> Host:
+def killed(host: Host, last: bool) -> None:
     """It is switched off, and another one comes in its place."""
     host.kill()
-    return host if last else laid.add()
 
 
-def stopped(host: Host, laid: Network, last: bool) -> Host:
+def stopped(host: Host, last: bool) -> None:
     host.stop()
     wait_out(AWAY)
     host.go_on()
-    return host
 
 
-def partitioned(host: Host, laid: Network, last: bool) -> Host:
+def partitioned(host: Host, last: bool) -> None:
     """In the end it does not come back, while all that runs there goes on for as long as it likes."""
     host.unplug()
     wait_out(AWAY)
     if not last:
         host.plug_in()
-    return host
 
 
 @pytest.mark.parametrize("befalls", [killed, stopped, partitioned])
 def test_a_machine_that_fails_in_each_phase_changes_no_score(
-    befalls: Callable[[Host, Network, bool], Host],
+    befalls: Callable[[Host, bool], None],
     laid: Network,
     expected: Sequence[TrialRecord],
     tmp_path: Path,
     ray_environment: dict[str, str],
 ) -> None:
-    host, folder = laid.add(), tmp_path / "rough"
+    laid.add()
+    folder = tmp_path / "rough"
     out = folder / "out" / NAME
     process = Process(folder, ray_environment, search("--address", laid.address, "--cpus", "3"))
 
     def ended() -> int:
         return sum(trial.state in ENDED for trial in trials_of(folder, NAME))
 
-    process.until(lambda: host.working("AnchorWorker"))  # it prepares
-    host = befalls(host, laid, False)
-    process.until(lambda: host.working("ImplicitFu") and checkpoints(out))  # it trains
-    host = befalls(host, laid, False)
-    process.until(lambda: ended() == TRIALS and host.working("AnchorWorker"))  # it fits and scores
-    befalls(host, laid, True)
+    process.until(lambda: laid.one().working("AnchorWorker"))  # it prepares
+    befalls(laid.one(), False)
+    process.until(lambda: laid.one().working("ImplicitFu") and checkpoints(out))  # it trains
+    befalls(laid.one(), False)
+    process.until(lambda: ended() == TRIALS and laid.one().working("AnchorWorker"))  # it fits and scores
+    befalls(laid.one(), True)
     code, said, err = process.end()
     assert code == 0, said + err
     check(folder, expected)
