@@ -115,7 +115,7 @@ def test_a_machine_that_fails_in_each_phase_changes_no_score(
     befalls(laid.one(), False)
     process.until(lambda: laid.one().working("ImplicitFu") and checkpoints(out))  # it trains
     befalls(laid.one(), False)
-    process.until(lambda: ended() == TRIALS and laid.one().working("AnchorWorker"))  # it fits and scores
+    process.until(lambda: laid.one().working("AnchorWorker") and ended() == TRIALS)  # it fits and scores
     befalls(laid.one(), True)
     code, said, err = process.end()
     assert code == 0, said + err
