@@ -75,9 +75,9 @@ def waiting_trial(asked: dict[str, Any], task: Any) -> None:
     if asked["makes"]:
         tune.report({"number": number, "prepared": True})
     for epoch in range(1, EPOCHS + 1):
-        time.sleep(wait)  # what a trial would train meanwhile
+        time.sleep(wait)  # these trials do nothing else: it stands for training, which would take the driver's CPUs
         while epoch > 1 and not Path(gate).exists():
-            time.sleep(1.0)  # nobody tells
+            time.sleep(1.0)  # a file tells nobody that it is there; an actor that told would be one more thing measured
         score = abs(log10(asked["params"]["training.learning_rate"]) + 2.5) + (2.0 + number % 97 / 97) / epoch
         seconds = time.perf_counter() - began
         tune.report(

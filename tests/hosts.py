@@ -188,4 +188,4 @@ def _take_away(name: str) -> None:
 
 def wait_out(seconds: float) -> None:
     """Let a time pass, which is what is tried."""
-    time.sleep(seconds)  # as long as a machine is said to be out of reach
+    time.sleep(seconds)  # the length of the outage is what is tried: there is no event to wait for

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import socket
 import stat
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import ray
 from weightflow.errors import InputError, SearchError
 from weightflow.search.cluster.auth import find_token, keep_token
 from weightflow.search.cluster.connection import connected
+from weightflow.search.cluster.head import answers
 from weightflow.search.cluster.resources import Wanted
 
 LATE = "RAY_gcs_server_port_wait_time_s"  # Ray's own: how long it waits for its control store to start
@@ -142,3 +144,16 @@ class TestToken:
         monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
         assert keep_token() is False
         assert find_token() is None
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "[::1]")])
+def test_a_head_is_knocked_at_by_addresses_of_both_kinds(family: socket.AddressFamily, host: str) -> None:
+    with socket.socket(family) as listening:
+        try:
+            listening.bind((host.strip("[]"), 0))
+        except OSError:
+            pytest.skip("this machine has no such address")
+        listening.listen()
+        address = f"{host}:{listening.getsockname()[1]}"
+        assert answers(address)
+    assert not answers(address)

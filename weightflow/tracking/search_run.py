@@ -188,7 +188,7 @@ class SearchRun:
         """Bring a trial up to date; return why the store refused it. No answer to one ends it for the rest."""
         try:
             trial.write(self._run_of(trial), self.facts.name)
-        except Exception as error:  # whatever the client of a store raises, as in `Link.attempt`: no list is whole
+        except Exception as error:  # of MLflow, SQLAlchemy, requests, boto: no trial may hold up the others
             if unreachable(error):
                 raise
             return error

@@ -5,7 +5,6 @@ What is started here listens on 127.0.0.1 alone, in a folder that only its user 
 
 import logging
 import os
-import socket
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -29,6 +28,7 @@ from ray._private import ray_constants
 
 from weightflow.errors import InputError, SearchError, first_line
 from weightflow.search.cluster.auth import keep_token, token_path
+from weightflow.search.cluster.head import knock
 from weightflow.search.cluster.nodes import asked_for, nodes, resources_of_cluster
 from weightflow.search.cluster.resources import Node, Resources, Wanted, usable_cpus
 from weightflow.search.say import Say
@@ -88,9 +88,8 @@ SOCKET_TOO_LONG = "AF_UNIX path length"
 
 def _knock(address: str) -> None:
     """Find out within seconds whether anybody listens; Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+        knock(address.removeprefix("ray://"), KNOCK_SECONDS)
     except (OSError, ValueError) as error:
         raise InputError(
             f"Ray could not be reached at `{address}` ({error}); give the HOST:PORT that `ray start --head` printed, "

@@ -32,11 +32,11 @@ def watched(lost: Callable[[str], object]) -> Generator[None, None, None]:
         while missed < MISSED:
             if over.wait(PAUSE):
                 return
-            missed = 0 if _answers(address) else missed + 1
+            missed = 0 if answers(address) else missed + 1
         lost(f"the head of the cluster, {address}, has not answered for {MISSED * PAUSE:.0f} s")
         os._exit(FAILED)
 
-    if _answers(address):  # or else it cannot be reached from here that way
+    if answers(address):  # or else it cannot be reached from here that way
         threading.Thread(target=watch, name="weightflow-head", daemon=True).start()
     try:
         yield
@@ -44,10 +44,21 @@ def watched(lost: Callable[[str], object]) -> Generator[None, None, None]:
         over.set()
 
 
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
+def answers(address: str) -> bool:
+    """Whether anybody listens at `HOST:PORT`."""
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=TIMEOUT).close()
+        knock(address, TIMEOUT)
     except OSError:
         return False
     return True
+
+
+def knock(address: str, timeout: float) -> None:
+    """Connect to `HOST:PORT`, and leave again.
+
+    Raises:
+        OSError: nobody listens there.
+        ValueError: it is no such address.
+    """
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=timeout).close()
