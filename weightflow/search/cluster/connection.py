@@ -80,7 +80,7 @@ def _connect(address: str | None, wanted: Wanted, say: Say, until_then: ExitStac
     return replace(resources, nodes=tuple(here))
 
 
-KNOCK_SECONDS = 5
+KNOCK_SECONDS = 5.0
 SHORT = "/tmp"  # noqa: S108 (the folder in it is private, and a short path is what it is for)
 SOCKET_BYTES = 107  # of a path, by Linux; Ray's own check says the same
 SOCKET_TOO_LONG = "AF_UNIX path length"
