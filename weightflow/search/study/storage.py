@@ -6,6 +6,7 @@ memory what it has written; the lines are those that Optuna would write.
 """
 
 import json
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable
@@ -75,7 +76,7 @@ class Journal(JournalFileBackend):
         else:
             self._held += logs
         if self._fresh is not None:
-            self._fresh.extend(json.loads(json.dumps(log)) for log in logs)  # as they would be read
+            self._fresh.extend(_as_read(log) for log in logs)
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """Yield the lines from a number on: of the file, or of those that were written here."""
@@ -103,6 +104,15 @@ class Journal(JournalFileBackend):
             if (begins := BEGINS.get(log["op_code"])) is not None:
                 self._begun[begins] += 1
             yield log
+
+
+def _as_read(log: dict[str, Any]) -> dict[str, Any]:
+    """Return a line as it would be read; thousands of trials then share the names of what they reported."""
+    return json.loads(json.dumps(log), object_pairs_hook=_named)
+
+
+def _named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {sys.intern(name): value for name, value in pairs}
 
 
 class Storage(JournalStorage):
