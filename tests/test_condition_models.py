@@ -200,7 +200,7 @@ def test_many_conditions_carry_a_richer_model_and_a_step_takes_more_of_them(
 def test_samples_between_neighbouring_conditions_move_with_the_place():
     data = doses((1.0, 9.0))
     preparation = Preparation(data, small(), 0)
-    family = Family.of(data, preparation.bridges(preparation.bridge()), BridgeOptions(), ConditionOptions(), 0)
+    family = Family.of(data, preparation.bridges(preparation.bridge()).courses, BridgeOptions(), ConditionOptions(), 0)
     drawn = family.between(100, np.random.default_rng(0))
     assert drawn is not None
     # standardised log dose is -1 at the first and 1 at the second: half of it plus one half is the place
@@ -213,9 +213,6 @@ def test_samples_between_neighbouring_conditions_move_with_the_place():
 def test_what_needs_one_course_refuses_several(model: WeightFlow):
     with pytest.raises(InputError, match=r"`bridge.horizon` is for one course"):
         weightflow.fit(doses(), small(bridge={"horizon": 1.0}))
-    for one in (model, model.under({"dose": 4.0})):
-        with pytest.raises(InputError, match="a model of several conditions keeps no drift; fit it to one"):
-            one.drift(np.zeros((1, len(one.species))), 1.0)
     with pytest.raises(InputError, match=r"`training.objective`: anchor is for one course"):
         weightflow.fit(doses(), small("ode", training={"objective": "anchor", "epochs": 2, "rollout_steps": 1}))
 

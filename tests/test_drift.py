@@ -17,6 +17,7 @@ from weightflow import WeightFlow, load
 from weightflow.bridge import (
     Bridge,
     BridgeOptions,
+    Bridges,
     CouplingKind,
     Curve,
     Forecast,
@@ -27,7 +28,7 @@ from weightflow.bridge import (
 from weightflow.data import Snapshots
 from weightflow.drift import Drift, fit_drifts
 from weightflow.errors import InputError
-from weightflow.experiment import ExperimentConfig, line_model
+from weightflow.experiment import ExperimentConfig, direct_model, line_model, prepare
 from weightflow.experiment.preparation import Preparation
 from weightflow.experiment.trial import train
 from weightflow.files import read_arrays, write_arrays
@@ -182,7 +183,6 @@ def test_clouds_that_turn_at_several_speeds_are_bridged_each_along_its_own_circl
     assert len(choice.times) == choice.scores.shape[1] == 3 * 5  # the interior of each course
     bridges = build_bridges(snapshots, BridgeOptions(drift_steps=150))
     for speed, bridge in zip([0.7, 1.0, 1.5], bridges, strict=True):
-        assert bridge is not None
         assert bridge.ahead is None
         drawn = bridge.sample(np.array([1.75, 2.6]), 200, np.random.default_rng(1))
         for cloud, time in zip(drawn, (1.75, 2.6), strict=True):
@@ -195,10 +195,33 @@ def test_bridges_of_conditions_along_a_drift_are_the_same_after_they_were_kept_a
     kept = preparation.bridge()
     at = np.linspace(0.0, 4.5, 7)
     for one, again in zip(build_bridges_of(preparation), preparation.bridges(kept), strict=True):
-        assert one is not None
-        assert again is not None
         before, after = (each.sample(at, 50, np.random.default_rng(3)) for each in (one, again))
         np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("powers", [1, 2, 3])
+def test_a_model_of_several_conditions_has_the_drift_of_each_and_of_those_between(powers: int, tmp_path: Path) -> None:
+    config = ExperimentConfig.parse(
+        {
+            "bridge": {"curve": "drift", "drift_steps": 300},
+            "conditions": {"powers": powers},
+            "anchors": {"base_steps": 2, "steps": 2, "rounds": 1},
+            "teacher": {"steps": 2, "rounds": 1},
+        }
+    )
+    model = direct_model(prepare(at_speeds([0.7, 1.0, 1.2, 1.5]), config, 0))
+    model.save(tmp_path)
+    fresh = turning(np.arange(0.0, 4.0, 0.5), seed=9).pooled()
+    for speed in (0.7, 1.2, 1.35, 1.5):  # the third was not seen
+        moves = model.drift(fresh, 1.0, at={"speed": speed})
+        assert np.mean(np.linalg.norm(moves - speed * fresh @ TURN.T, axis=1)) < 0.15 * 3.0
+        again = load(tmp_path).drift(fresh[None].repeat(2, 0), [0.0, 3.0], at={"speed": speed})
+        assert torch.equal(again, moves.expand(2, -1, -1))
+        under = model.under({"speed": speed})
+        assert torch.equal(under.drift(fresh, 1.0), moves)
+        assert isinstance(under.motion, Drift)
+    with pytest.raises(InputError, match=r"4 conditions, and is asked at one: say at={'speed': \.\.}"):
+        model.drift(fresh, 1.0)
 
 
 def test_courses_of_any_length_times_and_category_follow_one_drift() -> None:
@@ -211,13 +234,13 @@ def test_courses_of_any_length_times_and_category_follow_one_drift() -> None:
     snapshots = Snapshots.of_conditions(courses, ("dose", "genotype"), {"dose": "linear"})
     for curve in (Curve.AUTO, Curve.DRIFT):
         bridges = build_bridges(snapshots, BridgeOptions(curve=curve, drift_steps=5))
-        for course, bridge in zip(courses.values(), bridges, strict=True):
+        for course, bridge in zip(courses.values(), bridges.courses, strict=True):
             assert (bridge is None) == (len(course) == 1)
             if bridge is not None:
                 np.testing.assert_array_equal(bridge.times, course.times)
                 assert np.isfinite(bridge.sample(course.times, 10, np.random.default_rng(0))).all()
-    assert bridges[-1] is not None
-    assert bridges[-1].options.curve is Curve.DRIFT
+    assert bridges.courses[-1] is not None
+    assert bridges.courses[-1].options.curve is Curve.DRIFT
 
 
 @pytest.mark.parametrize("conditions", [1, 3])
@@ -228,10 +251,10 @@ def test_a_drift_through_single_snapshots_is_refused_or_not_needed(conditions: i
         with pytest.raises(InputError, match="a drift carries one snapshot to the next, but no condition was observed"):
             build_bridges(snapshots, DRIFT)
     else:
-        assert build_bridges(snapshots, DRIFT) == (None,) * conditions
+        assert build_bridges(snapshots, DRIFT).courses == (None,) * conditions
 
 
-def build_bridges_of(preparation: Preparation) -> tuple[Bridge | None, ...]:
+def build_bridges_of(preparation: Preparation) -> Bridges:
     return build_bridges(preparation.snapshots, preparation.config.bridge, derive_seed(preparation.seed, "bridge"))
 
 

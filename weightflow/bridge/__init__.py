@@ -2,6 +2,7 @@
 
 from weightflow.bridge.ahead import Forecast
 from weightflow.bridge.bridge import Bridge
+from weightflow.bridge.bridges import Bridges
 from weightflow.bridge.chain import Chain
 from weightflow.bridge.choice import BridgeChoice, build_bridge, build_bridges, choose_bridge
 from weightflow.bridge.coupling import Coupling, couple
@@ -16,6 +17,7 @@ __all__ = [
     "Bridge",
     "BridgeChoice",
     "BridgeOptions",
+    "Bridges",
     "Chain",
     "ConditionOptions",
     "Coupling",

@@ -37,6 +37,7 @@ from jaxtyping import Float
 from scipy.special import stdtrit
 
 from weightflow.bridge.bridge import Bridge, fit_drift, noise_roots
+from weightflow.bridge.bridges import Bridges
 from weightflow.bridge.chain import Chain
 from weightflow.bridge.curves import bends
 from weightflow.bridge.options import BridgeOptions, Curve
@@ -104,8 +105,8 @@ def build_bridges(
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: Steps = uncounted,
-) -> tuple[Bridge | None, ...]:
-    """Build the bridge of each condition, along one curve; None for a condition that was observed once.
+) -> Bridges:
+    """Build the bridge of each condition, along one curve; there is none for a condition that was observed once.
 
     Arguments as for `choose_bridge`.
 
@@ -115,14 +116,15 @@ def build_bridges(
     """
     courses = snapshots.courses
     if len(courses) == 1:
-        return (build_bridge(next(iter(courses.values())), options, seed, device, progress),)
+        return Bridges((build_bridge(next(iter(courses.values())), options, seed, device, progress),))
     if all(len(course) < 2 for course in courses.values()):
-        return (None,) * len(courses)
+        return Bridges((None,) * len(courses))
     chosen = choose_bridge(snapshots, options, seed, device, progress).options
     drift = fit_drift(snapshots, options, seed, device, progress) if _is_led(chosen) else None
     drifts = [None if drift is None else drift.under(_code(snapshots, point)) for point in courses]
     pairs = zip(courses.values(), drifts, strict=True)
-    return tuple(Bridge.between(course, chosen, seed, led) if len(course) > 1 else None for course, led in pairs)
+    made = tuple(Bridge.between(course, chosen, seed, led) if len(course) > 1 else None for course, led in pairs)
+    return Bridges(made, drift)
 
 
 def _is_led(options: BridgeOptions) -> bool:

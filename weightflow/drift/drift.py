@@ -24,6 +24,7 @@ from weightflow.files import Arrays
 STEPS = 8  # of the midpoint rule in an interval between snapshots
 TINY = 1e-12  # a species of counts that was never there has no scale
 LAYERS = ("in", "hidden", "out")
+CODE = "code."  # of what a condition adds
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,20 @@ class Varied:
         """Return the drift under one condition."""
         first, *others, last = self.drift.biases
         return replace(self.drift, biases=(first + code @ self.hidden, *others, last + code @ self.straight))
+
+    def arrays(self) -> Arrays:
+        """Return everything as arrays; `of_arrays` undoes it."""
+        return {**self.drift.arrays(), f"{CODE}hidden": self.hidden, f"{CODE}straight": self.straight}
+
+    @classmethod
+    def of_arrays(cls, arrays: Arrays) -> "Varied":
+        """Build it from what `arrays` has returned."""
+        return cls(Drift.of_arrays(arrays), arrays[f"{CODE}hidden"], arrays[f"{CODE}straight"])
+
+
+def drift_of(arrays: Arrays) -> Drift | Varied:
+    """Build a drift, or one of several conditions, from what its `arrays` has returned."""
+    return (Varied if f"{CODE}hidden" in arrays else Drift).of_arrays(arrays)
 
 
 def _silu(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

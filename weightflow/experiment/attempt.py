@@ -140,7 +140,7 @@ class Attempt:
         if options.time_channel:
             values = np.concatenate([marks[:, None], values], 1)
         path = ControlPath(torch.as_tensor(marks), torch.as_tensor(values))
-        forecast = any(bridge is not None and bridge.ahead is not None for bridge in self.prepared.bridges)
+        forecast = any(bridge.ahead is not None for bridge in self.prepared.bridges)
         return path.extended(1.0) if forecast else path
 
     def _mean_anchors(self) -> Anchors:

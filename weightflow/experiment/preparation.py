@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from weightflow.anchors import Anchors, fit_anchors, fit_base, go_on
 from weightflow.backbones import Backbone
-from weightflow.bridge import Bridge, BridgeOptions, ConditionOptions, Family, Pace, build_bridges, seen
+from weightflow.bridge import Bridge, BridgeOptions, Bridges, ConditionOptions, Family, Pace, build_bridges, seen
 from weightflow.cache import Cache
 from weightflow.data import Conditions, Snapshots, in_words
 from weightflow.data.spread import deviation
@@ -20,7 +20,6 @@ from weightflow.dynamics import Direct, Rollout, Table
 from weightflow.evaluation import POINTS, REPEATS, fidelity, held_against
 from weightflow.experiment.config import ExperimentConfig
 from weightflow.files import Arrays
-from weightflow.files import within as within_arrays
 from weightflow.model import WeightFlow
 from weightflow.path import Clock
 from weightflow.progress import Progress, unseen, within
@@ -36,7 +35,7 @@ class Prepared:
     Attributes:
         snapshots: the snapshots that are fitted.
         backbone: the pure function that the weights belong to.
-        bridges: samples between those of each condition; None where there is a single one.
+        bridges: samples between those of each condition.
         bridging: the options that these were asked for with.
         varied: how several conditions are fitted together.
         seed: of the preparation.
@@ -46,7 +45,7 @@ class Prepared:
 
     snapshots: Snapshots
     backbone: Backbone
-    bridges: tuple[Bridge | None, ...]
+    bridges: Bridges
     bridging: BridgeOptions
     varied: ConditionOptions
     seed: int
@@ -61,7 +60,7 @@ class Prepared:
             InputError: there are several.
         """
         self.snapshots.alone("this")
-        return _some(self.bridges)[0]
+        return next(iter(self.bridges))
 
     @property
     def anchored(self) -> Anchors:
@@ -88,7 +87,7 @@ class Prepared:
     @cached_property
     def family(self) -> Family:
         """What is fitted: samples at the snapshots, between them, and beyond them where a drift forecasts."""
-        return Family.of(self.snapshots, self.bridges, self.bridging, self.varied, self.seed)
+        return Family.of(self.snapshots, self.bridges.courses, self.bridging, self.varied, self.seed)
 
     @cached_property
     def conditions(self) -> Conditions | None:
@@ -104,10 +103,10 @@ class Prepared:
 
     def model(self, path: Rollout | Table | Direct, clock: Clock, record: dict[str, Any]) -> WeightFlow:
         """Return the model whose weights follow a path."""
-        snapshots, bridges = self.snapshots, _some(self.bridges)
+        snapshots, first = self.snapshots, next(iter(self.bridges), None)
         fitted = {
             "times": np.unique(snapshots.times).tolist(),
-            "bridge": (bridges[0].options if bridges else self.bridging).model_dump(mode="json"),
+            "bridge": (first.options if first else self.bridging).model_dump(mode="json"),
         }
         if self.conditions is not None:
             courses = snapshots.courses.items()
@@ -121,23 +120,19 @@ class Prepared:
             snapshots.kinds,
             record,
             snapshots.unit,
-            motion=bridges[0].drift if len(self.bridges) == 1 and bridges else None,
+            motion=self.bridges.drift,
             last=float(snapshots.times.max()),
             conditions=self.conditions,
         )
 
     def _forecast(self, clock: Clock) -> dict[str, Any] | None:
         """Return what the record says of forecasts: what they are from, and how a drift's did; None if none did."""
-        forecasts = [bridge.forecast for bridge in _some(self.bridges) if bridge.forecast is not None]
+        forecasts = [bridge.forecast for bridge in self.bridges if bridge.forecast is not None]
         if not forecasts:
             return None
         until = float(clock.times[-1])
         by = "drift" if until > self.snapshots.times.max() else "field"
         return {"by": by, "until": until, **forecasts[0].facts()}
-
-
-def _some(bridges: Sequence[Bridge | None]) -> list[Bridge]:
-    return [bridge for bridge in bridges if bridge is not None]
 
 
 GAIN = 0.8  # share of a teacher's ratio that a round must come below for another one to follow
@@ -204,19 +199,11 @@ class Preparation:
         seed, told = derive_seed(self.seed, "bridge"), within(progress, "drift")
         made = build_bridges(self.snapshots, self.config.bridge, seed, device, told)
         progress("bridge", 1, 1)
-        return {
-            f"{_prefix(i, len(made))}{name}": array
-            for i, bridge in enumerate(made)
-            if bridge is not None
-            for name, array in bridge.arrays().items()
-        }
+        return made.arrays()
 
-    def bridges(self, arrays: Arrays) -> tuple[Bridge | None, ...]:
+    def bridges(self, arrays: Arrays) -> Bridges:
         """Build what `bridge` has returned the arrays of."""
-        courses = list(self.snapshots.courses.values())
-        parts = [within_arrays(arrays, _prefix(i, len(courses))) for i in range(len(courses))]
-        pairs = zip(parts, courses, strict=True)
-        return tuple(Bridge.of_arrays(part, one, self.config.bridge) if part else None for part, one in pairs)
+        return Bridges.of_arrays(arrays, self.snapshots, self.config.bridge)
 
     def teacher(
         self, base: Arrays, bridge: Arrays, device: torch.device | str = "cpu", progress: Progress = unseen
@@ -266,11 +253,6 @@ class Preparation:
         with torch.no_grad():
             draws = self.backbone.sample(torch.as_tensor(tokens)[None], numbers[None]).numpy()
         return bool(held_against(draws, snapshot, deviation(self.snapshots.pooled()), self.seed).missed)
-
-
-def _prefix(i: int, courses: int) -> str:
-    """Return what stands before the names of the arrays of one of several bridges."""
-    return f"{i}." if courses > 1 else ""
 
 
 def prepare(

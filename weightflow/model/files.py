@@ -13,15 +13,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from weightflow.backbones import Backbone
-from weightflow.drift import Drift
+from weightflow.drift import Drift, Varied, drift_of
 from weightflow.dynamics import Direct, DynamicsOptions, Rollout, Table, Units, build_field
 from weightflow.errors import InputError
 from weightflow.files import whole, write_text
 from weightflow.model.engine import AnyPath
 from weightflow.path import Clock, ControlPath
 
-FORMAT = 6
-READ = {3, 4, 5, FORMAT}  # format 3 knew no drift, format 4 no conditions, format 5 no rate of the clock at its end
+FORMAT = 7
+# format 3 knew no drift, format 4 no conditions, format 5 no rate of the clock at its end, format 6 no drift of several
+READ = {3, 4, 5, 6, FORMAT}
 MOTION, ORIGIN, CLOCK = "motion.", "origin.", "clock."
 CONFIG, TENSORS, MEMBERS = "config.json", "model.safetensors", "members"
 
@@ -31,7 +32,7 @@ def member_folders(folder: str | os.PathLike[str], members: int) -> list[Path]:
     return [Path(folder) / MEMBERS / f"{k:02d}" for k in range(members)]
 
 
-def write(folder: Path, config: dict[str, Any], path: AnyPath, clock: Clock, motion: Drift | None) -> None:
+def write(folder: Path, config: dict[str, Any], path: AnyPath, clock: Clock, motion: Drift | Varied | None) -> None:
     """Write both files, each whole or not at all, then remove the members of a former model."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"path.{name}": tensor.contiguous() for name, tensor in path.state_dict().items()}
@@ -51,7 +52,7 @@ def write(folder: Path, config: dict[str, Any], path: AnyPath, clock: Clock, mot
             shutil.rmtree(place)
 
 
-def read(folder: Path) -> tuple[dict[str, Any], Backbone, AnyPath, Clock, Drift | None]:
+def read(folder: Path) -> tuple[dict[str, Any], Backbone, AnyPath, Clock, Drift | Varied | None]:
     """Read what was written.
 
     Raises:
@@ -66,7 +67,7 @@ def read(folder: Path) -> tuple[dict[str, Any], Backbone, AnyPath, Clock, Drift 
     backbone = Backbone.parse(config["backbone"], "backbone")
     state = {name.removeprefix("path."): tensor for name, tensor in tensors.items() if not name.startswith(MOTION)}
     motion = {name.removeprefix(MOTION): part.numpy() for name, part in tensors.items() if name.startswith(MOTION)}
-    return config, backbone, _build_path(backbone, config, state), clock, Drift.of_arrays(motion) if motion else None
+    return config, backbone, _build_path(backbone, config, state), clock, drift_of(motion) if motion else None
 
 
 def _read_clock(arrays: dict[str, np.ndarray]) -> Clock:

@@ -21,9 +21,9 @@ from torch import Tensor
 from weightflow.backbones import Backbone
 from weightflow.bridge import Pace
 from weightflow.card import Carded, Facts
-from weightflow.data import Conditions, Snapshots, Value
+from weightflow.data import Conditions, Point, Snapshots, Value
 from weightflow.device import find_device
-from weightflow.drift import Drift
+from weightflow.drift import Drift, Varied
 from weightflow.dynamics import Direct, Rollout, Under
 from weightflow.errors import ExtrapolationWarning, InputError
 from weightflow.model import files
@@ -68,7 +68,7 @@ class WeightFlow(Carded):
         record: how the model was made (configuration, seed, versions, data), as plain values.
         unit: of the times, as in `Snapshots`.
         members: fits of the same kind to resampled data, whose spread says how sure the model is (`band`).
-        motion: how samples themselves move (`drift`); None where no drift was kept.
+        motion: how samples themselves move (`drift`), of several conditions under each; None where no drift led them.
         last: the last fitted time; None where the path ends there. Beyond it the path may have been taught by forecasts
             of a drift, up to its end (`taught_until`).
         conditions: that were fitted, where there are several or one that is named; whatever is asked then needs `at`,
@@ -83,7 +83,7 @@ class WeightFlow(Carded):
     record: dict[str, Any] = field(default_factory=dict)
     unit: str = ""
     members: tuple["WeightFlow", ...] = ()
-    motion: Drift | None = None
+    motion: Drift | Varied | None = None
     last: float | None = None
     conditions: Conditions | None = None
 
@@ -161,10 +161,17 @@ class WeightFlow(Carded):
         return replace(
             self,
             path=Under(self.path, code) if seen and isinstance(self.path, Rollout | Direct) else self.path,
+            motion=self._motion_under(self.conditions, point),
             record={**self.record, "at": self.conditions.named(point)},
             members=tuple(member.under(at) for member in self.members),
             conditions=None,
         )
+
+    def _motion_under(self, conditions: Conditions, point: Point) -> Drift | Varied | None:
+        if not isinstance(self.motion, Varied):
+            return self.motion
+        plain = conditions.with_powers(Conditions.powers)  # as data have them, whatever the backbone's weights see
+        return self.motion.under(plain.features(point))
 
     def weights(self, times: Numbers, *, at: At | None = None) -> Float[Tensor, "*time token width"]:
         """Return the backbone's weights at physical `times`, in any order.
@@ -304,12 +311,7 @@ class WeightFlow(Carded):
             raise InputError("`x` holds values that are not finite, where a density has no gradient; drop those rows.")
         return self._evaluated(partial(gradient, self.backbone), x, t, at)
 
-    @property
-    def _of_several(self) -> bool:
-        """Whether several conditions were fitted, of which this model may be one."""
-        return len(self.record.get("courses", ())) > 1
-
-    def drift(self, x: Numbers, t: Numbers) -> Float[Tensor, "*shape dim"]:
+    def drift(self, x: Numbers, t: Numbers, *, at: At | None = None) -> Float[Tensor, "*shape dim"]:
         """Return the drift f of dx = f(x) dt + g dW at some places, in the data's units per unit of time.
 
         It was fitted so that each snapshot is carried onto the next, and made the paths between them. Where no sample
@@ -318,6 +320,7 @@ class WeightFlow(Carded):
         Args:
             x: places, as for `log_prob`; all finite.
             t: one time, or (time,) of them; the drift is the same at all.
+            at: the condition, where the model has several.
 
         Returns:
             shape (time, draw, dim) for several times, that of `x` for one time.
@@ -325,18 +328,17 @@ class WeightFlow(Carded):
         Raises:
             InputError: no drift was kept, a value is not finite, or as for `log_prob`.
         """
-        if self.motion is None:
+        here = self.under(at)
+        if not isinstance(here.motion, Drift):
             raise InputError(
-                "a model of several conditions keeps no drift; fit it to one of them alone to have that of one."
-                if self._of_several
-                else "this model has no drift: curves through the snapshots joined them better, or just as well; fit "
-                "it with `bridge.curve: drift` to have one all the same."
+                "this model has no drift: curves through the snapshots joined them better, or just as well; fit it "
+                "with `bridge.curve: drift` to have one all the same."
             )
         if not np.isfinite(array_of("x", x)).all():
             raise InputError("`x` holds values that are not finite, where there is no drift; drop those rows.")
-        asked, places = self._aligned(x, t)
-        self._clock(asked)
-        return torch.as_tensor(self.motion(places.numpy()))
+        asked, places = here._aligned(x, t)
+        here._clock(asked)
+        return torch.as_tensor(here.motion(places.numpy()))
 
     def marginals(
         self,

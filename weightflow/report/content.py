@@ -9,7 +9,7 @@ from jaxtyping import Float
 from optuna.study import Study
 
 from weightflow.data import SPECIES, Snapshots
-from weightflow.drift import Drift
+from weightflow.drift import Drift, Varied
 from weightflow.errors import InputError
 from weightflow.evaluation import LeftOutCondition, Sampler, Scores
 from weightflow.model import WeightFlow
@@ -96,7 +96,7 @@ class Report(Searched):
     anchors_times: Float[np.ndarray, "anchor"]
     anchors_tokens: Float[np.ndarray, "_ token width"]
     points: str = POINTS
-    motion: Drift | None = None
+    motion: Drift | Varied | None = None
 
     def __post_init__(self) -> None:
         if len(self.anchors_times) != len(self.anchors_tokens):

@@ -34,7 +34,7 @@ class Plane:
 def motion(report: Report) -> list[Picture]:
     """Show the drift of the model, if it has one, among the samples that it was fitted to."""
     drift = report.motion
-    if drift is None or report.observed.dim < 2:
+    if not isinstance(drift, Drift) or report.observed.dim < 2:
         return []
     plane = _plane(report, drift)
     return [
