@@ -21,10 +21,12 @@ from weightflow.bridge import (
     CouplingKind,
     Curve,
     Forecast,
+    build_bridge,
     build_bridges,
     choose_bridge,
     samples_for_fitting,
 )
+from weightflow.bridge.ahead import Ahead
 from weightflow.data import Snapshots
 from weightflow.drift import Drift, fit_drifts
 from weightflow.errors import InputError
@@ -488,10 +490,14 @@ def test_forecasts_are_told_in_words_with_what_they_are_worth() -> None:
     assert "no drift was tried" in forecasts_in_words(None)
 
 
-@pytest.mark.parametrize(("drift", "holds"), [(0.3, True), (0.5, False)])
-def test_a_forecast_holds_where_it_is_clearly_better_than_both_simple_ones(drift: float, holds: bool) -> None:
-    assert Forecast(2.0, 0.5, drift, 1.0, 0.7, 0.01, np.zeros(2)).holds == holds
-    assert Forecast(2.0, 0.5, drift, 0.7, 1.0, 0.01, np.zeros(2)).holds == holds
+@pytest.mark.parametrize(
+    ("drift", "persistence", "transport", "holds"),
+    [(0.3, 0.7, 1.0, True), (0.4, 0.7, 1.0, False), (0.3, 0.7, 0.2, True), (0.3, 0.7, 0.1, False)],
+)
+def test_a_forecast_holds_where_it_is_clearly_better_than_standing_still_and_transport_is_not_clearly_better(
+    drift: float, persistence: float, transport: float, holds: bool
+) -> None:
+    assert Forecast(2.0, 0.5, drift, persistence, transport, 0.01, np.zeros(2)).holds == holds
 
 
 def test_a_drift_whose_forecast_does_not_hold_makes_paths_and_no_forecasts() -> None:
@@ -516,18 +522,40 @@ def test_a_bridge_and_what_its_drift_forecast_come_back_whole_from_files(curve: 
     at = np.array([0.3, 1.7])
     drawn, drawn_again = (one.sample(at, 9, np.random.default_rng(0)) for one in (bridge, again))
     np.testing.assert_array_equal(drawn, drawn_again)
-    if curve is Curve.DRIFT:
-        ahead, ahead_again = (one.sample_ahead(np.array([2.3]), 9, np.random.default_rng(0)) for one in (bridge, again))
-        np.testing.assert_array_equal(ahead, ahead_again)
+    ahead, ahead_again = (one.sample_ahead(np.array([2.3]), 9, np.random.default_rng(0)) for one in (bridge, again))
+    np.testing.assert_array_equal(ahead, ahead_again)
 
 
-def test_a_drift_that_curves_have_beaten_between_the_snapshots_teaches_nothing_beyond_them() -> None:
-    snapshots = turning(np.array([0.0, 1.0, 2.0]), n=20)
-    bridge = Bridge.between(
-        snapshots, BridgeOptions(curve=Curve.CUBIC), drift=linear(TURN, 0.1), forecast=held_out(0.1)
-    )
-    again = Bridge.of_arrays(bridge.arrays(), snapshots, BridgeOptions())
-    for one in (bridge, again):
-        assert one.carried is None
-        assert one.reach == 2.0
-        assert (one.ahead, one.drift) == (None, None)
+def test_a_drift_that_curves_have_beaten_between_the_snapshots_makes_no_paths_and_may_forecast_all_the_same() -> None:
+    snapshots, drift = turning(np.array([0.0, 1.0, 2.0]), n=20), linear(TURN, 0.0)
+    for drifts, reach in ((0.1, 2.0 + 2.0 / 3), (0.9, 2.0)):  # of which the second has failed beyond them, too
+        forecast = replace(held_out(0.0), drift=drifts)
+        bridge = Bridge.between(snapshots, BridgeOptions(curve=Curve.CUBIC), drift=drift, forecast=forecast)
+        again = Bridge.of_arrays(bridge.arrays(), snapshots, BridgeOptions())
+        for one in (bridge, again):
+            assert one.carried is None
+            assert one.reach == pytest.approx(reach)
+            assert (one.drift is None) == (one.ahead is None) == (drifts == 0.9)
+    bridge = Bridge.between(snapshots, BridgeOptions(curve=Curve.CUBIC), drift=drift, forecast=held_out(0.0))
+    ahead = bridge.sample_ahead(np.array([2.5]), 2000, np.random.default_rng(0))[0]
+    np.testing.assert_allclose(ahead.mean(0), expm(TURN * 0.5) @ snapshots.samples[-1].mean(0), atol=0.03)
+
+
+def test_forecasts_without_doubt_and_noise_are_numbers_at_every_node_however_times_are_rounded() -> None:
+    cloud, still = np.full((3, 2), 2.0), linear(np.zeros((2, 2)), 0.1)
+    for last, horizon in ((0.1, 0.7), (50.0, 100.0 / 6), (1 / 3, 1e-3)):
+        ahead = Ahead.of(still, cloud, last, horizon, held_out(0.0), 0)
+        for times in (ahead.times, np.nextafter(ahead.times, np.inf)[:-1], np.nextafter(ahead.times, -np.inf)[1:]):
+            drawn = ahead.sample(times, 5, np.random.default_rng(0))
+            assert np.isfinite(drawn).all()
+        np.testing.assert_allclose(ahead.sample(ahead.times[:1], 5, np.random.default_rng(0))[0], 2.0)
+
+
+def test_a_fit_along_curves_is_given_a_drift_for_its_forecasts_alone() -> None:
+    snapshots = turning(np.linspace(0.0, 7.0, 8), noise=0.0)
+    bridge = build_bridge(snapshots, BridgeOptions(drift_steps=150))
+    straight = build_bridge(snapshots, BridgeOptions(curve=Curve.STRAIGHT))
+    assert bridge.forecast is not None
+    assert bridge.forecast.holds
+    assert bridge.ahead is not None
+    assert (straight.forecast, straight.ahead) == (None, None)  # who names a curve has no drift tried

@@ -47,8 +47,8 @@ class Forecast:
 
     @property
     def holds(self) -> bool:
-        """Whether the drift's forecast was clearly better than whichever is better of the other two."""
-        return self.drift < CLEARLY * min(self.persistence, self.transport)
+        """Whether the drift's forecast was clearly better than standing still, and transport's not clearly better."""
+        return self.drift < CLEARLY * self.persistence and self.transport > CLEARLY * self.drift
 
     def facts(self) -> dict[str, float]:
         """Return the distances, as plain values."""
@@ -115,7 +115,7 @@ class Ahead:
         """Draw `n` samples at each of `times`, which lie between the first node and the last."""
         step = self.times[1] - self.times[0]
         node = np.clip(np.searchsorted(self.times, times, side="right") - 1, 0, len(self.times) - 2)
-        done = ((times - self.times[node]) / step)[:, None, None]
+        done = np.clip((times - self.times[node]) / step, 0.0, 1.0)[:, None, None]  # rounding may pass an end
         which = rng.integers(self.nodes.shape[1], size=(len(times), n))
         before, after = (self.nodes[(node + j)[:, None], which] for j in (0, 1))
         x = (1 - done) * before + done * after

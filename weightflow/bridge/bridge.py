@@ -67,7 +67,7 @@ class Bridge:
             kept: a sample's is made of the two points that it joins, which the chain holds.
         noise: a square root of the covariance around the path, per interval.
         carried: the paths, where a drift has made them; bends and noise are then zero.
-        ahead: samples beyond the last snapshot, where a drift made the paths and its forecasts hold.
+        ahead: samples beyond the last snapshot, where a drift's forecasts hold, whether or not it made the paths.
         forecast: how such samples did at the last snapshot, where a drift was tried.
     """
 
@@ -96,7 +96,7 @@ class Bridge:
             snapshots: what is joined.
             options: with a curve that is not `auto`.
             seed: rules what is drawn.
-            drift: for the curve of that name, which fits one where none is given.
+            drift: for the curve of that name, which fits one where none is given, and for what is ahead.
             forecast: how such a drift did at the last snapshot, where it was tried.
 
         Raises:
@@ -105,7 +105,7 @@ class Bridge:
         """
         if options.curve is not Curve.DRIFT:
             made = cls.along(Chain.through(snapshots, options, seed), *_limits(snapshots), options)
-            return replace(made, forecast=forecast)
+            return replace(made, forecast=forecast, ahead=None if drift is None else made._ahead(drift, forecast, seed))
         clouds = even_clouds(snapshots, options, seed, PATHS)
         drift = drift or fit_drift(snapshots, options, seed).under(np.empty(0))
         made = cls.led(*carry(clouds, snapshots.times, drift, options, seed), *_limits(snapshots), options)
@@ -168,10 +168,15 @@ class Bridge:
         chain = Chain(snapshots.times, arrays["clouds"], tuple(Coupling(*pair) for pair in pairs))
         chosen = options.model_copy(update={"curve": list(Curve)[arrays["curve"].item()]})
         forecast = Forecast.of_arrays(arrays)
-        if chosen.curve is not Curve.DRIFT:
+        found = within(arrays, DRIFT)
+        if not found:
             return replace(cls.along(chain, *_limits(snapshots), chosen), forecast=forecast)
-        drift = Drift.of_arrays(within(arrays, DRIFT))
-        made = cls.led(chain, Carried.of_arrays(arrays, drift, chain.times), *_limits(snapshots), chosen)
+        drift = Drift.of_arrays(found)
+        made = (
+            cls.led(chain, Carried.of_arrays(arrays, drift, chain.times), *_limits(snapshots), chosen)
+            if chosen.curve is Curve.DRIFT
+            else cls.along(chain, *_limits(snapshots), chosen)
+        )
         return replace(made, forecast=forecast, ahead=Ahead.of_arrays(arrays, drift))
 
     def with_paths(self, curve: Curve, width: float, spread: Spread = Spread.DISPLACEMENT) -> "Bridge":
@@ -181,14 +186,14 @@ class Bridge:
 
     @property
     def drift(self) -> Drift | None:
-        """What made the paths between the snapshots; None where no drift was kept."""
-        return None if self.carried is None else self.carried.drift
+        """What made the paths between the snapshots, or what is ahead of them; None where no drift was kept."""
+        made = self.carried or self.ahead
+        return None if made is None else made.drift
 
     def _ahead(self, drift: Drift, forecast: Forecast | None, seed: int) -> Ahead | None:
         """Carry the last snapshot on as far as the options say, where forecasts of the drift hold.
 
-        Only a drift that made the paths is asked: the path would be bent to meet what another says, and what lies
-        between the snapshots pays for that. A drift that rushes on where the snapshots had slowed down is not believed.
+        A drift that rushes on where the snapshots had slowed down is not believed.
         """
         span, last = float(self.times[-1] - self.times[0]), float(self.times[-1])
         horizon = AHEAD * span if self.options.horizon is None else self.options.horizon

@@ -94,9 +94,10 @@ def build_bridge(
         InputError: there are fewer than two snapshots, or several conditions.
     """
     choice = choose_bridge(snapshots.alone("a bridge"), options, seed, device, progress)
-    code = np.empty(0)
-    drift = fit_drift(snapshots, options, seed, device, progress).under(code) if _is_led(choice.options) else None
-    return Bridge.between(snapshots, choice.options, seed, drift, choice.tried[0].forecast if choice.tried else None)
+    forecast = choice.tried[0].forecast if choice.tried else None
+    wanted = _is_led(choice.options) or (forecast is not None and forecast.holds)
+    drift = fit_drift(snapshots, options, seed, device, progress).under(np.empty(0)) if wanted else None
+    return Bridge.between(snapshots, choice.options, seed, drift, forecast)
 
 
 def build_bridges(

@@ -314,8 +314,8 @@ class WeightFlow(Carded):
     def drift(self, x: Numbers, t: Numbers, *, at: At | None = None) -> Float[Tensor, "*shape dim"]:
         """Return the drift f of dx = f(x) dt + g dW at some places, in the data's units per unit of time.
 
-        It was fitted so that each snapshot is carried onto the next, and made the paths between them. Where no sample
-        was it is a guess. `motion.noise` is g, in the data's units by the root of time.
+        It was fitted so that each snapshot is carried onto the next, and made the paths between them or the forecasts
+        beyond. Where no sample was it is a guess. `motion.noise` is g, in the data's units by the root of time.
 
         Args:
             x: places, as for `log_prob`; all finite.
