@@ -491,13 +491,19 @@ def test_forecasts_are_told_in_words_with_what_they_are_worth() -> None:
 
 
 @pytest.mark.parametrize(
-    ("drift", "persistence", "transport", "holds"),
-    [(0.3, 0.7, 1.0, True), (0.4, 0.7, 1.0, False), (0.3, 0.7, 0.2, True), (0.3, 0.7, 0.1, False)],
+    ("drift", "persistence", "transport", "floor", "holds"),
+    [
+        (0.3, 0.7, 1.0, 0.1, True),
+        (0.4, 0.7, 1.0, 0.1, False),
+        (0.3, 0.7, 0.2, 0.1, True),
+        (0.3, 0.7, 0.1, 0.1, False),
+        (0.3, 0.7, 1.0, 0.25, False),  # nothing moved that chance would not
+    ],
 )
 def test_a_forecast_holds_where_it_is_clearly_better_than_standing_still_and_transport_is_not_clearly_better(
-    drift: float, persistence: float, transport: float, holds: bool
+    drift: float, persistence: float, transport: float, floor: float, holds: bool
 ) -> None:
-    assert Forecast(2.0, 0.5, drift, persistence, transport, 0.01, np.zeros(2)).holds == holds
+    assert Forecast(2.0, 0.5, drift, persistence, transport, floor, np.zeros(2)).holds == holds
 
 
 def test_a_drift_whose_forecast_does_not_hold_makes_paths_and_no_forecasts() -> None:

@@ -18,6 +18,9 @@ from weightflow.files import Arrays, within
 from weightflow.rng import generator
 
 CLEARLY = 0.5  # energy distances are squares, so that this is a good quarter off
+MOVED = (
+    3.0  # by chance alone two samples of one distribution are further apart than so many floors about once in twenty
+)
 PREFIX, AHEAD = "forecast.", "ahead."
 
 
@@ -47,8 +50,12 @@ class Forecast:
 
     @property
     def holds(self) -> bool:
-        """Whether the drift's forecast was clearly better than standing still, and transport's not clearly better."""
-        return self.drift < CLEARLY * self.persistence and self.transport > CLEARLY * self.drift
+        """Whether the drift's forecast was clearly better than standing still, and transport's not clearly better.
+
+        That says something only where the last snapshot can be told from the one before.
+        """
+        moved = self.persistence > MOVED * self.floor
+        return moved and self.drift < CLEARLY * self.persistence and self.transport > CLEARLY * self.drift
 
     def facts(self) -> dict[str, float]:
         """Return the distances, as plain values."""
