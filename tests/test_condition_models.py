@@ -211,8 +211,6 @@ def test_samples_between_neighbouring_conditions_move_with_the_place():
 
 
 def test_what_needs_one_course_refuses_several(model: WeightFlow):
-    with pytest.raises(InputError, match=r"`bridge.horizon` is for one course"):
-        weightflow.fit(doses(), small(bridge={"horizon": 1.0}))
     with pytest.raises(InputError, match=r"`training.objective`: anchor is for one course"):
         weightflow.fit(doses(), small("ode", training={"objective": "anchor", "epochs": 2, "rollout_steps": 1}))
 

@@ -185,7 +185,9 @@ def test_clouds_that_turn_at_several_speeds_are_bridged_each_along_its_own_circl
     assert len(choice.times) == choice.scores.shape[1] == 3 * 5  # the interior of each course
     bridges = build_bridges(snapshots, BridgeOptions(drift_steps=150))
     for speed, bridge in zip([0.7, 1.0, 1.5], bridges, strict=True):
-        assert bridge.ahead is None
+        assert bridge.reach == pytest.approx(4.5 * 4 / 3)
+        (ahead,) = bridge.sample_ahead(np.array([5.0]), 400, np.random.default_rng(1))
+        np.testing.assert_allclose(ahead.mean(0), expm(TURN * speed * 5.0) @ [3.0, 0.0], atol=0.3)
         drawn = bridge.sample(np.array([1.75, 2.6]), 200, np.random.default_rng(1))
         for cloud, time in zip(drawn, (1.75, 2.6), strict=True):
             np.testing.assert_allclose(cloud.mean(0), expm(TURN * speed * time) @ [3.0, 0.0], atol=0.12)
@@ -222,6 +224,9 @@ def test_a_model_of_several_conditions_has_the_drift_of_each_and_of_those_betwee
         under = model.under({"speed": speed})
         assert torch.equal(under.drift(fresh, 1.0), moves)
         assert isinstance(under.motion, Drift)
+    assert (model.record["forecast"]["by"], model.taught_until) == ("drift", pytest.approx(4.5 * 4 / 3))
+    assert not model.rests
+    assert model.sample([5.5, 9.0], 7, at={"speed": 1.35}).isfinite().all()
     with pytest.raises(InputError, match=r"4 conditions, and is asked at one: say at={'speed': \.\.}"):
         model.drift(fresh, 1.0)
 
@@ -504,6 +509,25 @@ def test_a_forecast_holds_where_it_is_clearly_better_than_standing_still_and_tra
     drift: float, persistence: float, transport: float, floor: float, holds: bool
 ) -> None:
     assert Forecast(2.0, 0.5, drift, persistence, transport, floor, np.zeros(2)).holds == holds
+
+
+def test_forecasts_of_several_conditions_are_judged_together() -> None:
+    two = [
+        Forecast(2.0, 0.5, 0.1, 1.0, 0.5, 0.01, np.array([0.3, 0.0])),
+        Forecast(5.0, 1.5, 0.7, 1.0, 0.9, 0.03, np.ones(2)),
+    ]
+    both = Forecast.joint(two)
+    assert both is not None
+    assert (both.time, both.gap) == (5.0, 1.0)
+    assert both.facts() == pytest.approx({"drift": 0.4, "persistence": 1.0, "transport": 0.7, "floor": 0.02})
+    np.testing.assert_allclose(both.error, [np.sqrt((0.6**2 + (2 / 3) ** 2) / 2), 2 / 3 / np.sqrt(2)])
+    assert both.holds
+    assert not two[1].holds
+    alone = Forecast.joint(two[:1])
+    assert alone is not None
+    assert alone.facts() == two[0].facts()
+    np.testing.assert_allclose(alone.error, two[0].error)
+    assert Forecast.joint([]) is None
 
 
 def test_a_drift_whose_forecast_does_not_hold_makes_paths_and_no_forecasts() -> None:

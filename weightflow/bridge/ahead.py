@@ -7,8 +7,9 @@ therefore moved at random, the further the later it is, so that p(x, t) broadens
     x_tau = y_tau + (tau / gap) error xi,    xi ~ N(0, 1), by species.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 
 import numpy as np
 from jaxtyping import Float
@@ -56,6 +57,20 @@ class Forecast:
         """
         moved = self.persistence > MOVED * self.floor
         return moved and self.drift < CLEARLY * self.persistence and self.transport > CLEARLY * self.drift
+
+    @classmethod
+    def joint(cls, forecasts: "Sequence[Forecast]") -> "Forecast | None":
+        """Return what the forecasts of several conditions say together, by one drift of all; None where there is none.
+
+        Distances are means, and the errors of the means, by unit of time, are root mean squares.
+        """
+        if not forecasts:
+            return None
+        gap = fmean(one.gap for one in forecasts)
+        rates = np.stack([one.error / one.gap for one in forecasts])
+        distances = {name: fmean(one.facts()[name] for one in forecasts) for name in forecasts[0].facts()}
+        time = max(one.time for one in forecasts)
+        return cls(time, gap, **distances, error=gap * np.sqrt((rates**2).mean(axis=0)))
 
     def facts(self) -> dict[str, float]:
         """Return the distances, as plain values."""

@@ -22,7 +22,8 @@ half a fit. It is tested on one time more, the last one, forecast from the snaps
 or go on as they came, whichever is better.
 
 Several conditions are bridged each by itself, all along one curve: it is chosen by the left-out times of `COURSES` of
-them, evenly spread, together. Their drift is one that sees the condition.
+them, evenly spread, together. Their drift is one that sees the condition; whether it forecasts is told by the last
+snapshots of the same ones.
 
 With many times each of them need say less: so that the choice takes no longer than the fit, at most `LEFT_OUT` times,
 evenly spread, are left out, and more than `MANY` snapshots are coupled with half as many points.
@@ -36,6 +37,7 @@ import torch
 from jaxtyping import Float
 from scipy.special import stdtrit
 
+from weightflow.bridge.ahead import Forecast
 from weightflow.bridge.bridge import Bridge, fit_drift, noise_roots
 from weightflow.bridge.bridges import Bridges
 from weightflow.bridge.chain import Chain
@@ -80,6 +82,16 @@ class BridgeChoice:
     scores: Float[np.ndarray, "candidate time"]
     tried: tuple[Tried, ...] = ()
 
+    @property
+    def forecast(self) -> Forecast | None:
+        """How a drift did at the last snapshots that were looked at; None where none was tried."""
+        return Forecast.joint([one.forecast for one in self.tried])
+
+    @property
+    def needs_drift(self) -> bool:
+        """Whether a drift of all snapshots is wanted: for the paths, or for what is ahead of them."""
+        return _is_led(self.options) or (self.forecast is not None and self.forecast.holds)
+
 
 def build_bridge(
     snapshots: Snapshots,
@@ -94,10 +106,9 @@ def build_bridge(
         InputError: there are fewer than two snapshots, or several conditions.
     """
     choice = choose_bridge(snapshots.alone("a bridge"), options, seed, device, progress)
-    forecast = choice.tried[0].forecast if choice.tried else None
-    wanted = _is_led(choice.options) or (forecast is not None and forecast.holds)
-    drift = fit_drift(snapshots, options, seed, device, progress).under(np.empty(0)) if wanted else None
-    return Bridge.between(snapshots, choice.options, seed, drift, forecast)
+    drift = fit_drift(snapshots, options, seed, device, progress) if choice.needs_drift else None
+    led = None if drift is None else drift.under(np.empty(0))
+    return Bridge.between(snapshots, choice.options, seed, led, choice.forecast)
 
 
 def build_bridges(
@@ -120,12 +131,14 @@ def build_bridges(
         return Bridges((build_bridge(next(iter(courses.values())), options, seed, device, progress),))
     if all(len(course) < 2 for course in courses.values()):
         return Bridges((None,) * len(courses))
-    chosen = choose_bridge(snapshots, options, seed, device, progress).options
-    drift = fit_drift(snapshots, options, seed, device, progress) if _is_led(chosen) else None
+    choice = choose_bridge(snapshots, options, seed, device, progress)
+    drift = fit_drift(snapshots, options, seed, device, progress) if choice.needs_drift else None
     drifts = [None if drift is None else drift.under(_code(snapshots, point)) for point in courses]
-    pairs = zip(courses.values(), drifts, strict=True)
-    made = tuple(Bridge.between(course, chosen, seed, led) if len(course) > 1 else None for course, led in pairs)
-    return Bridges(made, drift)
+    made = (
+        Bridge.between(course, choice.options, seed, led, choice.forecast) if len(course) > 1 else None
+        for course, led in zip(courses.values(), drifts, strict=True)
+    )
+    return Bridges(tuple(made), drift)
 
 
 def _is_led(options: BridgeOptions) -> bool:
@@ -146,8 +159,8 @@ def choose_bridge(
 ) -> BridgeChoice:
     """Choose the curve of a bridge by leaving each interior snapshot out in turn.
 
-    A curve that is named stays, without scores; the drift of a single course is held against the last snapshot all the
-    same. Between two snapshots all curves are one, and it is called straight.
+    A curve that is named stays, without scores; a drift is held against the last snapshots all the same. Between two
+    snapshots all curves are one, and it is called straight.
 
     Args:
         snapshots: of one condition or several.
@@ -159,8 +172,7 @@ def choose_bridge(
     Raises:
         TrainingError: a drift cannot be fitted.
     """
-    single = len(snapshots.courses) == 1
-    tested = options.curve is Curve.AUTO or (_is_led(options) and options.drift_steps > 0 and single)
+    tested = options.curve is Curve.AUTO or (_is_led(options) and options.drift_steps > 0)
     courses = _examined(snapshots, options, seed) if tested else []
     if not courses:
         straight = options.model_copy(update={"curve": Curve.STRAIGHT})

@@ -156,8 +156,6 @@ class Preparation:
     """How the pieces are made: each as plain arrays, so that workers can make them and a cache can keep them."""
 
     def __init__(self, snapshots: Snapshots, config: ExperimentConfig, seed: int) -> None:
-        if config.bridge.horizon and len(snapshots.courses) > 1:
-            snapshots.alone("`bridge.horizon`")
         self.snapshots = snapshots
         self.config = config
         self.seed = seed
