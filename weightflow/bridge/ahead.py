@@ -19,9 +19,7 @@ from weightflow.files import Arrays, within
 from weightflow.rng import generator
 
 CLEARLY = 0.5  # energy distances are squares, so that this is a good quarter off
-MOVED = (
-    3.0  # by chance alone two samples of one distribution are further apart than so many floors about once in twenty
-)
+MOVED = 3.0  # floors; two samples of one distribution are further apart about once in twenty times
 PREFIX, AHEAD = "forecast.", "ahead."
 
 

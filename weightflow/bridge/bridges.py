@@ -20,7 +20,7 @@ class Bridges:
 
     Attributes:
         courses: in the order of the conditions; None for one that was observed once.
-        varied: the drift that leads all of them, where there are several conditions and one does.
+        varied: the drift of all conditions, where there are several and one leads the paths or forecasts.
     """
 
     courses: tuple[Bridge | None, ...]
@@ -35,7 +35,7 @@ class Bridges:
 
     @property
     def drift(self) -> Drift | Varied | None:
-        """What leads the paths; None where curves do."""
+        """What leads the paths, or forecasts what follows them; None where no drift does."""
         return self.varied if len(self.courses) > 1 else next((bridge.drift for bridge in self), None)
 
     def arrays(self) -> Arrays:
