@@ -227,6 +227,16 @@ def cpu(done: Callable[[], object], times: int) -> float:
     return min(took)
 
 
+def test_trials_share_the_names_of_what_they_reported(tmp_path: Path) -> None:
+    study = open_study(tmp_path, SearchOptions(trials=2, sampler=SamplerName.RANDOM, scheduler=SchedulerName.NONE))
+    for _ in range(2):
+        run(study, 0.5, epochs=1)
+    first, second = (trial.user_attrs["epoch 1"] for trial in study.optuna.get_trials(deepcopy=False))
+    assert set(map(id, first)) == set(map(id, second))
+    assert {"epoch", "score"} <= set(first)
+    study.close()
+
+
 def test_a_report_costs_as_much_after_many_trials_as_after_few(tmp_path: Path) -> None:
     costs: list[float] = []
     for n in (30, 400):

@@ -134,11 +134,12 @@ def build_bridges(
     choice = choose_bridge(snapshots, options, seed, device, progress)
     drift = fit_drift(snapshots, options, seed, device, progress) if choice.needs_drift else None
     drifts = [None if drift is None else drift.under(_code(snapshots, point)) for point in courses]
-    made = (
+    made = tuple(
         Bridge.between(course, choice.options, seed, led, choice.forecast) if len(course) > 1 else None
         for course, led in zip(courses.values(), drifts, strict=True)
     )
-    return Bridges(tuple(made), drift)
+    used = any(bridge is not None and bridge.drift is not None for bridge in made)  # it may forecast nothing after all
+    return Bridges(made, drift if used else None)
 
 
 def _is_led(options: BridgeOptions) -> bool:
