@@ -21,6 +21,7 @@ import torch
 import typer
 from scale import Case
 
+from weightflow.bridge.bridge import fit_drift
 from weightflow.cli.running import run
 from weightflow.data import Snapshots
 from weightflow.errors import InputError
@@ -105,7 +106,7 @@ def configuration(model: str, steps: int | None = None) -> ExperimentConfig:
     changed = dict(MODELS[model])
     if steps is not None:
         counted = ("anchors.base_steps", "anchors.steps", "teacher.steps")
-        counted += ("training.collocation_steps", "training.rollout_steps")
+        counted += ("training.collocation_steps", "training.rollout_steps", "bridge.drift_steps")
         changed |= dict.fromkeys(counted, steps) | {"training.epochs": 2, "training.warm_share": 0.5}
     changed |= {"anchors.rounds": 1, "teacher.rounds": 1, "training.rounds": 1}  # the same work everywhere
     return ExperimentConfig.parse(nest({**changed, "bridge.curve": "straight"}))
@@ -138,6 +139,9 @@ def timed(snapshots: Snapshots, config: ExperimentConfig, device: str) -> Iterat
     preparation = Preparation(snapshots, config, 0)
     everything = range(len(snapshots))
     bridge = preparation.bridge(device)
+    began = time.perf_counter()
+    fit_drift(snapshots, config.bridge, 0, device)
+    yield "drift", time.perf_counter() - began
     began = time.perf_counter()
     base = preparation.base(device)
     yield "base", time.perf_counter() - began

@@ -15,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import zipfile
@@ -549,6 +550,9 @@ class TestCluster:
         words = (*words, "--ray-client-server-port", str(free_port()))
         environment = {**ray_environment, **store.environment, "XDG_CACHE_HOME": str(tmp_path / "head")}
         with ExitStack() as running:
+            # Ray notes the last head that was started in its folder, and where several run on a machine a job goes to
+            # that one: with the folder of all tests, jobs of later tests would go to this one, which has ended.
+            environment["RAY_TMPDIR"] = running.enter_context(tempfile.TemporaryDirectory(prefix="wf-"))
             store.start()
             running.callback(store.stop)
             head = running.enter_context(ray_node(environment, tmp_path / "log", *words))
