@@ -1,16 +1,21 @@
 """A trial that runs out of a GPU's memory is tried again with a larger share, which leaves it fewer neighbours."""
 
+import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import ray
 import torch
 from ray import tune
+from ray.air.execution._internal import actor_manager
 from ray.cloudpickle import register_pickle_by_value
+from ray.exceptions import RayActorError
+from ray.tune.execution import tune_controller
 from test_study import EPOCHS, open_study, report
 
 from weightflow.data import Fold, Snapshots, Split
@@ -28,6 +33,8 @@ from weightflow.search.trials.tuner import StudyCallback, StudySearcher, run_tri
 from weightflow.trials import SchedulerName, TrialState
 
 OPTIONS = SearchOptions(trials=1, time_budget=1e9, stop_at_floor=False, scheduler=SchedulerName.NONE)
+BEFORE = "WEIGHTFLOW_TESTS_BEFORE"  # whose value is a file, there once a trial was tried
+GIB = 2**30
 QUARTERS = Resources.choose([Node(16, 4)], Wanted())
 NOBODY = Joining(Resources(1, 0), print)  # joins: no Ray is there
 NOTHING = Making([], 1)  # is prepared yet
@@ -108,26 +115,70 @@ def needy_trial(asked: dict[str, Any], task: Any) -> None:
         tune.report({"number": asked["number"], "epoch": epoch, "score": share, "seconds": float(epoch)})
 
 
+def run_here(study: Study, resources: Resources, folder: Path) -> None:
+    """Run the trials of a study on a Ray of this machine, with 4 CPUs and a declared GPU."""
+    register_pickle_by_value(sys.modules[__name__])  # workers do not find the modules of tests
+    connection.ray.init("local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        stopper = Stopper(study, study.options, 1.0, 0.25)
+        part = Snapshots(np.arange(2.0), (np.zeros((2, 1)), np.ones((2, 1))))
+        split = Split("by hand", part, (Fold(part, part),), (Fold(part, part),))
+        with depot(folder, folder) as kept:
+            run_trials(study, stopper, resources, [], Task(split, 0, kept, False), folder / "tune", print)
+    finally:
+        ray.shutdown()
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_ray_gives_the_larger_share(ray_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    register_pickle_by_value(sys.modules[__name__])  # workers do not find the modules of tests
     monkeypatch.setattr(tuner, "train_trial", needy_trial)
     options = SearchOptions(trials=2, time_budget=1e9, stop_at_floor=False, scheduler=SchedulerName.NONE)
     study = open_study(tmp_path, options)
-    resources = Resources.choose([Node(4, 1)], Wanted())
-    connection.ray.init("local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)
-    try:
-        stopper = Stopper(study, options, 1.0, 0.25)
-        part = Snapshots(np.arange(2.0), (np.zeros((2, 1)), np.ones((2, 1))))
-        split = Split("by hand", part, (Fold(part, part),), (Fold(part, part),))
-        with depot(tmp_path, tmp_path) as kept:
-            run_trials(study, stopper, resources, [], Task(split, 0, kept, False), tmp_path / "tune", print)
-    finally:
-        ray.shutdown()
+    run_here(study, Resources.choose([Node(4, 1)], Wanted()), tmp_path)
     assert [record.state for record in study.all()] == [TrialState.FINISHED] * 2
     assert [(record.retries, record.score) for record in study.all()] == [(1, 0.5)] * 2
     assert not list((tmp_path / "tune").rglob("result.json"))
     assert not list((tmp_path / "tune").rglob("*.csv"))
     assert not list((tmp_path / "tune").rglob("*tfevents*"))
+
+
+def hungry_trial(asked: dict[str, Any], task: Any) -> None:
+    """Take more memory than there is, but not when it is tried again."""
+    before = Path(os.environ[BEFORE])
+    if not before.exists():
+        before.touch()
+        taken: list[np.ndarray] = []
+        while psutil.virtual_memory().available > GIB:  # Ray's memory monitor ends this process long before
+            taken.append(np.ones(GIB // 4, np.uint8))
+    for epoch in range(1, EPOCHS + 1):
+        tune.report({"number": asked["number"], "epoch": epoch, "score": 0.5, "seconds": float(epoch)})
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("as_ray_has_it", [None, actor_manager, tune_controller])
+def test_a_trial_that_ray_ends_for_its_memory_is_tried_again_which_ray_alone_does_not(
+    as_ray_has_it: ModuleType | None, ray_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the two modules of Ray that are changed either one is needed: one that is not, in a later Ray, fails here."""
+    memory = psutil.virtual_memory()
+    if memory.available < 7 * GIB:
+        pytest.skip(f"only {memory.available / GIB:.1f} GiB of memory are free")
+    most = memory.total - memory.available + 4 * GIB  # more than what other tests take meanwhile
+    monkeypatch.setenv("RAY_memory_usage_threshold", str(most / memory.total))
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+    monkeypatch.setenv(BEFORE, str(tmp_path / "before"))
+    monkeypatch.setattr(tuner, "train_trial", hungry_trial)
+    study = open_study(tmp_path, OPTIONS)
+    resources = Resources.choose([Node(4)], Wanted())
+    if as_ray_has_it is not None:
+        monkeypatch.setattr(as_ray_has_it, RayActorError.__name__, RayActorError)
+        with pytest.raises(Exception, match=r"OutOfMemoryError|running low on memory"):
+            run_here(study, resources, tmp_path)
+        assert study.all()[0].state is not TrialState.FINISHED
+    else:
+        run_here(study, resources, tmp_path)
+        assert [(record.state, record.retries) for record in study.all()] == [(TrialState.FINISHED, 1)]
