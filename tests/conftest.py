@@ -13,6 +13,7 @@ from typing import Any
 
 import jaxtyping
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 # These must stand before the package, Ray or MLflow is imported; subprocesses inherit them.
@@ -87,6 +88,13 @@ def ray_home(ray_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
     for name in ("HOME", "PATH", "RAY_TMPDIR", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, ray_environment[name])
     return Path(ray_environment["HOME"])
+
+
+@pytest.fixture
+def memory_to_itself() -> Iterator[None]:
+    """Tests that use up memory take turns: how much is taken, by whichever process, decides what Ray ends."""
+    with FileLock(Path(tempfile.gettempdir()) / "weightflow-tests-memory.lock"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,8 @@ GIB = 2**30
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("memory_to_itself")
 def test_trials_that_go_wrong_are_tried_again_and_told_with_their_reasons(
     tmp_path: Path, ray_environment: dict[str, str]
 ) -> None:
