@@ -1,4 +1,4 @@
-"""A trial that runs out of a GPU's memory is tried again with a larger share, which leaves it fewer neighbours."""
+"""A trial that runs out of a GPU's memory is tried again with a larger share; one that runs out of the machine's, at all."""
 
 import sys
 from pathlib import Path
