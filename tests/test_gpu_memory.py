@@ -1,4 +1,4 @@
-"""A trial that runs out of a GPU's memory is tried again with a larger share; one that runs out of the machine's, at all."""
+"""A trial that runs out of memory is tried again; where it was that of a GPU, with a larger share of it."""
 
 import sys
 from pathlib import Path
