@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,8 +28,10 @@ from weightflow.bridge import (
     samples_for_fitting,
 )
 from weightflow.bridge.ahead import Ahead
+from weightflow.bridge.chain import Chain
+from weightflow.bridge.tried import ROUNDS, Examined, has_room
 from weightflow.data import Snapshots
-from weightflow.drift import Drift, fit_drifts
+from weightflow.drift import Drift, Varied, fit_drifts
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, direct_model, line_model, prepare
 from weightflow.experiment.preparation import Preparation
@@ -271,7 +274,8 @@ def test_a_turning_cloud_is_given_its_drift_and_the_forecast_of_its_last_snapsho
     assert choice.options.curve is Curve.DRIFT
     assert choice.candidates[-1] is Curve.DRIFT
     assert choice.scores.shape == (len(choice.candidates), 6)
-    (tried,) = choice.tried
+    assert choice.tried is not None
+    (tried,) = choice.tried.courses
     ahead = tried.forecast
     assert ahead.time == 7.0
     assert ahead.drift < 0.2 * min(ahead.persistence, ahead.transport)
@@ -288,7 +292,95 @@ def test_clouds_that_go_to_and_fro_on_a_line_are_given_no_drift_since_none_turns
 def test_no_drift_is_tried_where_it_cannot_win(times: int, species: int, steps: int) -> None:
     rng = np.random.default_rng(0)
     snapshots = Snapshots(np.arange(float(times)), tuple(rng.normal(size=(20, species)) for _ in range(times)))
-    assert choose_bridge(snapshots, BridgeOptions(drift_steps=steps)).tried == ()
+    assert choose_bridge(snapshots, BridgeOptions(drift_steps=steps)).tried is None
+
+
+def test_nor_where_curves_are_at_the_floor_and_nothing_moves_at_the_end() -> None:
+    rng = np.random.default_rng(0)
+    still = Snapshots(np.arange(7.0), tuple(rng.normal(size=(60, 2)) for _ in range(7)))
+    choice = choose_bridge(still, BridgeOptions(drift_steps=5))
+    assert choice.tried is None
+    assert choice.forecast is None
+    assert Curve.DRIFT not in choice.candidates
+
+
+def test_where_curves_are_at_the_floor_a_drift_is_tried_for_what_is_ahead_alone() -> None:
+    rng = np.random.default_rng(0)
+    steady = Snapshots(np.arange(7.0), tuple(rng.normal(2.0 * k, 0.5, (60, 2)) for k in range(7)))
+    choice = choose_bridge(steady, BridgeOptions(drift_steps=100))
+    assert choice.tried is not None
+    assert choice.forecast is not None
+    assert len(choice.tried.courses[0].scores) == 0
+    assert Curve.DRIFT not in choice.candidates
+    assert choice.forecast.drift < 0.2 * choice.forecast.persistence
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ([2.9], False),
+        ([3.1], True),
+        ([1.9, 1.9, 1.9, 1.9], False),
+        ([2.1, 2.1, 2.1, 2.1], True),
+        ([50.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], False),  # a single time
+        ([[50.0, 50.0, 50.0, 50.0], [1.5, 1.5, 1.5, 1.5]], False),  # the better of two candidates
+    ],
+)
+def test_there_is_room_where_distances_are_more_than_chance_makes_them(ratios: list[float], expected: bool) -> None:
+    assert has_room(np.array(ratios)) is expected
+
+
+@pytest.mark.parametrize("sizes", [(400, 400), (40, 60), (5, 8)])
+def test_what_chance_makes_of_a_distance_is_told_by_the_samples_there_are_and_not_by_their_repetitions(
+    sizes: tuple[int, int],
+) -> None:
+    rng = np.random.default_rng(0)
+    found, chance = list[float](), list[float]()
+    for _ in range(40):
+        clouds = tuple(rng.normal(size=(sizes[k % 2], 2)) for k in range(4))
+        chain = Chain.through(Snapshots(np.arange(4.0), clouds), BridgeOptions(), 0, 500)
+        course = Examined(range(4), np.empty(0), chain, [1, 2], [len(cloud) for cloud in clouds])
+        found.append(course.last_step[0])
+        chance.append(course.last_step[1])
+    assert np.mean(chance) == pytest.approx(np.mean(found), rel=0.15)
+
+
+@pytest.mark.parametrize("conditions", [1, 2])
+def test_a_drift_goes_on_from_where_it_stood(conditions: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshots = turning(np.arange(5.0), n=40) if conditions == 1 else at_speeds([0.8, 1.4])
+    folds = [range(len(snapshots)), range(len(snapshots) - 1)]
+    before = fit_drifts(snapshots, folds, 30, seed=0)
+    monkeypatch.setattr("weightflow.drift.fit.LEARNING_RATE", 1e-9)
+    after = fit_drifts(snapshots, folds, 1, seed=1, start=before)
+    code = np.array([] if conditions == 1 else [0.3, -0.2])
+    x = snapshots.samples[0]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(other.under(code)(x), one.under(code)(x), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(other.under(code).noise, one.under(code).noise, rtol=1e-4)
+
+
+def test_drifts_on_trial_go_on_while_that_brings_them_nearer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 20 steps at a time the second round is clearly nearer; where none comes nearer, none follows."""
+    snapshots = turning(np.linspace(0.0, 7.0, 8))
+    going = choose_bridge(snapshots, BridgeOptions(drift_steps=20)).tried
+    assert going is not None
+    assert 1 < going.rounds <= ROUNDS
+    first = fit_drifts(snapshots, [range(7)], 20, derive_seed(0, "round", 0))[0].drift
+    seen = snapshots.subset(range(7)).pooled()
+    far, near = (np.linalg.norm(one(seen) - seen @ TURN.T) for one in (first, going.before_last.drift))
+    assert near < 0.8 * far
+    monkeypatch.setattr("weightflow.drift.fit.LEARNING_RATE", 1e-9)
+    fitted: list[int] = []
+
+    def counting(snapshots: Snapshots, folds: Sequence[Sequence[int]], *rest: Any) -> list[Varied]:
+        fitted.append(len(folds))
+        return fit_drifts(snapshots, folds, *rest)
+
+    monkeypatch.setattr("weightflow.bridge.tried.fit_drifts", counting)
+    choose_bridge(snapshots, BridgeOptions(drift_steps=5))
+    assert fitted == [4, 4]  # the second brought nothing
 
 
 def test_a_named_drift_that_must_not_be_fitted_is_refused() -> None:

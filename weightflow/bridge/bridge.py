@@ -27,7 +27,7 @@ where it was until a moment that is uniform in the interval, and then it is at i
 the mixture (1 - s) p_0 + s p_1, without any noise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -294,6 +294,7 @@ def fit_drift(
     seed: int,
     device: torch.device | str = "cpu",
     progress: Steps = uncounted,
+    start: Sequence[Varied] = (),
 ) -> Varied:
     """Fit a drift to all snapshots; arguments as for `fit_drifts`.
 
@@ -310,7 +311,7 @@ def fit_drift(
             "`bridge.curve` is `drift`, which cannot be fitted in `bridge.drift_steps`=0 steps; give it some, such as "
             "250, or name another curve."
         )
-    return fit_drifts(snapshots, [range(len(snapshots))], options.drift_steps, seed, device, progress)[0]
+    return fit_drifts(snapshots, [range(len(snapshots))], options.drift_steps, seed, device, progress, start)[0]
 
 
 def _limits(snapshots: Snapshots) -> tuple[tuple[bool, ...], Float[np.ndarray, "dim"]]:

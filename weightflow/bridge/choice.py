@@ -17,9 +17,11 @@ both are at the floor, and chance decides, would outweigh several at which a cur
 three interior times that test says nothing, and the default stays.
 
 A drift (`carried`) is one more candidate, unless `drift_steps` is 0, where there are `DRIFT_TIMES` snapshots at least
-and `DRIFT_SPECIES` species at most: with fewer or more it could not win, or not be learned, and it takes as long as
-half a fit. It is tested on one time more, the last one, forecast from the snapshot before, where the others stand still
-or go on as they came, whichever is better.
+and `DRIFT_SPECIES` species at most: with fewer or more it could not win, or not be learned. It takes as long as half a
+fit or longer, and is therefore tried where there is something to win: between the snapshots where the best curve is
+further from what was left out than chance explains, and beyond them where the last snapshot can be told from the one
+before. It is tested on one time more than the curves, the last one, forecast from the snapshot before, where the others
+stand still or go on as they came, whichever is better.
 
 Several conditions are bridged each by itself, all along one curve: it is chosen by the left-out times of `COURSES` of
 them, evenly spread, together. Their drift is one that sees the condition; whether it forecasts is told by the last
@@ -37,16 +39,17 @@ import torch
 from jaxtyping import Float
 from scipy.special import stdtrit
 
-from weightflow.bridge.ahead import Forecast
+from weightflow.bridge.ahead import MOVED, Forecast
 from weightflow.bridge.bridge import Bridge, fit_drift, noise_roots
 from weightflow.bridge.bridges import Bridges
 from weightflow.bridge.chain import Chain
 from weightflow.bridge.curves import bends
 from weightflow.bridge.options import BridgeOptions, Curve
-from weightflow.bridge.tried import Examined, Tried, try_drift
+from weightflow.bridge.tried import Examined, Trials, has_room, in_floors, try_drift
 from weightflow.data.conditions import Point
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
+from weightflow.drift import Varied
 from weightflow.metrics.energy import energy_distance
 from weightflow.progress import Steps, uncounted
 from weightflow.rng import generator
@@ -73,24 +76,40 @@ class BridgeChoice:
         candidates: the curves, the default first.
         times: the times left out in turn, shape (time,).
         scores: energy distances, shape (candidate, time).
-        tried: how drifts did at each course that was looked at, where they were a candidate.
+        tried: how drifts did at each course that was looked at, where any was tried.
     """
 
     options: BridgeOptions
     candidates: tuple[Curve, ...]
     times: Float[np.ndarray, "time"]
     scores: Float[np.ndarray, "candidate time"]
-    tried: tuple[Tried, ...] = ()
+    tried: Trials | None = None
 
     @property
     def forecast(self) -> Forecast | None:
         """How a drift did at the last snapshots that were looked at; None where none was tried."""
-        return Forecast.joint([one.forecast for one in self.tried])
+        return None if self.tried is None else Forecast.joint([one.forecast for one in self.tried.courses])
 
     @property
     def needs_drift(self) -> bool:
         """Whether a drift of all snapshots is wanted: for the paths, or for what is ahead of them."""
         return _is_led(self.options) or (self.forecast is not None and self.forecast.holds)
+
+    def drift(
+        self, snapshots: Snapshots, seed: int, device: torch.device | str = "cpu", progress: Steps = uncounted
+    ) -> Varied | None:
+        """Fit the drift of all snapshots where one is wanted; it goes on from one that was tried, if any was."""
+        if not self.needs_drift:
+            return None
+        start = () if self.tried is None else (self.tried.before_last,)
+        steps = (
+            self.options.drift_steps
+            if self.tried is None
+            else max(1, self.options.drift_steps * self.tried.rounds // 2)
+        )
+        return fit_drift(
+            snapshots, self.options.model_copy(update={"drift_steps": steps}), seed, device, progress, start
+        )
 
 
 def build_bridge(
@@ -106,7 +125,7 @@ def build_bridge(
         InputError: there are fewer than two snapshots, or several conditions.
     """
     choice = choose_bridge(snapshots.alone("a bridge"), options, seed, device, progress)
-    drift = fit_drift(snapshots, options, seed, device, progress) if choice.needs_drift else None
+    drift = choice.drift(snapshots, seed, device, progress)
     led = None if drift is None else drift.under(np.empty(0))
     return Bridge.between(snapshots, choice.options, seed, led, choice.forecast)
 
@@ -132,7 +151,7 @@ def build_bridges(
     if all(len(course) < 2 for course in courses.values()):
         return Bridges((None,) * len(courses))
     choice = choose_bridge(snapshots, options, seed, device, progress)
-    drift = fit_drift(snapshots, options, seed, device, progress) if choice.needs_drift else None
+    drift = choice.drift(snapshots, seed, device, progress)
     drifts = [None if drift is None else drift.under(_code(snapshots, point)) for point in courses]
     made = tuple(
         Bridge.between(course, choice.options, seed, led, choice.forecast) if len(course) > 1 else None
@@ -178,23 +197,49 @@ def choose_bridge(
     if not courses:
         straight = options.model_copy(update={"curve": Curve.STRAIGHT})
         return _settled(straight if options.curve is Curve.AUTO else options)
+    trying = snapshots, seed, device, progress
     if _is_led(options):
-        plain = [replace(course, interior=[]) for course in courses]
-        return replace(_settled(options), tried=tuple(try_drift(snapshots, plain, options, seed, device, progress)))
+        return replace(_settled(options), tried=_ahead_alone(courses, options, *trying))
     counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
     left_out = [(course, k) for course in courses for k in course.interior]
     times = np.array([course.chain.times[k] for course, k in left_out])
     scores = np.stack([_scores_without(k, course.chain, counts, options, seed) for course, k in left_out], axis=1)
     gains = list(_gain(scores, scores[0]))
+    settled = BridgeChoice(_chosen(options, CURVES, gains), CURVES, times, scores)
     if not _may_drift(snapshots, courses, options):
-        return BridgeChoice(_chosen(options, CURVES, gains), CURVES, times, scores)
-    tried, candidates = try_drift(snapshots, courses, options, seed, device, progress), (*CURVES, Curve.DRIFT)
-    ahead = [one.forecast for one in tried]
+        return settled
+    if not has_room(in_floors(scores, np.concatenate([course.floors for course in courses]))):
+        # nothing turns, and there is less to learn
+        fewer = options.model_copy(update={"drift_steps": -(-options.drift_steps // 2)})
+        return replace(settled, tried=_ahead_alone(courses, fewer, *trying)) if _has_moved(courses) else settled
+    tried = try_drift(snapshots, courses, options, seed, device, progress)
+    ahead = [one.forecast for one in tried.courses]
     others = np.array([*scores[0], *(min(one.persistence, one.transport) for one in ahead)])
-    led = np.concatenate([one.scores for one in tried])
+    led = np.concatenate([one.scores for one in tried.courses])
     gains.append(_gain(np.array([*led, *(one.drift for one in ahead)]), others))
-    scores = np.concatenate([scores, led[None]])
-    return BridgeChoice(_chosen(options, candidates, gains), candidates, times, scores, tuple(tried))
+    candidates = (*CURVES, Curve.DRIFT)
+    return BridgeChoice(
+        _chosen(options, candidates, gains), candidates, times, np.concatenate([scores, led[None]]), tried
+    )
+
+
+def _ahead_alone(
+    courses: Sequence[Examined],
+    options: BridgeOptions,
+    snapshots: Snapshots,
+    seed: int,
+    device: torch.device | str,
+    progress: Steps,
+) -> Trials:
+    """Try a drift on the last snapshots alone."""
+    alone = [replace(course, interior=[]) for course in courses]
+    return try_drift(snapshots, alone, options, seed, device, progress)
+
+
+def _has_moved(courses: Sequence[Examined]) -> bool:
+    """Whether the last snapshots can be told from those before."""
+    distances, floors = zip(*(course.last_step for course in courses), strict=True)
+    return sum(distances) > MOVED * sum(floors)
 
 
 def _examined(snapshots: Snapshots, options: BridgeOptions, seed: int) -> list[Examined]:
@@ -212,6 +257,7 @@ def _examined(snapshots: Snapshots, options: BridgeOptions, seed: int) -> list[E
             _code(snapshots, point),
             Chain.through(course, options, seed, POINTS if len(course) <= MANY else POINTS // 2),
             _evenly_spread(len(course) - 2),
+            [len(cloud) for cloud in course.samples],
         )
         for places, point, course in (long[i] for i in some)
     ]

@@ -62,7 +62,9 @@ class BridgeOptions(Options):
 
     curve: Curve = Field(default=Curve.AUTO, description="path of a particle; auto: chosen by leaving one time out")
     drift_steps: int = Field(
-        default=250, ge=0, description="steps in which drifts are fitted; 0: none is tried (curve `auto`)"
+        default=250,
+        ge=0,
+        description="steps in a round of fitting drifts, of four at most; 0: none is tried (curve `auto`)",
     )
     horizon: float | None = Field(
         default=None,

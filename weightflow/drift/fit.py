@@ -50,6 +50,7 @@ def fit_drifts(
     seed: int,
     device: torch.device | str = "cpu",
     progress: Steps = uncounted,
+    start: Sequence[Varied] = (),
 ) -> list[Varied]:
     """Fit one drift to each of some choices of the snapshots.
 
@@ -61,6 +62,8 @@ def fit_drifts(
         seed: rules all random numbers.
         device: where to compute.
         progress: told of each step.
+        start: what to go on from, if anything: one for each, fitted to some of the same snapshots. Each takes up the
+            intervals two by two at once.
 
     Raises:
         TrainingError: the distance is no longer finite.
@@ -68,11 +71,11 @@ def fit_drifts(
     generator = torch_generator(seed, "drift", device=device)
     data = _Clouds.of(snapshots, device)
     course = _Course.of(folds, snapshots, data, device)
-    network = _first(len(folds), snapshots.dim, data.codes.shape[1], generator, device)
+    network = _of_values(start, device) or _first(len(folds), snapshots.dim, data.codes.shape[1], generator, device)
     optimiser = torch.optim.AdamW(network, LEARNING_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps)
     for step in range(steps):
-        loss = _loss(network, data, course.some(generator), step >= ALONE * steps, generator)
+        loss = _loss(network, data, course.some(generator), bool(start) or step >= ALONE * steps, generator)
         optimiser.zero_grad()
         loss.sum().backward()
         _clip(network)
@@ -286,3 +289,18 @@ def _as_value(network: Network, fold: int, data: _Clouds, course: _Course) -> Va
     weights, biases = (layers[0][:dim], *layers[2::2]), tuple(layers[1::2])
     drift = Drift(weights, biases, straight[:dim], noise, data.centre, data.unit, course.span, grows, bounds)
     return Varied(drift, layers[0][dim:], straight[dim:])
+
+
+def _of_values(found: Sequence[Varied], device: torch.device | str) -> Network:
+    """Undo `_as_value`, for each fold; of none, an empty network."""
+    parts = zip(*map(_parts, found), strict=True)
+    folds = [torch.as_tensor(np.stack(each), dtype=torch.float32, device=device) for each in parts]
+    return [fold.requires_grad_() for fold in folds]
+
+
+def _parts(varied: Varied) -> list[Float[np.ndarray, "_ _"]]:
+    drift = varied.drift
+    weights = np.concatenate([drift.weights[0], varied.hidden]), *drift.weights[1:]
+    layers = [part for layer in zip(weights, drift.biases, strict=True) for part in layer]
+    log_noise = np.log(drift.noise * np.sqrt(drift.span) / drift.unit)[None]
+    return [*layers, np.concatenate([drift.straight, varied.straight]), log_noise]

@@ -46,7 +46,10 @@ def forecasts_in_words(forecast: Mapping[str, Any] | None, rests: bool = False) 
         else "by the field alone, as it goes on, which nothing supports"
     )
     if forecast is None:
-        return f"{alone}; no drift was tried for them, and nothing here says what they are worth."
+        return (
+            f"{alone}; no drift was tried for them (that takes `bridge.curve: auto`, five times or more, few species, "
+            "and a last snapshot that can be told from the one before), and nothing here says what they are worth."
+        )
     held_out = (
         f"the held-out last snapshot was forecast by a drift with energy distance {forecast['drift']:.2g}, where the "
         f"snapshot before has {forecast['persistence']:.2g}, transport that goes on {forecast['transport']:.2g}, and "

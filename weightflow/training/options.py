@@ -22,7 +22,7 @@ class Objective(StrEnum):
 class TeacherOptions(Options):
     """How the teacher path is fitted, the direct path theta(t) that trials learn their field from."""
 
-    steps: int = Field(default=1000, ge=1)
+    steps: int = Field(default=750, ge=1)
     draws: int = Field(default=32, ge=1, description="samples at each time in each step")
     random_times: int = Field(default=6, ge=1, description="times between snapshots in each step")
     learning_rate: float = Field(default=5e-3, gt=0)
@@ -43,9 +43,9 @@ class TrainingOptions(Options):
     objective: Objective = Objective.LIKELIHOOD
     epochs: int = Field(default=12, ge=2)
     warm_share: float = Field(default=0.67, ge=0, lt=1, description="share of the epochs that are collocation")
-    collocation_steps: int = Field(default=64, ge=1, description="steps in an epoch of collocation")
+    collocation_steps: int = Field(default=48, ge=1, description="steps in an epoch of collocation")
     collocation_batch: int = Field(default=16, ge=1)
-    rollout_steps: int = Field(default=24, ge=1, description="steps in an epoch of rollouts")
+    rollout_steps: int = Field(default=12, ge=1, description="steps in an epoch of rollouts")
     learning_rate: float = Field(
         default=3e-3, gt=0, description="highest rate; rollouts after collocation take a tenth"
     )
