@@ -39,7 +39,7 @@ class AnchorOptions(Options):
 
     alignment: Alignment = Alignment.POOLED
     base_steps: int = Field(
-        default=200, ge=1, description="steps of the pooled base, or of the first anchor of a chain"
+        default=100, ge=1, description="steps of the pooled base, or of the first anchor of a chain"
     )
     steps: int = Field(default=300, ge=1, description="steps of each anchor after that")
     base_batch: int = Field(default=512, ge=1)
