@@ -131,6 +131,15 @@ def test_a_step_is_timed_without_what_came_before_the_first(monkeypatch: pytest.
     assert watch.step("anchors") == 0.0
 
 
+def test_what_lies_between_two_fits_of_one_phase_is_no_step(monkeypatch: pytest.MonkeyPatch):
+    now = iter([5.0, 5.5, 9.0, 9.5, 10.0])
+    monkeypatch.setattr("weightflow.experiment.timing.time.perf_counter", lambda: next(now))
+    watch = Stopwatch()
+    for done in (1, 2, 1, 2, 3):
+        watch("drift", done, 3)
+    assert (watch.step("drift"), watch.seconds("drift")) == (0.5, 1.5)
+
+
 def test_a_fit_whose_every_round_is_needed_is_estimated_to_take_longer(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("weightflow.experiment.timing.STEPS", 3)
     data, config = snapshots(normal(12), normal(12, seed=1), normal(12, seed=2)), ExperimentConfig()

@@ -3,10 +3,12 @@
 import time
 from dataclasses import dataclass
 
+from weightflow.bridge import ROUNDS
 from weightflow.data import Snapshots
 from weightflow.experiment import ExperimentConfig, Preparation, Trial
 
 STEPS = 20  # of each phase that are measured
+MOST_FITS = 1.5 * ROUNDS  # of a drift on trial, and of the one of all snapshots
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ def measure(snapshots: Snapshots, config: ExperimentConfig, seed: int) -> Pace:
     began = time.perf_counter()
     bridge = preparation.bridge(progress=watch)
     bridging = time.perf_counter() - began
-    bridging += watch.step("drift") * (config.bridge.drift_steps - short.bridge.drift_steps)
+    drifting = watch.seconds("drift") * config.bridge.drift_steps / max(short.bridge.drift_steps, 1)
+    bridging += drifting - watch.seconds("drift")
     teacher = preparation.teacher(base, bridge, progress=watch) if config.needs_teacher else None
     anchors = preparation.anchors(range(len(snapshots)), base, progress=watch) if config.needs_anchors else None
     training = Trial(preparation.assemble(anchors, bridge, teacher), short, seed).attempt.training
@@ -52,26 +55,34 @@ def measure(snapshots: Snapshots, config: ExperimentConfig, seed: int) -> Pace:
     once = fitted + bridging + taught[0]
     rounds = (config.of_round(number) for number in range(1, config.training.rounds))
     again = sum(seconds * _longer(phase, config, later) for later in rounds for phase, seconds in phases.items())
-    return Pace(once, trial, once + sum(taught[1:]), trial + again)
+    longest = once + max(0.0, MOST_FITS * watch.step("drift") * config.bridge.drift_steps - drifting)
+    return Pace(once, trial, longest + sum(taught[1:]), trial + again)
 
 
 class Stopwatch:
     """Listens to progress, and knows how long a step of each phase takes."""
 
     def __init__(self) -> None:
-        self._first: dict[str, tuple[float, int]] = {}
         self._last: dict[str, tuple[float, int]] = {}
+        self._seconds: dict[str, float] = {}
+        self._steps: dict[str, int] = {}
 
     def __call__(self, phase: str, done: int, total: int) -> None:
-        """Take a report of progress."""
-        now = time.perf_counter(), done
-        self._first.setdefault(phase, now)
-        self._last[phase] = now
+        """Take a report of progress; where it counts anew, what lies between is no step."""
+        now = time.perf_counter()
+        before, steps = self._last.get(phase, (now, done))
+        if done > steps:
+            self._seconds[phase] = self.seconds(phase) + now - before
+            self._steps[phase] = self._steps.get(phase, 0) + done - steps
+        self._last[phase] = now, done
+
+    def seconds(self, phase: str) -> float:
+        """Return how long all steps took together."""
+        return self._seconds.get(phase, 0.0)
 
     def step(self, phase: str) -> float:
         """Return the seconds of one step; none where there was no such phase."""
-        (began, first), (ended, last) = (known.get(phase, (0.0, 0)) for known in (self._first, self._last))
-        return (ended - began) / max(last - first, 1)
+        return self.seconds(phase) / max(self._steps.get(phase, 0), 1)
 
 
 def _more(phase: str, config: ExperimentConfig, short: ExperimentConfig) -> float:
