@@ -43,8 +43,8 @@ class TrainingOptions(Options):
     objective: Objective = Objective.LIKELIHOOD
     epochs: int = Field(default=12, ge=2)
     warm_share: float = Field(default=0.67, ge=0, lt=1, description="share of the epochs that are collocation")
-    collocation_steps: int = Field(default=56, ge=1, description="steps in an epoch of collocation")
-    collocation_batch: int = Field(default=16, ge=1)
+    collocation_steps: int = Field(default=64, ge=1, description="steps in an epoch of collocation")
+    collocation_batch: int = Field(default=12, ge=1)
     rollout_steps: int = Field(default=12, ge=1, description="steps in an epoch of rollouts")
     learning_rate: float = Field(
         default=3e-3, gt=0, description="highest rate; rollouts after collocation take a tenth"
