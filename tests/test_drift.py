@@ -29,7 +29,7 @@ from weightflow.bridge import (
 )
 from weightflow.bridge.ahead import Ahead
 from weightflow.bridge.chain import Chain
-from weightflow.bridge.tried import ROUNDS, Examined, has_room
+from weightflow.bridge.tried import ROUNDS, Examined, has_room, in_floors
 from weightflow.data import Snapshots
 from weightflow.drift import Drift, Varied, fit_drifts
 from weightflow.errors import InputError
@@ -328,6 +328,21 @@ def test_where_curves_are_at_the_floor_a_drift_is_tried_for_what_is_ahead_alone(
 )
 def test_there_is_room_where_distances_are_more_than_chance_makes_them(ratios: list[float], expected: bool) -> None:
     assert has_room(np.array(ratios)) is expected
+
+
+def test_where_snapshots_do_not_vary_any_distance_is_more_than_chance_makes() -> None:
+    ratios = in_floors(np.array([0.0, 1e-9, 0.3, 0.3]), np.array([0.0, 0.0, 0.1, 1e-9]))
+    np.testing.assert_allclose(ratios, [1.0, 1e4, 3.0, 1e4])
+
+
+def test_a_course_that_ends_in_extinction_is_joined_without_a_warning() -> None:
+    rng = np.random.default_rng(0)
+    clouds = [rng.poisson(mean, (50, 2)).astype(float) for mean in (20.0, 12.0, 5.0, 1.0, 0.2)]
+    extinct = Snapshots(np.arange(7.0), (*clouds, np.zeros((50, 2)), np.zeros((50, 2))))
+    choice = choose_bridge(extinct, BridgeOptions(drift_steps=10))
+    assert choice.forecast is None or not choice.forecast.holds
+    drawn = Bridge.between(extinct, choice.options.model_copy(update={"curve": Curve.STRAIGHT}))
+    np.testing.assert_array_equal(drawn.sample(np.array([5.5]), 30, rng), 0.0)
 
 
 @pytest.mark.parametrize("sizes", [(400, 400), (40, 60), (5, 8)])

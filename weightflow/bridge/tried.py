@@ -36,6 +36,7 @@ from weightflow.types import Kind
 
 GROUPS = 3
 ROUNDS = 4
+RATIOS = 0.1, 1e4  # bounds of a distance in multiples of what chance makes it
 NEARER = 0.9  # of the distances before, below which a round has to come for another one to follow
 
 
@@ -167,8 +168,14 @@ def _goes_on(found: Sequence[Trials]) -> bool:
 def in_floors(
     distances: Float[np.ndarray, "*shape time"], floors: Float[np.ndarray, "time"]
 ) -> Float[np.ndarray, "*shape time"]:
-    """Return distances in multiples of what chance makes them, within bounds that let no single time rule a mean."""
-    return np.clip(distances / np.maximum(floors, np.finfo(float).tiny), 0.1, 1e4)
+    """Return distances in multiples of what chance makes them, within bounds that let no single time rule a mean.
+
+    Where a snapshot does not vary, as after extinction, chance makes none: any distance is the most there is.
+    """
+    least, most = RATIOS
+    varied = floors > 0
+    ratios = distances / np.where(varied, floors, 1.0)
+    return np.clip(np.where(varied, ratios, np.where(distances > 0, most, 1.0)), least, most)
 
 
 def typical(ratios: Float[np.ndarray, "*shape time"]) -> Any:
