@@ -101,15 +101,10 @@ class BridgeChoice:
         """Fit the drift of all snapshots where one is wanted; it goes on from one that was tried, if any was."""
         if not self.needs_drift:
             return None
-        start = () if self.tried is None else (self.tried.before_last,)
-        steps = (
-            self.options.drift_steps
-            if self.tried is None
-            else max(1, self.options.drift_steps * self.tried.rounds // 2)
-        )
-        return fit_drift(
-            snapshots, self.options.model_copy(update={"drift_steps": steps}), seed, device, progress, start
-        )
+        start, rounds = ((), 2) if self.tried is None else ((self.tried.before_last,), self.tried.rounds)
+        # what goes on takes half as many steps as what was tried; what is begun anew takes all of them
+        options = self.options.model_copy(update={"drift_steps": -(-self.options.drift_steps * rounds // 2)})
+        return fit_drift(snapshots, options, seed, device, progress, start)
 
 
 def build_bridge(
