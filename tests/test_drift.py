@@ -29,7 +29,7 @@ from weightflow.bridge import (
 )
 from weightflow.bridge.ahead import Ahead
 from weightflow.bridge.chain import Chain
-from weightflow.bridge.tried import ROUNDS, Examined, has_room, in_floors
+from weightflow.bridge.tried import DRIFT_ROUNDS, Examined, has_room, in_floors
 from weightflow.data import Snapshots
 from weightflow.drift import Drift, Varied, fit_drifts
 from weightflow.errors import InputError
@@ -381,7 +381,7 @@ def test_drifts_on_trial_go_on_while_that_brings_them_nearer(
     snapshots = turning(np.linspace(0.0, 7.0, 8))
     going = choose_bridge(snapshots, BridgeOptions(drift_steps=20)).tried
     assert going is not None
-    assert 1 < going.rounds <= ROUNDS
+    assert 1 < going.rounds <= DRIFT_ROUNDS
     first = fit_drifts(snapshots, [range(7)], 20, derive_seed(0, "round", 0))[0].drift
     seen = snapshots.subset(range(7)).pooled()
     far, near = (np.linalg.norm(one(seen) - seen @ TURN.T) for one in (first, going.before_last.drift))

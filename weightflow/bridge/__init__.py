@@ -11,10 +11,10 @@ from weightflow.bridge.lengthened import samples_for_fitting
 from weightflow.bridge.options import BridgeOptions, CouplingKind, Curve, Spread
 from weightflow.bridge.pace import Pace
 from weightflow.bridge.smoothed import Samples, Smoothed, kernel_widths
-from weightflow.bridge.tried import ROUNDS
+from weightflow.bridge.tried import DRIFT_ROUNDS
 
 __all__ = [
-    "ROUNDS",
+    "DRIFT_ROUNDS",
     "Across",
     "Bridge",
     "BridgeChoice",

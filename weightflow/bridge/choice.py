@@ -192,9 +192,9 @@ def choose_bridge(
     if not courses:
         straight = options.model_copy(update={"curve": Curve.STRAIGHT})
         return _settled(straight if options.curve is Curve.AUTO else options)
-    trying = snapshots, seed, device, progress
+    alone = [replace(course, interior=[]) for course in courses]  # of which the last snapshot alone is left out
     if _is_led(options):
-        return replace(_settled(options), tried=_ahead_alone(courses, options, *trying))
+        return replace(_settled(options), tried=try_drift(snapshots, alone, options, seed, device, progress))
     counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
     left_out = [(course, k) for course in courses for k in course.interior]
     times = np.array([course.chain.times[k] for course, k in left_out])
@@ -204,9 +204,11 @@ def choose_bridge(
     if not _may_drift(snapshots, courses, options):
         return settled
     if not has_room(in_floors(scores, np.concatenate([course.floors for course in courses]))):
+        if not _has_moved(courses):
+            return settled
         # nothing turns, and there is less to learn
         fewer = options.model_copy(update={"drift_steps": -(-options.drift_steps // 2)})
-        return replace(settled, tried=_ahead_alone(courses, fewer, *trying)) if _has_moved(courses) else settled
+        return replace(settled, tried=try_drift(snapshots, alone, fewer, seed, device, progress))
     tried = try_drift(snapshots, courses, options, seed, device, progress)
     ahead = [one.forecast for one in tried.courses]
     others = np.array([*scores[0], *(min(one.persistence, one.transport) for one in ahead)])
@@ -216,19 +218,6 @@ def choose_bridge(
     return BridgeChoice(
         _chosen(options, candidates, gains), candidates, times, np.concatenate([scores, led[None]]), tried
     )
-
-
-def _ahead_alone(
-    courses: Sequence[Examined],
-    options: BridgeOptions,
-    snapshots: Snapshots,
-    seed: int,
-    device: torch.device | str,
-    progress: Steps,
-) -> Trials:
-    """Try a drift on the last snapshots alone."""
-    alone = [replace(course, interior=[]) for course in courses]
-    return try_drift(snapshots, alone, options, seed, device, progress)
 
 
 def _has_moved(courses: Sequence[Examined]) -> bool:

@@ -35,7 +35,7 @@ from weightflow.rng import derive_seed, generator
 from weightflow.types import Kind
 
 GROUPS = 3
-ROUNDS = 4
+DRIFT_ROUNDS = 4
 RATIOS = 0.1, 1e4  # bounds of a distance in multiples of what chance makes it
 NEARER = 0.9  # of the distances before, below which a round has to come for another one to follow
 
@@ -149,7 +149,7 @@ def try_drift(
     folds = [[k for k in range(len(snapshots)) if k not in group] for group in left_out]
     counts = tuple(kind is Kind.COUNTS for kind in snapshots.kinds)
     found, drifts = list[Trials](), list[Varied]()
-    while len(found) < ROUNDS:
+    while len(found) < DRIFT_ROUNDS:
         steps = derive_seed(seed, "round", len(found)), device, progress, drifts
         drifts = fit_drifts(snapshots, folds, options.drift_steps, *steps)
         held = tuple(_held_out(course, counts, drifts, options, seed) for course in courses)

@@ -3,12 +3,12 @@
 import time
 from dataclasses import dataclass
 
-from weightflow.bridge import ROUNDS
+from weightflow.bridge import DRIFT_ROUNDS
 from weightflow.data import Snapshots
 from weightflow.experiment import ExperimentConfig, Preparation, Trial
 
 STEPS = 20  # of each phase that are measured
-MOST_FITS = 1.5 * ROUNDS  # of a drift on trial, and of the one of all snapshots
+MOST_FITS = 1.5 * DRIFT_ROUNDS  # of a drift on trial, and of the one of all snapshots
 
 
 @dataclass(frozen=True)
