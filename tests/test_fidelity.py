@@ -1,6 +1,7 @@
 """A fit is held against the snapshots it was fitted to, goes on where it misses them, and says so."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from weightflow.experiment import ExperimentConfig, Prepared, Trial, flatten, pr
 from weightflow.experiment.attempt import Attempt
 from weightflow.files import read_arrays, write_arrays
 from weightflow.training import Checkpoint, EpochReport
+from weightflow.training.options import TeacherOptions
+from weightflow.training.teacher import LONG, priced
 
 TIMES = np.arange(5.0)
 SEEDS = range(6)
@@ -166,6 +169,20 @@ def test_a_teacher_that_misses_its_snapshots_goes_on_until_it_is_better_and_says
     assert three.loss < one.loss - 0.3
 
 
+def test_a_long_path_pays_for_the_logarithm_of_its_length_and_a_short_one_for_all_of_it() -> None:
+    lengths = torch.tensor([0.0, 3.0, LONG, 2 * LONG, 10 * LONG], requires_grad=True)
+    price = priced(lengths)
+    torch.testing.assert_close(price, torch.tensor([0.0, 3.0, 9.0, 9 + 9 * math.log(2), 9 + 9 * math.log(10)]))
+    price.sum().backward()
+    assert lengths.grad is not None
+    torch.testing.assert_close(lengths.grad, torch.tensor([1.0, 1.0, 1.0, 0.5, 0.1]))
+
+
+@pytest.mark.parametrize(("species", "draws"), [(1, 32), (4, 32), (6, 48), (15, 120), (16, 128), (150, 128)])
+def test_a_teacher_of_more_species_takes_more_draws_up_to_four_times_as_many(species: int, draws: int) -> None:
+    assert TeacherOptions().draws_of(species) == draws
+
+
 def test_a_teacher_that_reaches_its_snapshots_is_fitted_once() -> None:
     still = Snapshots(TIMES, tuple(np.random.default_rng(k).normal(0.0, 1.0, (100, 2)) for k in range(5)))
     taught = prepare(still, hasty(anchors={"base_steps": 150}, teacher={"rounds": 3}), seed=0).taught
@@ -214,8 +231,9 @@ def test_a_solution_behind_its_teacher_is_begun_anew_with_more_and_the_better_on
     assert (better["rounds"], first["rounds"]) == ({"teacher": 1, "fit": 2}, {"teacher": 1, "fit": 1})
     assert better["ratio"] < first["ratio"]
     assert better["lag"] < first["lag"] - 0.25
-    gain = trial.model().log_prob(narrow().samples[3], 3.0) - alone.model().log_prob(narrow().samples[3], 3.0)
-    assert gain.mean() > 0.5
+    second, one = trial.model(), alone.model()
+    gains = [second.log_prob(x, t) - one.log_prob(x, t) for x, t in zip(narrow().samples, TIMES, strict=True)]
+    assert torch.stack(gains).mean() > 0.5
 
 
 def test_a_further_round_whose_loss_is_not_finite_leaves_the_round_before(

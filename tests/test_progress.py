@@ -106,21 +106,27 @@ def test_anchors_that_workers_share_out_take_less_time_and_a_chain_does_not() ->
     pooled, chained = (
         ExperimentConfig.parse({"anchors": {"alignment": alignment}}) for alignment in ("pooled", "chain")
     )
-    alone = rows_evaluated(pooled, 10, 1)["anchors"].first
-    assert rows_evaluated(pooled, 10, 5)["anchors"].first == alone / 5
-    assert rows_evaluated(pooled, 10, 50)["anchors"].first == alone / 10
-    assert rows_evaluated(chained, 10, 5)["anchors"].first == alone
+    alone = rows_evaluated(pooled, 10, 3, 1)["anchors"].first
+    assert rows_evaluated(pooled, 10, 3, 5)["anchors"].first == alone / 5
+    assert rows_evaluated(pooled, 10, 3, 50)["anchors"].first == alone / 10
+    assert rows_evaluated(chained, 10, 3, 5)["anchors"].first == alone
+
+
+def test_a_teacher_of_more_species_is_foreseen_to_evaluate_more_samples() -> None:
+    few, many = (rows_evaluated(ExperimentConfig(), 10, species, 1) for species in (3, 15))
+    assert many["teacher"].first == few["teacher"].first * 120 / 32
+    assert many["anchors"] == few["anchors"]
 
 
 def test_rounds_cost_twice_the_steps_of_those_before() -> None:
     config = ExperimentConfig.parse({"anchors": {"rounds": 2}, "teacher": {"rounds": 3}})
-    work = rows_evaluated(config, 10, 1)
+    work = rows_evaluated(config, 10, 3, 1)
     assert [rows.most / rows.first for rows in work.values()] == [1, 1 + 2, 1 + 2 + 4]
 
 
 def test_more_folds_than_workers_are_prepared_in_waves() -> None:
     config = ExperimentConfig.parse({"anchors": {"rounds": 1}, "teacher": {"rounds": 1}})
-    one, five = rows_evaluated(config, 4, 2, 1), rows_evaluated(config, 4, 2, 5)
+    one, five = rows_evaluated(config, 4, 3, 2, 1), rows_evaluated(config, 4, 3, 2, 5)
     assert [rows.waves for rows in five.values()] == [3, 3, 3]
     assert [rows.waves for rows in one.values()] == [1, 1, 1]
     assert five["anchors"].first == 2 * one["anchors"].first  # a worker to each fold, instead of two to one

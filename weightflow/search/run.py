@@ -126,7 +126,7 @@ def _prepare(
     beforehand = search.beforehand(resources.workers)
     if len(beforehand) > 1:
         say(f"{len(beforehand)} of at least {len(search.preparing)} preparations are made side by side, before trials")
-    work = rows_evaluated(config, max(map(len, parts)), resources.workers, len(parts))
+    work = rows_evaluated(config, max(map(len, parts)), parts[0].dim, resources.workers, len(parts))
     estimate = Estimate(work, stopper.left, say, search.options.time_budget <= stopper.deadline.left)
     began = time.monotonic()
     with Shown(console) as shown:

@@ -32,14 +32,16 @@ def batches(config: ExperimentConfig, snapshots: int, workers: int, parts: int) 
     return 1 if config.anchors.alignment is Alignment.CHAIN else min(-(-workers // parts), snapshots)
 
 
-def rows_evaluated(config: ExperimentConfig, snapshots: int, workers: int, parts: int = 1) -> dict[str, Rows]:
+def rows_evaluated(
+    config: ExperimentConfig, snapshots: int, species: int, workers: int, parts: int = 1
+) -> dict[str, Rows]:
     """Return the work of each piece, in the order in which they are made, for some parts of as many snapshots."""
     anchors, teacher = config.anchors, config.teacher
     shared = batches(config, snapshots, workers, parts)
     waves, anchor_waves = -(-parts // workers), -(-parts * shared // workers)
     base = float(anchors.base_steps * anchors.base_batch)
     each = anchors.steps * anchors.batch * snapshots / shared
-    step = teacher.draws * (snapshots + teacher.random_times)
+    step = teacher.draws_of(species) * (snapshots + teacher.random_times)
     rounds = [step * teacher.of_round(number).steps for number in range(teacher.rounds)]
     most = each * (1 + 2 * (anchors.rounds - 1))  # those that go on do so with twice the steps
     return {

@@ -59,7 +59,7 @@ class Aftermath:
         most = max(len(part) for part in (parts.seen, *tests))
 
         def work(snapshots: int, fits: int) -> float:
-            pieces = rows_evaluated(config, snapshots, workers, fits)
+            pieces = rows_evaluated(config, snapshots, parts.seen.dim, workers, fits)
             return sum(rows.waves * rows.first for rows in pieces.values())
 
         final = work(most, after) + (work(most, workers) * -(-members // workers) if members else 0.0)
