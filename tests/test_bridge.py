@@ -183,6 +183,20 @@ def test_from_a_point_start_counts_spread_as_a_brownian_bridge_does(spread: Spre
     np.testing.assert_allclose(drawn.var(), 0.5 * stop.var() + 1 / 6, rtol=0.03)  # the rounding adds at most 1/4
 
 
+@pytest.mark.parametrize("s", [0.2, 0.5, 0.8])
+def test_few_molecules_that_come_up_from_none_keep_the_mean_of_their_path(s: float) -> None:
+    """Noise that is cut at zero alone gives the rarest of these 2.2 times their mean at s = 0.2."""
+    rng = np.random.default_rng(0)
+    stop = rng.poisson([0.1, 0.5, 20.0], (N, 3)).astype(float)
+    bridge = Bridge.between(Snapshots(np.array([0.0, 1.0]), (np.zeros((N, 3)), stop)), straight())
+    drawn = bridge.sample(np.array([s]), 40_000, rng)[0]
+    assert bridge.noise.any()
+    assert np.array_equal(drawn, np.rint(drawn))
+    error = 4 * drawn.std(axis=0) / np.sqrt(len(drawn))
+    assert (np.abs(drawn.mean(axis=0) - s * stop.mean(axis=0)) < error).all()
+    np.testing.assert_allclose(drawn[:, 2].var(), s * stop[:, 2].var(), rtol=0.1)  # far from zero nothing is cut
+
+
 def test_a_constant_species_stays_itself_and_a_small_one_is_not_drowned_by_a_large_one() -> None:
     rng = np.random.default_rng(0)
     sizes = np.array([1e9, 1e-3])

@@ -561,6 +561,18 @@ def test_counts_ahead_are_whole_and_not_negative_and_keep_their_mean() -> None:
     np.testing.assert_allclose(ahead.mean(0), clouds[-1].mean(0), atol=0.1)
 
 
+def test_doubt_of_a_forecast_makes_rare_counts_no_less_rare_and_the_extinct_stay_extinct() -> None:
+    """Doubt that is cut at zero alone makes the mean of the rare ones more than twice as large."""
+    rng = np.random.default_rng(0)
+    clouds = tuple(np.insert(rng.poisson(0.3, (500, 1)).astype(float), 1, 0.0, axis=1) for _ in range(3))
+    clouds = (np.insert(clouds[0][:, :1], 1, 5.0, axis=1), *clouds[1:])
+    data = Snapshots(np.arange(3.0), clouds, ("rare", "extinct"), (Kind.COUNTS, Kind.COUNTS))
+    bridge = Bridge.between(data, DRIFT, drift=linear(0 * TURN, 0.0), forecast=held_out(1.0))
+    ahead = bridge.sample_ahead(np.array([2.5]), 40_000, rng)[0]
+    np.testing.assert_allclose(ahead[:, 0].mean(), clouds[-1][:, 0].mean(), rtol=0.05)
+    assert not ahead[:, 1].any()
+
+
 def test_a_model_that_was_taught_forecasts_still_tells_fitted_times_from_those_beyond(tmp_path: Path) -> None:
     snapshots = turning(np.array([0.0, 1.0, 2.0, 3.0]), n=50)
     config = ExperimentConfig.parse(
@@ -683,9 +695,9 @@ def test_forecasts_without_doubt_and_noise_are_numbers_at_every_node_however_tim
     for last, horizon in ((0.1, 0.7), (50.0, 100.0 / 6), (1 / 3, 1e-3)):
         ahead = Ahead.of(still, cloud, last, horizon, held_out(0.0), 0)
         for times in (ahead.times, np.nextafter(ahead.times, np.inf)[:-1], np.nextafter(ahead.times, -np.inf)[1:]):
-            drawn = ahead.sample(times, 5, np.random.default_rng(0))
-            assert np.isfinite(drawn).all()
-        np.testing.assert_allclose(ahead.sample(ahead.times[:1], 5, np.random.default_rng(0))[0], 2.0)
+            assert all(np.isfinite(part).all() for part in ahead.sample(times, 5, np.random.default_rng(0)))
+        path, noise = ahead.sample(ahead.times[:1], 5, np.random.default_rng(0))
+        np.testing.assert_allclose(path + noise, 2.0)
 
 
 def test_a_fit_along_curves_is_given_a_drift_for_its_forecasts_alone() -> None:

@@ -9,6 +9,7 @@ from weightflow.bridge import BridgeOptions, Smoothed, build_bridge
 from weightflow.bridge.smoothed import MANY, kernel_widths
 from weightflow.data import advice
 from weightflow.experiment import ExperimentConfig, direct_model, prepare
+from weightflow.types import Kind
 
 
 def clouds(*sizes: int, scale: float = 1.0) -> Snapshots:
@@ -62,6 +63,18 @@ def test_smoothed_counts_are_whole_not_negative_and_keep_their_mean() -> None:
     assert drawn[1, :, 0].var() > data.samples[1][:, 0].var() + smoothed.widths[1, 0] ** 2
     between = smoothed.sample(np.array([0.5]), 100_000, np.random.default_rng(2))
     np.testing.assert_array_equal(between, np.rint(between))
+
+
+@pytest.mark.parametrize("n", [5, 20, 100])
+def test_smoothing_does_not_make_rare_counts_less_rare(n: int) -> None:
+    rng = np.random.default_rng(n)
+    clouds = tuple(np.concatenate([[[1.0, 0.0]], rng.poisson([0.3, 5.0], (n - 1, 2))]) for _ in range(2))
+    data = Snapshots(np.arange(2.0), clouds, ("rare", "common"), (Kind.COUNTS, Kind.COUNTS))
+    smoothed = Smoothed.of(build_bridge(data, BridgeOptions(width=0.0), 0), data)
+    drawn = smoothed.sample(np.array([0.0, 0.5, 1.0]), 200_000, np.random.default_rng(1))
+    means = np.stack([cloud.mean(axis=0) for cloud in (clouds[0], np.concatenate(clouds), clouds[1])])
+    np.testing.assert_allclose(drawn.mean(axis=1), means, rtol=0.03)
+    assert drawn[0, :, 1].var() > clouds[0][:, 1].var()
 
 
 def test_where_there_are_many_samples_smoothing_changes_nothing() -> None:

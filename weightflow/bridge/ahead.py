@@ -131,8 +131,8 @@ class Ahead:
 
     def sample(
         self, times: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
-    ) -> Float[np.ndarray, "query n dim"]:
-        """Draw `n` samples at each of `times`, which lie between the first node and the last."""
+    ) -> tuple[Float[np.ndarray, "query n dim"], Float[np.ndarray, "query n dim"]]:
+        """Draw `n` particles at each of `times`, between the first node and the last, and the noise around them."""
         step = self.times[1] - self.times[0]
         node = np.clip(np.searchsorted(self.times, times, side="right") - 1, 0, len(self.times) - 2)
         done = np.clip((times - self.times[node]) / step, 0.0, 1.0)[:, None, None]  # rounding may pass an end
@@ -141,4 +141,4 @@ class Ahead:
         x = (1 - done) * before + done * after
         doubt = (times - self.times[0])[:, None, None] * self.doubt
         noise = np.sqrt(done * (1 - done) * step * self.drift.noise_at(x) ** 2 + doubt**2)
-        return x + noise * rng.standard_normal(x.shape)
+        return x, noise * rng.standard_normal(x.shape)

@@ -9,7 +9,8 @@ With the spread `displacement`, Sigma is the covariance of the displacement x1 -
 arbitrary: since Cov(x0) + Cov(x1) - Cov(x0, x1) - Cov(x1, x0) = Sigma, a width of 1 and straight lines make
 Cov(x_s) = (1 - s) Cov(x0) + s Cov(x1), the covariance that grows linearly, as under free diffusion. From a point start
 it is the Brownian bridge; where the cloud only moves, Sigma vanishes and the bridge is McCann's displacement
-interpolation, as it is for a width of 0.
+interpolation, as it is for a width of 0. Counts near zero spread less: their noise is cut where it would lead below, on
+both sides alike, so that their mean stays that of the curve.
 
 But partners are never quite right, above all in many dimensions, and Sigma holds their errors; and a cloud that keeps
 its shape and grows moves its particles outwards, each from a place of its own, which a straight line follows without
@@ -202,7 +203,8 @@ class Bridge:
         ahead = Ahead.of(drift, self.chain.clouds[-1], last, horizon, forecast, seed)
         pace = Pace.of(list(self.chain.clouds), self.times)
         soon = np.array([last + min(pace.gap, horizon)])
-        carried = ahead.sample(soon, self.chain.clouds.shape[1], generator(seed, "pace"))[0]
+        path, noise = ahead.sample(soon, self.chain.clouds.shape[1], generator(seed, "pace"))
+        carried = (path + noise)[0]
         return None if pace.is_left_behind(self.chain.clouds[-1], carried, trusted=True) else ahead
 
     @property
@@ -234,12 +236,13 @@ class Bridge:
         sides, _, _, n_pairs = self.chain.ends.shape
         side = (rng.random((len(s), n)) < s[:, None]).astype(np.int64) if sides == 2 else np.zeros((1, 1), np.int64)
         pair = _draw_pairs(len(s), n_pairs, n, rng)
-        if self.carried is not None:
-            return self._to_valid(self.carried.at(k, s, side, pair, rng), rng)
         if self.options.curve is Curve.JUMP:
             return self._on_curves(k, (rng.random((len(s), n)) < s[:, None]).astype(np.float64), side, pair)
-        around = self._around_curves(k, s, n, rng)
-        return self._to_valid(self._on_curves(k, s[:, None], side, pair) + around, rng)
+        if self.carried is not None:
+            path, noise = self.carried.at(k, s, side, pair, rng)
+        else:
+            path, noise = self._on_curves(k, s[:, None], side, pair), self._around_curves(k, s, n, rng)
+        return self._to_valid(path + self._above_zero(path, noise), rng)
 
     def _on_curves(
         self,
@@ -262,6 +265,17 @@ class Bridge:
         scaled = np.sqrt(s * (1 - s))[:, None, None] * self.noise[k]
         return rng.standard_normal((len(s), n, len(self.upper))) @ scaled.transpose(0, 2, 1)
 
+    def _above_zero(
+        self, path: Float[np.ndarray, "query n dim"], noise: Float[np.ndarray, "query n dim"]
+    ) -> Float[np.ndarray, "query n dim"]:
+        """Cut the noise of counts on both sides alike where it would lead below zero: their mean is then the path's.
+
+        Cut below alone, as negative counts have to be, it would lift the mean: on fifteen species that come up one
+        after the other, those still to come had twice the molecules of the path.
+        """
+        room = np.where(np.asarray(self.counts), np.maximum(path, 0.0), np.inf)
+        return np.clip(noise, -room, room)
+
     def sample_ahead(
         self, times: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
     ) -> Float[np.ndarray, "query n dim"]:
@@ -274,7 +288,8 @@ class Bridge:
             raise InputError(
                 f"forecasts were asked for up to t={times.max():g}, which no drift reaches; raise `bridge.horizon`."
             )
-        forecasts = self.ahead.sample(times, n, rng)
+        path, noise = self.ahead.sample(times, n, rng)
+        forecasts = path + self._above_zero(path, noise)
         rounded = np.maximum(np.floor(forecasts + rng.random(forecasts.shape)), 0.0)
         return np.where(np.asarray(self.counts), rounded, forecasts)
 

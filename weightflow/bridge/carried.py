@@ -67,15 +67,15 @@ class Carried:
         side: Int[np.ndarray, "_ _"],
         pair: Int[np.ndarray, "query n"],
         rng: np.random.Generator,
-    ) -> Float[np.ndarray, "query n dim"]:
-        """Return where some particles are in intervals `k`, a share of `s` of the way."""
+    ) -> tuple[Float[np.ndarray, "query n dim"], Float[np.ndarray, "query n dim"]]:
+        """Return where some particles are in intervals `k`, a share of `s` of the way, and the noise around that."""
         steps = self.nodes.shape[2] - 1
         node = np.minimum((s * steps).astype(np.int64), steps - 1)
         done = (s * steps - node)[:, None, None]
         before, after = (self.nodes[side, k[:, None], (node + j)[:, None], pair] for j in (0, 1))
         between = (1 - done) * before + done * after
         noise = np.sqrt(done * (1 - done) * self.steps[k][:, None, None]) * self.drift.noise_at(between)
-        return between + noise * rng.standard_normal(between.shape)
+        return between, noise * rng.standard_normal(between.shape)
 
 
 def carry(

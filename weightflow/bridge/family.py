@@ -24,7 +24,7 @@ from weightflow.bridge.bridge import Bridge
 from weightflow.bridge.chain import Chain
 from weightflow.bridge.lengthened import samples_for_fitting
 from weightflow.bridge.options import BridgeOptions, Curve
-from weightflow.bridge.smoothed import Samples, kernel_widths, moved
+from weightflow.bridge.smoothed import Samples, kernel_widths, moved, scales_of
 from weightflow.data.conditions import Conditions, Point, tens
 from weightflow.data.snapshots import Snapshots
 from weightflow.rng import derive_seed
@@ -66,11 +66,13 @@ class Lone:
 
     snapshots: Snapshots
     width: Float[np.ndarray, "dim"]
+    scale: Float[np.ndarray, "dim"]
 
     @classmethod
     def of(cls, snapshots: Snapshots, options: BridgeOptions) -> "Lone":
         """Take one snapshot."""
-        return cls(snapshots, kernel_widths(snapshots, options.smoothing)[0])
+        widths = kernel_widths(snapshots, options.smoothing)
+        return cls(snapshots, widths[0], scales_of(snapshots, widths)[0])
 
     @property
     def times(self) -> Float[np.ndarray, "time"]:
@@ -83,7 +85,7 @@ class Lone:
         """Draw `n` samples, as often as the time is asked for."""
         cloud = self.snapshots.samples[0]
         counts = np.array([kind is Kind.COUNTS for kind in self.snapshots.kinds])
-        return moved(cloud[rng.integers(len(cloud), size=(len(times), n))], self.width, counts, rng)
+        return moved(cloud[rng.integers(len(cloud), size=(len(times), n))], self.width, self.scale, counts, rng)
 
 
 @dataclass(frozen=True, eq=False)
