@@ -77,6 +77,15 @@ def test_smoothing_does_not_make_rare_counts_less_rare(n: int) -> None:
     assert drawn[0, :, 1].var() > clouds[0][:, 1].var()
 
 
+def test_a_single_sample_of_no_molecules_does_not_say_that_there_are_none() -> None:
+    rng = np.random.default_rng(0)
+    clouds = rng.poisson(5.0, (30, 1)).astype(float), np.array([[0.0]]), rng.poisson(5.0, (30, 1)).astype(float)
+    data = Snapshots(np.arange(3.0), clouds, ("x",), (Kind.COUNTS,))
+    drawn = Smoothed.of(build_bridge(data, BridgeOptions(), 0), data).sample(np.ones(1), 10_000, rng)[0]
+    assert 0.5 < drawn.mean() < 1.5
+    assert 0.3 < (drawn == 0).mean() < 0.7
+
+
 def test_where_there_are_many_samples_smoothing_changes_nothing() -> None:
     data = clouds(MANY, 2 * MANY)
     bridge = build_bridge(data, BridgeOptions(), 0)

@@ -112,11 +112,14 @@ def kernel_widths(snapshots: Snapshots, pseudo_samples: float) -> Float[np.ndarr
 
 
 def scales_of(snapshots: Snapshots, widths: Float[np.ndarray, "time dim"]) -> Float[np.ndarray, "time dim"]:
-    """Return the mean of each snapshot's counts over that of max(0, x + h sigma xi); 1 for what is no count."""
+    """Return the mean of each snapshot's counts over that of max(0, x + h sigma xi).
+
+    It is 1 for what is no count, and where a single sample is zero, whose spread is that of other times.
+    """
     scales = np.ones_like(widths)
     counts = np.array([kind is Kind.COUNTS for kind in snapshots.kinds])
     for scale, width, cloud in zip(scales, widths, snapshots.samples, strict=True):
-        moves = counts & (width > 0)
+        moves = counts & (width > 0) & (cloud.mean(axis=0) > 0)
         x, h = cloud[:, moves], width[moves]
         scale[moves] = x.mean(axis=0) / (x * norm.cdf(x / h) + h * norm.pdf(x / h)).mean(axis=0)
     return scales
