@@ -185,7 +185,7 @@ def test_from_a_point_start_counts_spread_as_a_brownian_bridge_does(spread: Spre
 
 @pytest.mark.parametrize("s", [0.2, 0.5, 0.8])
 def test_few_molecules_that_come_up_from_none_keep_the_mean_of_their_path(s: float) -> None:
-    """Noise that is cut at zero alone gives the rarest of these 2.2 times their mean at s = 0.2."""
+    """Noise that is cut at zero alone gives the rarest of these 3.6 times their mean at s = 0.2."""
     rng = np.random.default_rng(0)
     stop = rng.poisson([0.1, 0.5, 20.0], (N, 3)).astype(float)
     bridge = Bridge.between(Snapshots(np.array([0.0, 1.0]), (np.zeros((N, 3)), stop)), straight())

@@ -242,7 +242,7 @@ class Bridge:
             path, noise = self.carried.at(k, s, side, pair, rng)
         else:
             path, noise = self._on_curves(k, s[:, None], side, pair), self._around_curves(k, s, n, rng)
-        return self._to_valid(path + self._above_zero(path, noise), rng)
+        return self._to_valid(self._shaken(path, noise), rng)
 
     def _on_curves(
         self,
@@ -265,16 +265,16 @@ class Bridge:
         scaled = np.sqrt(s * (1 - s))[:, None, None] * self.noise[k]
         return rng.standard_normal((len(s), n, len(self.upper))) @ scaled.transpose(0, 2, 1)
 
-    def _above_zero(
+    def _shaken(
         self, path: Float[np.ndarray, "query n dim"], noise: Float[np.ndarray, "query n dim"]
     ) -> Float[np.ndarray, "query n dim"]:
-        """Cut the noise of counts on both sides alike where it would lead below zero: their mean is then the path's.
+        """Add noise, that of counts cut on both sides alike where it would lead below zero: their mean is the path's.
 
         Cut below alone, as negative counts have to be, it would lift the mean: on fifteen species that come up one
         after the other, those still to come had twice the molecules of the path.
         """
         room = np.where(np.asarray(self.counts), np.maximum(path, 0.0), np.inf)
-        return np.clip(noise, -room, room)
+        return path + np.clip(noise, -room, room)
 
     def sample_ahead(
         self, times: Float[np.ndarray, "query"], n: int, rng: np.random.Generator
@@ -288,8 +288,7 @@ class Bridge:
             raise InputError(
                 f"forecasts were asked for up to t={times.max():g}, which no drift reaches; raise `bridge.horizon`."
             )
-        path, noise = self.ahead.sample(times, n, rng)
-        forecasts = path + self._above_zero(path, noise)
+        forecasts = self._shaken(*self.ahead.sample(times, n, rng))
         rounded = np.maximum(np.floor(forecasts + rng.random(forecasts.shape)), 0.0)
         return np.where(np.asarray(self.counts), rounded, forecasts)
 

@@ -7,10 +7,9 @@ it has far to go, as around a cycle, the same price would cut its corners: beyon
 
     L_0 (1 + log(L / L_0)),    L the length, L_0 = `LONG`,
 
-so that another unit costs the less the longer the path is. Five systems that do not turn have paths of 3 to 6, which
-with forecasts become 8; a repressilator, a Brusselator and predators with their prey have 10 to 14. With L_0 = 9 the
-latter are nearer to fresh data at the fitted times, predators and prey by a quarter, and the former are as they were;
-with 6 or 7.5 these lose.
+so that another unit costs the less the longer the path is. Five systems that do not turn have paths of 3 to 6; a
+repressilator, a Brusselator and predators with their prey have 10 to 14. With L_0 = 9 the latter are nearer to fresh
+data at the fitted times, predators and prey by a quarter, and the former are as they were; with 6 or 7.5 these lose.
 
 Of several conditions each step takes some, with the snapshots and bridges of each, and places between neighbouring
 ones: one network serves all of them, which is what lets it answer between them. There are more steps where there are
