@@ -354,6 +354,21 @@ class TestFields:
         torch.testing.assert_close(speed, speed[:1].expand_as(speed))
         assert not torch.equal(clock_features(torch.tensor([0.9])), clock_features(torch.tensor([1.0])))
 
+    @pytest.mark.parametrize("kind", ["ode", "cde"])
+    def test_a_path_that_coasts_goes_on_beyond_its_end_as_it_last_went_slower_and_slower(self, kind: str) -> None:
+        free = path(DynamicsKind(kind), time=True, steps=16)
+        assert isinstance(free, Rollout)
+        coasting = Rollout(free.start, free.field, free.options, coasts=True)
+        inside, t = torch.linspace(0.0, 1.0, 7), torch.tensor([0.3, 1.1, 1.5, 50.0])
+        torch.testing.assert_close(coasting.weights(inside), free.weights(inside), rtol=0, atol=0)
+        before, end = free.weights(torch.tensor([0.875, 1.0]))
+        velocity = (end - before) / 0.125
+        gone = (1 - torch.exp(-5.0 * (t[1:] - 1.0))) / 5.0
+        torch.testing.assert_close(coasting.weights(t)[1:], end + velocity * gone[:, None, None])
+        torch.testing.assert_close(coasting.weights(t)[0], free.weights(t[:1])[0])
+        torch.testing.assert_close(coasting.weights(t[2:3])[0], coasting.weights(t)[2], rtol=0, atol=0)
+        assert float((coasting.weights(t) - free.weights(t))[2].abs().max().detach()) > 1e-4
+
     @pytest.mark.parametrize("values", [{"kind": "ode"}, {"kind": "cde"}, {"kind": "cde", "time_channel": False}])
     def test_a_field_that_decays_leads_to_the_centre_at_its_rate(self, values: dict[str, object]) -> None:
         chosen = options(**values, decay=3.0, solver="rk4")

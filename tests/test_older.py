@@ -4,6 +4,7 @@
 same search at 39da0ff and d0f2049, up to the end of its first trial, and so is the piece of d0f2049's cache.
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -101,8 +102,26 @@ def test_trials_of_an_older_study_can_be_read_and_begin_a_new_search(study: str,
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_model_of_an_older_format_is_to_be_fitted_again(number: int, tmp_path: Path) -> None:
     shutil.copy(OLDER / f"model-{number}.json", tmp_path / "config.json")
-    with pytest.raises(InputError, match=rf"has format {number} and this version reads 3, 4, 5, 6 and 7; fit it again"):
+    with pytest.raises(InputError, match=rf"has format {number} .* reads 3, 4, 5, 6, 7 and 8; fit it again"):
         weightflow.load(tmp_path)
+
+
+def test_a_model_of_format_7_forecasts_as_it_did_by_its_field(tmp_path: Path) -> None:
+    times = np.arange(4.0)
+    data = weightflow.Snapshots(times, tuple(np.random.default_rng(k).normal(k, 1.0, (40, 1)) for k in range(4)))
+    groups = nest({key: value for key, value in FIXED.items() if key != "dynamics.steps"})
+    made = weightflow.fit(data, ExperimentConfig.parse({**groups, "bridge": {"drift_steps": 0}}))
+    made.save(tmp_path / "new")
+    shutil.copytree(tmp_path / "new", tmp_path / "old")
+    config = json.loads((tmp_path / "new" / "config.json").read_text())
+    assert (config["format"], config.pop("coasts")) == (8, True)
+    (tmp_path / "old" / "config.json").write_text(json.dumps({**config, "format": 7}))
+    new, old = (weightflow.load(tmp_path / name) for name in ("new", "old"))
+    asked = np.array([1.5, 3.0, 4.0, 6.0])
+    drawn, as_made, by_field = (model.sample(asked, 500, seed=0).numpy() for model in (new, made, old))
+    np.testing.assert_array_equal(drawn, as_made)
+    np.testing.assert_allclose(drawn[:2], by_field[:2], rtol=1e-5)  # marks of a longer solution
+    assert (np.abs(drawn[2:] - by_field[2:]).mean(axis=(1, 2)) > 1e-4).all()
 
 
 def test_a_piece_of_an_older_cache_is_no_hit_and_stays_where_it_is(workplace: Path) -> None:

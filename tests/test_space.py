@@ -78,14 +78,15 @@ class TestSampling:
             assert all(parameter.admits(value) for value in values)
             assert len(set(values)) > 1, f"{key} never varies"
 
-    def test_the_default_space_starts_with_the_presets_and_with_our_default_taught_for_longer(self, root: Path):
+    def test_the_default_space_starts_with_the_presets_and_with_our_default_without_a_clock_and_twice(self, root: Path):
         first, second, third, fourth = first_configs(root / "search_spaces" / "default.yaml")
         assert first == ExperimentConfig()
         assert (second.dynamics.kind, second.training.objective) == ("cde", "anchor")
         assert not second.dynamics.time_channel
-        longer = {"pull_back": 2.0, "collocation_steps": 200}
-        assert third == preset("default", training=longer)
-        assert fourth == preset("default", training=longer, dynamics={"time": True})
+        longer = {"pull_back": 2.0, "collocation_steps": 256}
+        assert third == preset("default", training=longer, dynamics={"time": False, "steps": 16})
+        twice = preset("default").of_round(1)
+        assert fourth == twice.model_copy(update={"training": twice.training.model_copy(update={"rollout_steps": 6})})
 
     def test_the_space_of_the_paper_starts_with_its_preset_after_the_default(self, root: Path):
         _, second = first_configs(root / "search_spaces" / "paper.yaml")

@@ -25,6 +25,7 @@ _PAPER: Mapping[str, Any] = MappingProxyType(
             "time_channel": False,
             "projection": "autoencoder",
             "time": True,
+            "decay": 0.0,
             "hidden": 64,
             "depth": 2,
             "heads": 4,

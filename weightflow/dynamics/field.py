@@ -142,7 +142,7 @@ def build_field(
     with seeded(seed, "field"):
         attention = GraphAttention(layout, options, driver.dim if driver else 1, features)
     if options.kind is DynamicsKind.ODE:
-        return ODEField(attention, units, options.decay)
+        return ODEField(attention, units, options.decay or 0.0)
     if driver is None:
         raise InputError("`dynamics.kind`=cde needs a control path; project the anchors to one, or take ode.")
-    return CDEField(attention, units, driver, options.decay if options.time_channel else 0.0)
+    return CDEField(attention, units, driver, (options.decay or 0.0) if options.time_channel else 0.0)

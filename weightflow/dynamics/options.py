@@ -127,10 +127,13 @@ class DynamicsOptions(SolverOptions):
     attention: Reach = Field(default=Reach.COMPLETE, description="which tokens a token attends to")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     time: bool = Field(
-        default=False, description="whether the field sees the clock; that of several conditions always does"
+        default=True, description="whether the field sees the clock; that of several conditions always does"
     )
-    decay: float = Field(
-        default=0.0, ge=0, description="rate by the clock at which weights decay to the path's centre, beside the field"
+    decay: float | None = Field(
+        default=None,
+        ge=0,
+        description="rate by the clock at which weights decay to the path's centre, beside the field; none: at which a "
+        "field that sees the clock leads back",
     )
     conditioning: Conditioning = Field(
         default=Conditioning.ADDED, description="how the field sees a condition, where there are several"
@@ -139,7 +142,7 @@ class DynamicsOptions(SolverOptions):
     time_channel: bool = Field(default=True, description="whether the clock is another channel of the control path")
     projection: Projection = Field(default=Projection.PCA, description="how anchors become the control path (CDE)")
     neighbours: int = Field(default=3, ge=1, description="nearest anchors that Isomap joins each anchor to (CDE)")
-    steps: int = Field(default=8, ge=1, description="marks of the solution over the fitted span")
+    steps: int = Field(default=16, ge=1, description="marks of the solution over the fitted span")
     stretch: float = Field(default=0.9, ge=0, lt=1, description="how far the clock runs by path length instead of time")
 
     @model_validator(mode="after")

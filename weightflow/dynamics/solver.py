@@ -16,6 +16,7 @@ from weightflow.dynamics.options import Memory, Solver, SolverOptions
 from weightflow.dynamics.runge_kutta import TABLEAUS, march
 from weightflow.errors import TrainingError
 
+COASTED, SLOWING = 1 / 8, 5.0
 ADAMS_TERMS = 5  # a multistep method of order 4; torchdiffeq counts the slope it is about to evaluate
 
 
@@ -49,6 +50,18 @@ class Solution:
             + s**2 * (3 - 2 * s) * self.tokens[rows, k + 1]
             + s**2 * (s - 1) * h * self.slopes[rows, k + 1]
         )
+
+    def coasting(self, t: Float[Tensor, "window query"]) -> Float[Tensor, "window query token width"]:
+        """Interpolate inside each window; beyond its end the weights go on as they went, slower and slower.
+
+        With v the mean velocity over the last `COASTED` of the clock, theta(end + s) is
+        theta(end) + v (1 - exp(-k s)) / k, k = `SLOWING`.
+        """
+        end = self.end[:, None]
+        inside = self.at(torch.minimum(t, end))
+        before, last = self.at(torch.cat([end - COASTED, end], 1)).unbind(1)
+        velocity = (last - before)[:, None] / COASTED
+        return inside + velocity * (-torch.expm1(-SLOWING * (t - end).clamp(min=0.0)) / SLOWING)[..., None, None]
 
     @property
     def energy(self) -> Float[Tensor, "window"]:

@@ -30,6 +30,9 @@ class Rollout(nn.Module):
         field: dtheta/dt.
         options: how it is solved.
         origin: where there are several conditions, a direct path that has the start of each; it is not trained.
+        coasts: whether beyond clock 1 the weights go on as they last went, slower and slower (`Solution.coasting`),
+            instead of as the field says. A field that sees the clock knows there how to lead back to the path's end,
+            and not where the path goes.
     """
 
     start: Tensor
@@ -40,8 +43,10 @@ class Rollout(nn.Module):
         field: ODEField | CDEField,
         options: DynamicsOptions,
         origin: Direct | None = None,
+        coasts: bool = False,
     ) -> None:
         super().__init__()
+        self.coasts = coasts
         self.register_buffer("start", start)
         self.field = field
         self.options = options
@@ -58,17 +63,23 @@ class Rollout(nn.Module):
 
     def weights(self, t: Float[Tensor, "query"]) -> Float[Tensor, "query token width"]:
         """Return the weights at clock times; the answer at one time does not depend on the others."""
-        return self.solution(self.end(t)).at(t[None])[0]
+        return self.read(self.solution(self.end(t)), t[None])[0]
 
     def each(
         self, t: Float[Tensor, "query"], codes: Float[Tensor, "condition feature"]
     ) -> Float[Tensor, "condition query token width"]:
         """Return the weights at clock times under each of some conditions."""
-        return self.solution(self.end(t), codes).at(t.expand(len(codes), -1))
+        return self.read(self.solution(self.end(t), codes), t.expand(len(codes), -1))
+
+    def read(self, solution: Solution, t: Float[Tensor, "window query"]) -> Float[Tensor, "window query token width"]:
+        """Return the weights at clock times from a solution that reaches their `end`."""
+        return solution.coasting(t) if self.coasts else solution.at(t)
 
     def end(self, t: Float[Tensor, "query"]) -> float:
         """Return the clock time that a solution reaches which answers for these times."""
         steps = self.options.steps
+        if self.coasts:
+            return 1.0
         return max(1.0, math.ceil(float(t.max()) * steps - 1e-6) / steps)
 
 
@@ -90,7 +101,7 @@ class Solved(nn.Module):
         end = self.rollout.end(t)
         if (end, t.device) not in self._known:
             self._known[end, t.device] = self.rollout.solution(end)
-        return self._known[end, t.device].at(t[None])[0]
+        return self.rollout.read(self._known[end, t.device], t[None])[0]
 
 
 class Under(nn.Module):

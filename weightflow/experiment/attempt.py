@@ -54,7 +54,8 @@ class Attempt:
         )
         options, effort = self.config.training, self.prepared.family.effort
         more = {name: round(getattr(options, name) * effort) for name in ("collocation_steps", "rollout_steps")}
-        return Training(self.path, collocation, self._objective(), options.model_copy(update=more), self.seed)
+        asked = options.model_copy(update={**more, "pull_back": self.config.leads_back})
+        return Training(self.path, collocation, self._objective(), asked, self.seed)
 
     @property
     def varied(self) -> bool:
@@ -63,12 +64,15 @@ class Attempt:
 
     @property
     def dynamics(self) -> DynamicsOptions:
-        """The architecture of the field; that of several conditions sees the clock.
+        """The architecture of the field: that of several conditions sees the clock, and one that does so decays.
 
-        Fitted to an epidemic at five infection rates, one that did not needed a second round, and was no better then.
+        What leads back to the path then is linear and need not be learned: the field is a function of the clock alone.
+        Without either, a field of five infection rates of an epidemic needed a second round, and was no better then.
         """
-        options = self.config.dynamics
-        return options.model_copy(update={"time": options.time or self.varied})
+        options, most = self.config.dynamics, self.config.leads_back
+        sees = options.time or self.varied
+        decay = min(options.decay, most) if options.decay is not None else most if sees else 0.0
+        return options.model_copy(update={"time": sees, "decay": decay})
 
     @cached_property
     def codes(self) -> Float[np.ndarray, "path feature"]:
@@ -120,7 +124,7 @@ class Attempt:
             origin = self.prepared.taught.path(self.prepared.backbone)
         field = build_field(layout, options, Units.of(tokens, velocity), self._control(), self.seed, features)
         start = tokens[len(paths) // 2 * len(paths[0].marks)]
-        return paths[0].clock, Rollout(start, field, options, origin).to(self.device).eval()
+        return paths[0].clock, Rollout(start, field, options, origin, coasts=options.time).to(self.device).eval()
 
     def _with_marks(self) -> DynamicsOptions:
         """Return the options with more marks where forecasts are taught: between the snapshots there are as many."""

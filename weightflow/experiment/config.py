@@ -12,8 +12,6 @@ from weightflow.presets import PRESETS
 from weightflow.training import Objective, TeacherOptions, TrainingOptions
 from weightflow.types import Options
 
-RETURN = 3.0
-
 
 class ExperimentConfig(Options):
     """Everything that a fit depends on beside the data and the seed."""
@@ -36,28 +34,37 @@ class ExperimentConfig(Options):
         """Whether a fit looks at the anchors: they are the knots of a CDE's control path, and the paper's objective."""
         return self.training.objective is Objective.ANCHOR or self.dynamics.kind is DynamicsKind.CDE
 
+    @property
+    def leads_back(self) -> float:
+        """The rate by the clock at which the field leads back to its path: as asked, or as fast as the solver follows.
+
+        In a step of the solver no weight may decay by more than that (`Solver.steadiness`).
+        """
+        dynamics = self.dynamics
+        return min(self.training.pull_back, dynamics.steps * dynamics.substeps * dynamics.solver.steadiness)
+
     def of_round(self, number: int) -> "ExperimentConfig":
         """Return the configuration of a round of fitting phi, counted from 0.
 
-        The second lets the field see the clock, which a path that turns round and comes back near itself asks for
-        first, and has it lead back to the path `RETURN` times as fast by a decay of its own, through twice the marks
-        with twice the width and the steps of both kinds. Each one after that takes three times the steps of the one
-        before. Between two marks no weight decays by more than the solver follows (`Solver.steadiness`).
+        The second lets the field see the clock, if the first did not, and has twice of all: marks, the rate at which
+        it leads back, width, and steps of both kinds. Each one after that takes three times the steps of the one
+        before.
         """
         if number == 0:
             return self
-        marks, more = self.dynamics.steps * 2, 2 * 3 ** (number - 1)
-        decay = min(self.training.pull_back * RETURN, marks * self.dynamics.solver.steadiness)
-        dynamics = {"steps": marks, "hidden": 2 * self.dynamics.hidden, "time": True, "decay": decay}
-        training = {
-            "pull_back": max(self.training.pull_back, decay),
-            "collocation_steps": self.training.collocation_steps * more,
-            "rollout_steps": self.training.rollout_steps * more,
-        }
+        dynamics, training, more = self.dynamics, self.training, 2 * 3 ** (number - 1)
         return self.model_copy(
             update={
-                "dynamics": self.dynamics.model_copy(update=dynamics),
-                "training": self.training.model_copy(update=training),
+                "dynamics": dynamics.model_copy(
+                    update={"steps": 2 * dynamics.steps, "hidden": 2 * dynamics.hidden, "time": True}
+                ),
+                "training": training.model_copy(
+                    update={
+                        "pull_back": 2 * training.pull_back,
+                        "collocation_steps": training.collocation_steps * more,
+                        "rollout_steps": training.rollout_steps * more,
+                    }
+                ),
             }
         )
 

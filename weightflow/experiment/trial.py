@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from weightflow.errors import TrainingError
 from weightflow.evaluation import by_course, fidelity
@@ -22,15 +21,17 @@ from weightflow.progress import Progress, unseen
 from weightflow.training import Checkpoint, EpochReport
 
 LAG_SAMPLES = 2000  # of a snapshot, by which that is measured
+LAG_DRAWS = 500  # of the teacher, half-way between two
 ROUND = "round"
 
 
 class Trial:
     """The training of one phi: iterate over its epochs, then take the model.
 
-    A solution under which the fitted snapshots are less likely than under the teacher that it learned from, by more
-    than `LAG`, is begun anew with more of all (`ExperimentConfig.of_round`), `training.rounds` times at most; the best
-    one is kept, and a round whose loss is no longer finite is none. That belongs to the last epoch.
+    A solution under which the fitted snapshots, or draws of the teacher between them, are less likely than under the
+    teacher that it learned from, by more than `LAG`, is begun anew with more of all (`ExperimentConfig.of_round`),
+    `training.rounds` times at most; the best one is kept, and a round whose loss is no longer finite is none. That
+    belongs to the last epoch.
     """
 
     def __init__(
@@ -123,25 +124,25 @@ class Trial:
         return replace(report, seconds=spent)
 
     def _lag(self) -> float:
-        """Return by how many nats the teacher is better, in the mean over the fitted snapshots, samples and species.
+        """Return by how many nats a value the teacher is better, in the mean over samples at the times and between.
 
-        Likelihoods see what distances of samples miss: a species that others fix, or a rare way out. Infinity where
-        they are no numbers any more: worse cannot be.
+        Likelihoods see what distances of samples miss: a species that others fix, or a rare way out. At the fitted
+        times they are those of the snapshots, half-way between them of the teacher's own draws. Infinity where they are
+        no numbers any more: worse cannot be.
         """
         if self.prepared.teacher is None:
             return 0.0
-        best, own = (self._log_densities(model) for model in (direct_model(self.prepared), self.model()))
-        apart = np.mean([(ours - theirs).mean() for ours, theirs in zip(best, own, strict=True)])
-        lag = float(apart / self.prepared.snapshots.dim)
+        snapshots, apart = self.prepared.snapshots, list[float]()
+        taught, fitted = by_course(snapshots, direct_model(self.prepared)), by_course(snapshots, self.model())
+        for (course, best), (_, own) in zip(taught, fitted, strict=True):
+            between = (course.times[1:] + course.times[:-1]) / 2
+            draws = best.sample(between, LAG_DRAWS, self.seed, independent=True).numpy() if len(between) else ()
+            clouds = [*(x[subsample(len(x), LAG_SAMPLES)] for x in course.samples), *draws]
+            times = np.concatenate([course.times, between])
+            both = (evaluated(one, times, clouds) for one in (best, own))
+            apart += [float((theirs - ours).mean()) for theirs, ours in zip(*both, strict=True)]
+        lag = float(np.mean(apart)) / snapshots.dim
         return lag if math.isfinite(lag) else math.inf
-
-    def _log_densities(self, model: WeightFlow) -> list[Float[np.ndarray, "_"]]:
-        """Return the log-densities of the fitted snapshots, or of some samples of each."""
-        found: list[np.ndarray] = []
-        for course, under in by_course(self.prepared.snapshots, model):
-            clouds = [x[subsample(len(x), LAG_SAMPLES)] for x in course.samples]
-            found += evaluated(under, course.times, clouds)
-        return found
 
 
 def train(

@@ -20,9 +20,10 @@ from weightflow.files import whole, write_text
 from weightflow.model.engine import AnyPath
 from weightflow.path import Clock, ControlPath
 
-FORMAT = 7
+FORMAT = 8
 # format 3 knew no drift, format 4 no conditions, format 5 no rate of the clock at its end, format 6 no drift of several
-READ = {3, 4, 5, 6, FORMAT}
+# conditions, format 7 no path that coasts
+READ = {3, 4, 5, 6, 7, FORMAT}
 MOTION, ORIGIN, CLOCK = "motion.", "origin.", "clock."
 CONFIG, TENSORS, MEMBERS = "config.json", "model.safetensors", "members"
 
@@ -41,11 +42,11 @@ def write(folder: Path, config: dict[str, Any], path: AnyPath, clock: Clock, mot
         tensors |= {f"{MOTION}{name}": torch.tensor(array).contiguous() for name, array in motion.arrays().items()}
     kind = type(path).__name__.lower()
     dynamics = path.options.model_dump(mode="json") if isinstance(path, Rollout) else None
+    coasts = isinstance(path, Rollout) and path.coasts
     with whole(folder / TENSORS) as draft:
         save_file(tensors, draft)
-    write_text(
-        folder / CONFIG, json.dumps({"format": FORMAT, **config, "path": kind, "dynamics": dynamics}, indent=2) + "\n"
-    )
+    facts = {"format": FORMAT, **config, "path": kind, "dynamics": dynamics, "coasts": coasts}
+    write_text(folder / CONFIG, json.dumps(facts, indent=2) + "\n")
     kept = {place.name for place in member_folders(folder, config["members"])}
     for place in (folder / MEMBERS).glob("[0-9][0-9]*"):
         if place.name not in kept:
@@ -91,7 +92,7 @@ def _build_path(backbone: Backbone, config: dict[str, Any], state: dict[str, Ten
     field = build_field(backbone.layout, options, units, control, seed=0, features=features)
     origin = {name.removeprefix(ORIGIN): part for name, part in state.items() if name.startswith(ORIGIN)}
     start = Direct.of_state(origin, backbone.layout.mask) if origin else None
-    path: nn.Module = Rollout(state["start"], field, options, start)
+    path: nn.Module = Rollout(state["start"], field, options, start, config.get("coasts", False))
     path.load_state_dict(state)
     return path.eval()
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-LAG = 0.005  # nats by which a solution may be worse at a fitted value of a species than the path it was taught on
+LAG = 0.002  # nats by which a value of a species may be less likely than under the path that a solution was taught on
 
 
 def in_words(fidelity: Mapping[str, Any]) -> str:
@@ -15,7 +15,7 @@ def in_words(fidelity: Mapping[str, Any]) -> str:
     took = f" (fitted with more than was asked: {' and '.join(more)})" if more else ""
     lag = fidelity.get("lag", 0.0)  # records of older versions have none
     behind = (
-        f" Its solution falls behind the path that it was taught on, by {lag:.2g} nats per value there: more "
+        f" Its solution falls behind the path that it was taught on, by {lag:.2g} nats per value: more "
         "rounds (`training.rounds`), a larger field (`dynamics.hidden`) or more rollouts (`training.rollout_steps`) "
         "may follow; `dynamics.kind: direct` is that path."
         if lag > LAG
