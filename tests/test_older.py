@@ -121,7 +121,7 @@ def test_a_model_of_format_7_forecasts_as_it_did_by_its_field(tmp_path: Path) ->
     drawn, as_made, by_field = (model.sample(asked, 500, seed=0).numpy() for model in (new, made, old))
     np.testing.assert_array_equal(drawn, as_made)
     np.testing.assert_allclose(drawn[:2], by_field[:2], rtol=1e-5)  # marks of a longer solution
-    assert (np.abs(drawn[2:] - by_field[2:]).mean(axis=(1, 2)) > 1e-4).all()
+    assert (np.abs(drawn[2:] - by_field[2:]).mean(axis=(1, 2)) > 1e-5).all()  # inside rounding makes 1e-8
 
 
 def test_a_piece_of_an_older_cache_is_no_hit_and_stays_where_it_is(workplace: Path) -> None:
