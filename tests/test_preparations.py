@@ -27,7 +27,7 @@ TEXT = """
       small: {suits: [few samples, turning], backbone.hidden: 4}
     parameters:
       dynamics.kind: {kind: choice, values: [ode, cde]}
-      training.pull_back: {kind: float, low: 1, high: 20, when: {preparation: [long_path, small]}}
+      training.pull_back: {kind: float, low: 1, high: 10, when: {preparation: [long_path, small]}}
     fixed:
       training.epochs: 4
     first_trials:
@@ -132,7 +132,7 @@ class TestConfigurations:
         ]  # fmt: skip
         for (_, point), name in zip(points[1:], names, strict=False):
             # the default in all but its preparation
-            assert point == {"preparation": name, "dynamics.kind": "ode", "training.pull_back": 15.0}
+            assert point == {"preparation": name, "dynamics.kind": "ode", "training.pull_back": 5.0}
 
     def test_the_space_that_a_study_tells_of_is_the_same_space(self, read: Reader):
         space = read(TEXT)

@@ -750,6 +750,7 @@ def test_learning_curves_show_every_epoch_of_every_trial_and_the_best_above_all(
 
 def test_parallel_axes_place_numbers_words_and_what_is_missing():
     params = [{"rate": 1e-4, "kind": "ode", "depth": 1}, {"rate": 1e-3, "kind": "cde"}, {"rate": 1e-2, "kind": "ode"}]
+    params = [dict[str, Any](own, components=None) for own in params]  # none has a value: no axis of it
     trials = [TrialRecord(i, TrialState.FINISHED, own, float(i)) for i, own in enumerate(params)]
     rate, kind, depth = parameter_axes(trials)
     assert rate.places == pytest.approx([0.0, 0.5, 1.0])  # logarithmic

@@ -83,7 +83,7 @@ class TestSampling:
         assert first == ExperimentConfig()
         assert (second.dynamics.kind, second.training.objective) == ("cde", "anchor")
         assert not second.dynamics.time_channel
-        longer = {"pull_back": 2.0, "collocation_steps": 256}
+        longer = {"pull_back": 2.0, "collocation_steps": 192}
         assert third == preset("default", training=longer, dynamics={"time": False, "steps": 16})
         twice = preset("default").of_round(1)
         assert fourth == twice.model_copy(update={"training": twice.training.model_copy(update={"rollout_steps": 6})})

@@ -158,13 +158,13 @@ class Family:
         times = [course.times for course in self.courses]
         return float(min(one[0] for one in times)), float(max(one[-1] for one in times))
 
-    @property
-    def effort(self) -> float:
-        """By how much more steps than one condition all of them take: the root of the steps that it takes to see all.
+    def effort(self, paths: int) -> float:
+        """Return by how much more steps than one path so many take: the root of the steps that it takes to see all.
 
-        What is learned of one tells of the others, so that not each needs as many as it would alone.
+        What is learned of one tells of the others, so that not each needs as many as it would alone. More than twice as
+        many as there are conditions count as twice.
         """
-        return max(1.0, len(self.courses) / self.options.per_step) ** 0.5
+        return max(1.0, min(paths, 2 * len(self.courses)) / self.options.per_step) ** 0.5
 
     @property
     def many(self) -> float:

@@ -36,12 +36,14 @@ class ExperimentConfig(Options):
 
     @property
     def leads_back(self) -> float:
-        """The rate by the clock at which the field leads back to its path: as asked, or as fast as the solver follows.
+        """The rate by the clock at which the field leads back to its path: as asked, or what the solver follows."""
+        return min(self.training.pull_back, self.fastest)
 
-        In a step of the solver no weight may decay by more than that (`Solver.steadiness`).
-        """
+    @property
+    def fastest(self) -> float:
+        """The rate of a decay that the solver still follows: no more of a weight goes in a step than it can take."""
         dynamics = self.dynamics
-        return min(self.training.pull_back, dynamics.steps * dynamics.substeps * dynamics.solver.steadiness)
+        return dynamics.steps * dynamics.substeps * dynamics.solver.steadiness
 
     def of_round(self, number: int) -> "ExperimentConfig":
         """Return the configuration of a round of fitting phi, counted from 0.

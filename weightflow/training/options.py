@@ -59,14 +59,14 @@ class TrainingOptions(Options):
     objective: Objective = Objective.LIKELIHOOD
     epochs: int = Field(default=12, ge=2)
     warm_share: float = Field(default=0.67, ge=0, lt=1, description="share of the epochs that are collocation")
-    collocation_steps: int = Field(default=128, ge=1, description="steps in an epoch of collocation")
+    collocation_steps: int = Field(default=96, ge=1, description="steps in an epoch of collocation")
     collocation_batch: int = Field(default=12, ge=1)
     rollout_steps: int = Field(default=6, ge=1, description="steps in an epoch of rollouts")
     learning_rate: float = Field(
-        default=3e-3, gt=0, description="highest rate; rollouts after collocation take a tenth"
+        default=1e-2, gt=0, description="highest rate; rollouts after collocation take a tenth"
     )
     pull_back: float = Field(
-        default=15.0,
+        default=5.0,
         ge=0,
         description="rate by the clock at which the field leads back to its path, as far as the solver follows",
     )

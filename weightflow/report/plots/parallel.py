@@ -55,8 +55,8 @@ def parallel(report: Searched) -> Picture:
 
 
 def parameter_axes(trials: Sequence[TrialRecord]) -> list[Axis]:
-    """Return an axis for each parameter of any trial, in the order in which trials name them."""
-    names = dict.fromkeys(name for trial in trials for name in trial.chosen)
+    """Return an axis for each parameter that any trial has a value of, in the order in which trials name them."""
+    names = dict.fromkeys(name for trial in trials for name, value in trial.chosen.items() if value is not None)
     return [_axis(name, [trial.chosen.get(name) for trial in trials]) for name in names]
 
 
