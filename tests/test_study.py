@@ -62,7 +62,7 @@ def test_the_first_trials_are_the_default_and_the_papers_and_no_point_comes_twic
     point = {"dynamics.kind": "cde", "training.learning_rate": 5e-3}
     study = open_study(tmp_path, space=replace(SPACE, first_trials=(point, {**point, "training.learning_rate": 1e-3})))
     params = [run(study, 1.0 - i / 10).params for i in range(4)]
-    assert params[0] == {"dynamics.kind": "ode", "dynamics.hidden": 32, "training.learning_rate": 3e-3} | {
+    assert params[0] == {"dynamics.kind": "ode", "dynamics.hidden": 32, "training.learning_rate": 1e-2} | {
         "training.epochs": 4
     }
     assert params[1]["dynamics.kind"] == "cde"
