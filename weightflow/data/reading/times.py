@@ -135,7 +135,7 @@ def _understood(labels: Any, order: list | None, name: str) -> Read:
     if pd.api.types.is_datetime64_any_dtype(labels.dtype):
         return _dates(labels, name)
     if pd.api.types.is_timedelta64_dtype(labels.dtype):
-        return (labels / pd.Timedelta(days=1)).tolist(), "day", ()
+        return (labels.dt.total_seconds() / 86_400).tolist(), "day", ()
     if pd.api.types.is_numeric_dtype(labels.dtype):
         return _numbers(labels, name)
     texts = [str(label).strip() for label in labels]
