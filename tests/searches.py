@@ -61,10 +61,10 @@ def furnish(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     survival = np.exp(-np.outer(np.arange(13), [0.15, 0.06]))
     np.save(folder / "counts.npy", np.stack([rng.binomial(9, p, (120, 2)) for p in survival], 1))
-    (folder / "space.yaml").write_text(SPACE % ("0.003, 0.01", 5, "0.01"))
+    (folder / "space.yaml").write_text(SPACE % ("0.003, 0.01", 5, "0.003"))
     (folder / "broken.yaml").write_text((SPACE % ("1.0e+30", 5, "1.0e+30")).replace("0.003", "1.0e+30"))
     (folder / "half.yaml").write_text(SPACE % ("0.003, 1.0e+30", 5, "1.0e+30"))
-    (folder / "slow.yaml").write_text(SPACE % ("0.003, 0.01", 150, "0.01"))
+    (folder / "slow.yaml").write_text(SPACE % ("0.003, 0.01", 150, "0.003"))
     (folder / "mlflow.yml").write_text("tracking_uri: sqlite:///runs.db\nexperiment: tests\n")
     return folder
 
@@ -210,7 +210,7 @@ def runs(process: psutil.Process) -> bool:
 
 def write_long_space(folder: Path) -> None:
     """Make trials of six epochs, of which the first four are collocation: none is pruned before them."""
-    long = (SPACE % ("0.003, 0.01", 100, "0.01")).replace("training.epochs: 3", "training.epochs: 6")
+    long = (SPACE % ("0.003, 0.01", 100, "0.003")).replace("training.epochs: 3", "training.epochs: 6")
     (folder / "long.yaml").write_text(long)
 
 

@@ -21,15 +21,15 @@ preparations:
   small: {backbone.hidden: 4}
   narrow: {bridge.width: 0.5, suits: few samples}
 parameters:
-  training.learning_rate: {kind: choice, values: [0.003, 0.01]}
+  training.learning_rate: {kind: choice, values: [0.01, 0.03]}
 fixed:
   {anchors.base_steps: 40, anchors.steps: 30, anchors.rounds: 1, teacher.steps: 40, teacher.rounds: 1,
    bridge.drift_steps: 0, dynamics.hidden: 8, dynamics.heads: 1, dynamics.steps: 6,
    training.epochs: 4, training.collocation_steps: 150, training.rollout_steps: 2, training.rounds: 1}
 first_trials:
-  - {preparation: small, training.learning_rate: 0.003}
   - {preparation: small, training.learning_rate: 0.01}
-  - {preparation: narrow, training.learning_rate: 0.01}
+  - {preparation: small, training.learning_rate: 0.03}
+  - {preparation: narrow, training.learning_rate: 0.03}
 """
 Pieces = dict[tuple[str, int | None, float | None], int]
 
