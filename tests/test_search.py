@@ -208,6 +208,8 @@ def test_a_search_goes_on_where_its_data_could_not_tell_a_wrong_model_from_a_per
 ) -> None:
     np.save(workplace / "few.npy", np.load(workplace / "counts.npy")[:40])  # too few to tell good models apart
     write_long_space(workplace)
+    space = workplace / "long.yaml"
+    space.write_text(space.read_text().replace("teacher.steps: 40", "teacher.steps: 200"))
     words = ("--trials", "5", "--stop-at-floor", "--name", "floor")
     done = tune_here(workplace, ray_environment, *words, data="few.npy", space="long.yaml")
     assert done.returncode == 0, done.stderr
