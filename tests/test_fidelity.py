@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from weightflow import Snapshots, load
 from weightflow.cli import app
-from weightflow.dynamics import Solver, solve
+from weightflow.dynamics import Rollout, Solver, solve
 from weightflow.errors import TrainingError
 from weightflow.evaluation import Fidelity, fidelity, in_words
 from weightflow.evaluation.fidelity import FAR, FEWEST
@@ -201,7 +201,8 @@ def test_a_field_leads_back_no_faster_than_its_solver_can_follow(pull_back: floa
     prepared = prepare(narrow(), hasty(), seed=0)
     for config in (asked, later):
         attempt = Attempt(prepared, config, 0, "cpu")
-        assert attempt.path.field.decay == config.leads_back  # pyright: ignore[reportAttributeAccessIssue]
+        assert isinstance(attempt.path, Rollout)
+        assert attempt.path.field.decay == config.leads_back
         assert attempt.training is not None
         assert attempt.training.options.pull_back == config.leads_back
 
