@@ -227,6 +227,8 @@ def test_every_tenth_time_is_seen_or_every_second_of_few():
     assert every_nth(101, None) == tuple(range(0, 101, 10))
     assert every_nth(31, None) == (0, 10, 20, 30)
     assert every_nth(30, None) == tuple(range(0, 30, 2))
+    assert every_nth(10, None) == tuple(range(0, 10, 2))
+    assert every_nth(9, None) == tuple(range(9))
     assert every_nth(5, 1) == (0, 1, 2, 3, 4)
 
 

@@ -403,6 +403,33 @@ def test_dates_are_days_since_the_first_which_is_said(tmp_path: Path, dates, tim
     assert f"times are days since {first}" in told(data)
 
 
+@pytest.mark.parametrize(
+    ("dates", "times", "says"),
+    [
+        (("13.11.2024", "20.11.2024"), [0, 7], "day.month.year"),
+        (("03.11.2024", "10.11.2024"), [0, 7], "day.month.year"),  # between dots the day stands first everywhere
+        (("03/11/2024", "30/11/2024"), [0, 27], "day/month/year"),
+        (("11/03/2024", "11/30/2024"), [0, 27], "month/day/year"),
+        (("30-11-2024 06:00", "01-12-2024 18:00"), [0, 1.5], "day-month-year"),
+    ],
+)
+def test_dates_are_read_in_the_one_order_of_day_and_month_that_fits_all(tmp_path: Path, dates, times, says):
+    first, second = dates
+    data = read(written(tmp_path, f"date;x\n{first};3\n{first};4\n{second};5\n"))
+    np.testing.assert_allclose(data.snapshots.times, times)
+    assert data.snapshots.unit == "day"
+    assert says in told(data)
+
+
+@pytest.mark.parametrize("first", ["0:00:00", "0 days 00:00:00"])
+def test_hours_minutes_and_seconds_are_hours_that_have_passed(tmp_path: Path, first: str):
+    for second, hours in (("0:30:00", 0.5), ("26:15:00", 26.25), ("0:00:04.5", 0.00125), ("1 day, 2:00:00", 26)):
+        data = read(written(tmp_path, f"time;x\n{first};3\n{second};5\n"))
+        np.testing.assert_allclose(data.snapshots.times, [0, hours])
+        assert data.snapshots.unit == "h"
+    refuses(written(tmp_path, "time,x\n00:00,3\n00:30,4\n"), ["`00:30`", "minutes and seconds", "00:30:00"])
+
+
 def test_ordered_categories_are_numbered_in_their_order_and_those_with_numbers_are_these():
     column = pd.Series(pd.Categorical(["late", "early", None, "mid"], ["early", "mid", "late"], ordered=True))
     times = read_times(column, "stage")
@@ -483,8 +510,28 @@ def test_a_decimal_comma_is_told_from_one_that_separates_thousands(tmp_path: Pat
     doubtful = written(tmp_path, "time;A\n0;1,234\n1;2,345\n")
     refuses(doubtful, ["`1,234`", "1.234 or 1234", "--decimal ,"])
     assert read(doubtful, decimal=",").snapshots.pooled().tolist() == [[1.234], [2.345]]
+    assert read(doubtful, decimal=".").snapshots.pooled().tolist() == [[1234], [2345]]
     points = read(written(tmp_path, "time;A\n0;1.234\n1;2.345\n")).snapshots
     assert points.pooled().tolist() == [[1.234], [2.345]]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('time,A\n0,"1,234.5"\n1,"2,345"\n2,17\n', [1234.5, 2345, 17]),
+        ("time;A\n0;1.234,5\n1;2.345\n2;17\n", [1234.5, 2345, 17]),
+        ('time,A\n0,"1,234,567"\n1,"2,345"\n', [1234567, 2345]),
+        ("time;A;B\n0;1.234;0,5\n1;12.345.678;1,5\n", [1234, 12345678]),
+    ],
+)
+def test_a_mark_that_can_part_nothing_but_thousands_does(tmp_path: Path, text: str, values: list[float]):
+    data = read(written(tmp_path, text))
+    assert data.snapshots.pooled()[:, 0].tolist() == values
+    assert "sets thousands apart" in told(data)
+
+
+def test_versions_and_addresses_are_no_numbers_with_thousands(tmp_path: Path):
+    refuses(written(tmp_path, "time,x\n0,1.234.567\n1,1.23.5\n"), ["`x`", "no numbers"])
 
 
 def test_letters_of_western_windows_are_read_and_others_by_their_encoding(tmp_path: Path):
@@ -708,6 +755,15 @@ def test_no_unit_with_gaps_is_both_fitted_and_scored(tmp_path: Path, protocol: P
         ("time,x\n1,3\n1,4\n", {"where": "time=1"}, ["single snapshot"]),
         ("time,x,x\n0,3,1\n1,4,1\n", {}, ["more than one column `x`"]),
         ("time,x\n03/04/2020,3\n04/04/2020,4\n", {}, ["`03/04/2020`", "day and month", "2020-03-31"]),
+        ("time,x\n31/12/2020,3\n12/31/2020,4\n", {}, ["`31/12/2020`", "day and month"]),
+        ("Export of plate 3;;\n;;\ntime;A;B\n0;3;4\n1;4;5\n", {}, ["`Export of plate 3`", "title", "#"]),
+        ("rep,t=0 h,t=2 h\n1,3.5,4.5\n2,3.1,4.2\n3,2.9,4\n", {}, ["`t=0 h`, `t=2 h` are the times", "a row for each"]),
+        (
+            "day,cell,gene,n\n"
+            + "".join(f"{d},{d}{c},{g},5\n" for d in (0, 3) for c in "abc" for g in ("Sox2", "Nanog")),
+            {},
+            ["long form", "each `cell` has 2 rows", "`gene` (Sox2, Nanog)", "frame.pivot", "pivot_wider"],
+        ),
         ("time,x\nE8,3\nP1,4\n", {}, ["different kinds", "`E8`, `P1`"]),
         ("time,x\nbefore,3\nafter,4\n", {}, ["`before`", "ordered category"]),
         ("time,x\nday 1 rep 2,3\nday 2 rep 2,4\n", {}, ["`day 1 rep 2`", "no time"]),

@@ -82,7 +82,8 @@ def _options(
     every: Annotated[
         int | None,
         typer.Option(
-            help="Every n-th time is seen [default: all; of trajectories 10, or 2 for fewer than 31 times].",
+            help="Every n-th time is seen "
+            "[default: all; of trajectories 10, 2 for fewer than 31 times, 1 for fewer than 10].",
             rich_help_panel=READING,
         ),
     ] = None,

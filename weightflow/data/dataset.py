@@ -10,6 +10,7 @@ from weightflow.data.words import listed
 from weightflow.errors import InputError
 
 SPECIES = "species"
+FEW_TIMES = 10  # of fewer, each one is worth too much to be only fitted or only scored
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,13 +91,13 @@ class Dataset(Carded):
 def every_nth(n_times: int, every: int | None, dense: bool = True) -> tuple[int, ...]:
     """Return the seen indices.
 
-    By default all times are seen; of dense trajectories every tenth, or every second where there are fewer than 31
-    times.
+    By default all times are seen; of dense trajectories every tenth, every second where there are fewer than 31 times,
+    and all where there are fewer than `FEW_TIMES`.
 
     Raises:
         InputError: `every` is not positive.
     """
     if every is not None and every < 1:
         raise InputError(f"`--every {every}` was given; it must be 1 (all times are seen) or more.")
-    usual = 1 if not dense else 10 if n_times >= 31 else 2
+    usual = 1 if not dense or n_times < FEW_TIMES else 10 if n_times >= 31 else 2
     return tuple(range(0, n_times, every or usual))

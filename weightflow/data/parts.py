@@ -10,12 +10,11 @@ from jaxtyping import Float
 
 from weightflow.card import Carded, Facts
 from weightflow.data.conditions import Value, in_words
-from weightflow.data.dataset import Dataset
+from weightflow.data.dataset import FEW_TIMES, Dataset
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.words import at_times, listed
 from weightflow.errors import InputError
 
-FEW_TIMES = 10  # of fewer, each one is worth too much to be only fitted or only scored
 FEWEST_NESTED = 7  # from here on there are parts enough to score some that the search does not hold out
 MOST_FOLDS = 8  # that a search holds out in turn, and as many that are tested: each is a fit of its own
 

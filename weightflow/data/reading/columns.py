@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from weightflow.data.conditions import Scale
 from weightflow.data.reading.missing import settle
 from weightflow.data.reading.options import Missing, ReadOptions, flag
-from weightflow.data.reading.times import Times, is_time_name, read_times, unit_of_name
+from weightflow.data.reading.times import Times, is_time_name, names_of_times, read_times, unit_of_name
 from weightflow.data.snapshots import exact
 from weightflow.data.words import listed
 from weightflow.errors import InputError
@@ -200,7 +200,14 @@ def time_column(path: Path, frame: Any, options: ReadOptions, said: list[str]) -
         why = "no column has a name such as time, day or hours"
     candidates = sorted(columns if aside else named or columns, key=lambda column: _unlikely(frame[column]))
     told = listed([f"`{name}` ({_counted(frame[name].nunique())})" for name in candidates], 8)
-    raise InputError(f"which column of `{path}` is the time? {why}. Name it with `--time`; candidates: {told}.")
+    across = names_of_times(columns)
+    wide = (
+        f" If {listed([f'`{name}`' for name in across], 4)} are the times, write a row for each of them, with the time "
+        "in one column and the value in another."
+        if across
+        else ""
+    )
+    raise InputError(f"which column of `{path}` is the time? {why}. Name it with `--time`; candidates: {told}.{wide}")
 
 
 def _stands_aside(name: str, frame: Any, columns: Sequence[str]) -> bool:
@@ -249,6 +256,7 @@ def _species(path: Path, frame: Any, time: str, options: ReadOptions, said: list
         for name in options.species:
             _check_numbers(path, name, frame[name])
         return options.species
+    _check_one_row_each(path, frame, time, [column for column in frame.columns if column not in others])
     species: list[str] = []
     places = pd.factorize(frame[time])[0]
     for column in (column for column in frame.columns if column not in others):
@@ -261,6 +269,22 @@ def _species(path: Path, frame: Any, time: str, options: ReadOptions, said: list
     if not species:
         raise InputError(f"`{path}` has {_columns(list(frame.columns))}, of which none is left as a species; add some.")
     return tuple(species)
+
+
+def _check_one_row_each(path: Path, frame: Any, time: str, columns: Sequence[str]) -> None:
+    """Refuse a table in long form, each row of which holds one of the values of a sample."""
+    for name in (column for column in columns if _is_text(frame[column])):
+        several = frame[name].nunique()
+        for sample in (column for column in columns if column != name):
+            together = frame.groupby([time, sample], sort=False, observed=True).ngroups
+            if several < 2 or together * several != len(frame) or frame.duplicated([time, sample, name]).any():
+                continue
+            raise InputError(
+                f"`{path}` is in long form: each `{sample}` has {several} rows, one for each `{name}` "
+                f"({listed([str(value) for value in frame[name].unique()], 4)}). A sample must be one row with a "
+                f"column for each species: pivot the table, in pandas by frame.pivot(index=['{time}', '{sample}'], "
+                f"columns='{name}', values=..), in R by tidyr::pivot_wider(names_from = {name}, values_from = ..)."
+            )
 
 
 def _names_the_rows(path: Path, column: str, values: Any) -> bool:

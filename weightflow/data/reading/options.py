@@ -45,8 +45,8 @@ class ReadOptions:
         sep: what separates the columns of a text file: one character, `tab` or `space`.
         decimal: the decimal mark of a text file, `.` or `,`.
         encoding: of a text file, such as utf-8 or latin-1.
-        every: every n-th time is seen. By default all are; of trajectories every tenth, or every second of fewer than
-            31 times.
+        every: every n-th time is seen. By default all are; of trajectories every tenth, every second of fewer than 31
+            times, and all of fewer than ten.
         step: time between two columns of .npy trajectories, 1 by default.
         conditions: pairs (column, scale) of the covariates that say under which condition a row was observed; the scale
             is None where the values are to say it. People write `dose,temperature` or `dose:log,genotype:category`.

@@ -41,6 +41,10 @@ BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-1
 SEP_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 COMMA = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*")
 THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(?:,\d{3})+\s*")
+GROUPED = {  # by the decimal mark: numbers whose thousands the other mark sets apart, and those where it surely does
+    ".": (r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?", r"[-+]?\d{1,3}(?:(?:,\d{3}){2,}(?:\.\d+)?|(?:,\d{3})+\.\d+)"),
+    ",": (r"[-+]?\d{1,3}(?:\.\d{3})+(?:,\d+)?", r"[-+]?\d{1,3}(?:(?:\.\d{3}){2,}(?:,\d+)?|(?:\.\d{3})+,\d+)"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +84,11 @@ def read_text(path: Path, options: ReadOptions) -> Table:
     names = ["", *header] if named else header
     _check_width(path, names, rows)
     frame = _parsed(path, text, sep, len(names), options.decimal or ".")
-    if options.decimal is None and (sep != "," or '"' in text) and _decimal(path, frame) == ",":
+    decimal = options.decimal or (_decimal(path, frame) if sep != "," or '"' in text else ".")
+    if decimal == "," and options.decimal is None:
         frame = _parsed(path, text, sep, len(names), ",")
         said.append("numbers are written with a decimal comma")
-    return _tidy(path, names, frame, tuple(said))
+    return _tidy(path, names, _ungrouped(frame, decimal, said), tuple(said))
 
 
 def read_parquet(path: Path, _options: ReadOptions) -> Table:
@@ -138,6 +143,12 @@ def _tidy(path: Path, names: list[str], frame: Any, said: tuple[str, ...] = ()) 
     frame, names = frame.iloc[:, kept], [names[i] for i in kept]
     frame.columns = names
     if "" in names[1:]:
+        title = [name for name in names if name]
+        if len(title) == 1 and len(names) > 2:
+            raise InputError(
+                f"`{path}` begins with `{title[0]}`, which names one of {len(names)} columns and may be a title; the "
+                "first line must name the columns: delete what stands above them, or let it begin with #."
+            )
         raise InputError(f"column {names.index('', 1) + 1} of `{path}` has no name; name it, or delete it.")
     said += (f"{_plural(len(empty), 'column')} without name and values left out",) if empty else ()
     return Table(frame, said)
@@ -330,23 +341,58 @@ def _header_lines(text: str) -> int:
 
 
 def _decimal(path: Path, frame: Any) -> str:
-    """Tell whether a comma is the decimal mark: where a column holds nothing but numbers with one."""
+    """Tell whether a comma is the decimal mark: where a column holds nothing but numbers with one.
+
+    A single number of which a mark can part nothing but thousands settles it, too, as 1,234.5 and 1.234,5 do.
+    """
     commas: list[str] = []
-    for name in frame.columns:
-        column = frame[name]
-        if column.dtype != object:
-            continue
-        texts = [value for value in column.dropna().head(ENOUGH) if isinstance(value, str)]
-        numbers = [value for value in texts if COMMA.fullmatch(value) or _all_numbers([value])]
-        if texts and len(numbers) == len(texts):
-            commas += [value for value in numbers if "," in value]
+    for _, texts in _texts(frame):
+        for mark in GROUPED:
+            if _are_grouped(texts, mark) and any(re.fullmatch(GROUPED[mark][1], text) for text in texts):
+                return mark
+        if all(COMMA.fullmatch(value) or _all_numbers([value]) for value in texts):
+            commas += [value for value in texts if "," in value]
     if commas and all(THOUSANDS.fullmatch(value) for value in commas):
         plain = commas[0].strip()
         raise InputError(
-            f"`{plain}` in `{path}` may be {plain.replace(',', '.')} or {plain.replace(',', '')}; say `--decimal ,`, "
-            "or write thousands without commas."
+            f"`{plain}` in `{path}` may be {plain.replace(',', '.')} or {plain.replace(',', '')}; say `--decimal ,` "
+            "for the former, `--decimal .` for the latter."
         )
     return "," if commas else "."
+
+
+def _texts(frame: Any) -> Generator[tuple[Any, list[str]], None, None]:
+    """Yield the name of each column of text with the first of its values."""
+    for name in frame.columns:
+        if frame[name].dtype == object:
+            texts = [value.strip() for value in frame[name].dropna().head(ENOUGH) if isinstance(value, str)]
+            if texts:
+                yield name, texts
+
+
+def _are_grouped(texts: Sequence[str], decimal: str) -> bool:
+    """Whether values are numbers of which some have their thousands set apart."""
+    plain = re.compile(rf"[-+]?\d+(?:{re.escape(decimal)}\d+)?")
+    grouped = re.compile(GROUPED[decimal][0])
+    return any(grouped.fullmatch(text) for text in texts) and all(
+        grouped.fullmatch(text) or plain.fullmatch(text) for text in texts
+    )
+
+
+def _ungrouped(frame: Any, decimal: str, said: list[str]) -> Any:
+    """Read numbers whose thousands are set apart, 1,234.5 or 1.234,5 by the decimal mark."""
+    import pandas as pd
+
+    parts = {".": ",", ",": "."}[decimal]
+    for name, texts in list(_texts(frame)):
+        plain = frame[name].astype("string").str.replace(parts, "").str.replace(decimal, ".")
+        numbers = pd.to_numeric(plain, errors="coerce")
+        if _are_grouped(texts, decimal) and not (numbers.isna() & frame[name].notna()).any():
+            frame[name] = numbers
+            example = next(text for text in texts if parts in text)
+            meant = example.replace(parts, "").replace(decimal, ".")
+            said.append(f"`{parts}` sets thousands apart: `{example}` is read as {meant}")
+    return frame
 
 
 def _all_numbers(texts: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,8 @@ SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0, "week
 SINCE = re.compile(r"[smhdw]p[a-z]")  # hpf, dpi: hours post fertilisation, days post infection
 PIECES = re.compile(r"^(?P<before>\D*?)(?P<sign>[-+−])?(?P<number>\d+(?:[.,]\d+)?|\.\d+)(?P<after>\D*)$")
 ISO = re.compile(r"\d{4}-\d\d(-\d\d)?([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?\s*(Z|[+-]\d\d:?\d\d)?")
+CLOCK = re.compile(r"(?:(?P<days>\d+) days?,? *)?(?P<hours>\d+):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d(?:[.,]\d+)?)")
+LOCAL = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{4}(?P<clock> \d\d:\d\d(?P<seconds>:\d\d)?)?")
 NAMES = {
     *(
         "time",
@@ -73,6 +76,18 @@ def is_time_name(name: str) -> bool:
     if plain in SHORT or re.sub(r"[\s\-.]+", "_", plain.lower()) in NAMES:
         return True
     return bool(unit_of_name(plain)) and not re.fullmatch(r"[A-Za-z]", plain) and plain.lower() not in UNITS
+
+
+def names_of_times(names: Sequence[str]) -> list[str]:
+    """Return the names that are times themselves, as `t=0 min` and `day 3` are; none where it may be chance."""
+    stated = [name for name in names if (match := PIECES.match(name)) and _says_time(match["before"], match["after"])]
+    found = _written(stated)
+    return stated if found is not None and len(set(found[0])) == len(stated) > 1 else []
+
+
+def _says_time(before: str, after: str) -> bool:
+    words = _words(before, after)
+    return bool(_one_unit(words)) or bool({"t", "time", "timepoint"} & {*words})
 
 
 def unit_of_name(name: str) -> str:
@@ -139,9 +154,10 @@ def _understood(labels: Any, order: list | None, name: str) -> Read:
     if pd.api.types.is_numeric_dtype(labels.dtype):
         return _numbers(labels, name)
     texts = [str(label).strip() for label in labels]
-    if all(ISO.fullmatch(text) for text in texts):
-        return _dates(pd.Series(pd.to_datetime(texts, format="ISO8601", utc=True)), name)
-    found = _written(texts)
+    dates = _written_dates(texts)
+    if dates is not None:
+        return _dates(dates[0], name, dates[1])
+    found = _clock(texts) or _written(texts)
     if order is not None and (found is None or not _increases(found[0], texts, order)):
         places = [float(order.index(label)) for label in labels]
         named = ", ".join(f"{i} = {label}" for i, label in enumerate(order))
@@ -167,13 +183,53 @@ def _numbers(labels: Any, name: str) -> Read:
     return values.tolist(), "", ()
 
 
-def _dates(labels: Any, name: str) -> Read:
+def _dates(labels: Any, name: str, order: str = "") -> Read:
     """Return days since the first date, which is said: a model's times count from it."""
     first = labels.min()
     days = ((labels - first).dt.total_seconds() / SECONDS["day"]).tolist()
     written = first.strftime("%Y-%m-%d" if first == first.normalize() else "%Y-%m-%d %H:%M:%S")
     zone = " UTC" if first.tzinfo is not None and first != first.normalize() else ""
-    return days, "day", (f"`{name}` holds dates: times are days since {written}{zone}",)
+    read = f", read as {order}" if order else ""
+    return days, "day", (f"`{name}` holds dates{read}: times are days since {written}{zone}",)
+
+
+def _written_dates(texts: list[str]) -> tuple[Any, str] | None:
+    """Read ISO dates, and such as 17.11.2024 and 11/17/2024 where only one order of day and month fits all of them.
+
+    Between dots the day stands first wherever dates are written so. The order is returned too, empty for ISO.
+    """
+    import pandas as pd
+
+    if all(ISO.fullmatch(text) for text in texts):
+        return pd.Series(pd.to_datetime(texts, format="ISO8601", utc=True)), ""
+    found = [LOCAL.fullmatch(text) for text in texts]
+    kinds = {(match[1], bool(match["clock"]), bool(match["seconds"])) for match in found if match is not None}
+    if None in found or len(kinds) != 1:
+        return None
+    ((mark, clock, seconds),) = kinds
+    rest = (" %H:%M" if clock else "") + (":%S" if seconds else "")
+    read: list[tuple[Any, str]] = []
+    for parts, words in (("%d{0}%m{0}%Y", "day{0}month{0}year"), ("%m{0}%d{0}%Y", "month{0}day{0}year")):
+        dates = pd.Series(pd.to_datetime(texts, format=parts.format(mark) + rest, errors="coerce"))
+        if dates.notna().all():
+            read.append((dates, words.format(mark)))
+    return read[0] if len(read) == 1 or (read and mark == ".") else None
+
+
+def _clock(texts: list[str]) -> tuple[list[float], str] | None:
+    """Read 0:30:00 or `1 day, 2:30:00` as hours that have passed, as plate readers and spreadsheets write them."""
+    found = [CLOCK.fullmatch(text) for text in texts]
+    pieces = [match for match in found if match is not None]
+    if not texts or len(pieces) < len(texts):
+        return None
+    seconds = [
+        86400 * int(match["days"] or 0)
+        + 3600 * int(match["hours"])
+        + 60 * int(match["minutes"])
+        + float(match["seconds"].replace(",", "."))
+        for match in pieces
+    ]
+    return [passed / SECONDS["h"] for passed in seconds], "h"
 
 
 def _written(texts: list[str]) -> tuple[list[float], str] | None:
@@ -227,6 +283,12 @@ def _why_not(texts: list[str], name: str) -> str:
     if odd is not None and re.search(r"\d[./]\d+[./]\d", odd):
         return (
             f"column `{name}` holds dates such as `{odd}`, whose day and month are in doubt; write them as 2020-03-31."
+        )
+    if odd is not None and re.fullmatch(r"\d+:\d\d", odd):
+        last = max(texts)
+        return (
+            f"column `{name}` holds `{last}`, which may be hours and minutes or minutes and seconds; write hours, "
+            f"minutes and seconds, as in `{last}:00` or `0:{last}`."
         )
     if odd is None:
         return f"column `{name}` holds times of different kinds ({shown}); write all with one unit."
