@@ -1,6 +1,7 @@
 """Each mistake in the input gets one message that says what was given, what must hold and what to do."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from searches import run_here
 from typer.testing import CliRunner, Result
 
+import weightflow
 from weightflow.cli import app
 from weightflow.cli.output import whole_file
 from weightflow.cli.running import run
@@ -34,6 +36,32 @@ GOOD = np.random.default_rng(0).poisson(5.0, (20, 40, 2)).astype(float)
 def test_snapshots_cannot_be_built_wrong(times, samples, says):
     with pytest.raises(InputError, match=says):
         Snapshots(np.array(times), tuple(samples))
+
+
+def test_clouds_of_one_axis_are_refused_with_the_axis_to_add(untyped):
+    with pytest.raises(InputError, match=r"t=0 has shape \(5,\).*one species.*x\[:, None\]"):
+        Snapshots(np.array([0.0, 1.0]), (np.ones(5), np.ones(5)))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"trials": 0}, "`trials=0` was given; it must be a whole number, 1 or more"),
+        ({"trials": True}, "`trials=True` was given"),
+        ({"trials": "5"}, "`trials='5'` was given"),
+        ({"repeats": 0}, "`repeats=0` was given; it must be a whole number, 1 or more"),
+        ({"retries": -1}, "`retries=-1` was given; it must be a whole number, 0 or more"),
+        ({"cpu_hours": float("nan")}, "`cpu_hours=nan` was given; it must be a number of hours"),
+        ({"gpu_hours": "2"}, "`gpu_hours='2'` was given"),
+        ({"seed": -1}, "`seed=-1` was given"),
+        ({"members": 2.5}, "`members=2.5` was given"),
+        ({"cpus": 1.5}, "`--cpus 1.5` must be a whole number; `--cpus-per-trial` may be a part"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused_in_python_before_anything_is_started(untyped, tmp_path, given, says):
+    with pytest.raises(InputError, match=re.escape(says)):
+        weightflow.tune("epidemic", out=tmp_path, progress=False, **given)
+    assert not [*tmp_path.iterdir()]
 
 
 def data(n_times: int, every: int, n: int = 20) -> Dataset:

@@ -262,6 +262,25 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(prepared: P
     assert not torch.equal(weights(1), first)
 
 
+def test_a_fit_takes_one_thread_however_many_there_are_and_gives_them_back(snapshots: Snapshots) -> None:
+    quick = config(
+        anchors={"base_steps": 5, "steps": 5},
+        teacher={"steps": 5},
+        training={"epochs": 2, "collocation_steps": 2, "rollout_steps": 2},
+    )
+    before, taken, fits = torch.get_num_threads(), set[int](), list[torch.Tensor]()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            model = weightflow.fit(snapshots, quick, progress=lambda *_: taken.add(torch.get_num_threads()))
+            assert torch.get_num_threads() == threads
+            fits.append(model.weights(TIMES))
+    finally:
+        torch.set_num_threads(before)
+    assert taken == {1}
+    assert torch.equal(*fits)
+
+
 @pytest.mark.parametrize("epochs_before", [2, 4, 5])  # in collocation, at its end, in rollouts
 def test_a_training_that_was_cut_off_goes_on_as_if_it_had_not_been(
     prepared: Prepared, tmp_path: Path, epochs_before: int

@@ -276,6 +276,7 @@ def test_what_is_no_number_is_refused_by_name_and_numbers_may_lie_in_anything(un
     call: Any = model.sample  # as a notebook does, without types
     quantiles: Any = model.quantiles
     fit: Any = weightflow.fit
+    observed = numbers()
     wrong: dict[str, Callable[[], object]] = {
         r"`times`=\['noon'\] holds what is no number; give numbers alone": lambda: call(["noon"], 4),
         r"`x`=\[\['a', 'b', 'c'\]\] holds what is no number": lambda: model.log_prob([["a", "b", "c"]], 12.0),
@@ -283,6 +284,14 @@ def test_what_is_no_number_is_refused_by_name_and_numbers_may_lie_in_anything(un
         r"`draws`='9' samples were asked for": lambda: quantiles(12.0, 0.5, "9"),
         r"`q`='half' holds what is no number": lambda: quantiles(12.0, "half", 9),
         r"a ndarray was given to be fitted; give `Snapshots\(times, sam": lambda: fit(np.zeros((3, 4, 2))),
+        r"a dict was given as `config`; give what `weightflow.preset": lambda: fit(observed, config={"training": {}}),
+        r"`seed=1.5` was given; it must be a whole number, 0 or more": lambda: fit(observed, seed=1.5),
+        r"`seed=True` was given": lambda: fit(observed, seed=True),
+        r"`seed=-1` was given": lambda: fit(observed, seed=-1),
+        r"`members=2.5` was given": lambda: fit(observed, members=2.5),
+        r"`members=-2` was given": lambda: fit(observed, members=-2),
+        r"device `gpu` is not known; give cpu, cuda, or cuda:N": lambda: fit(observed, device="gpu"),
+        r"device `cuda:99` is not there": lambda: fit(observed, device="cuda:99"),
     }
     for said, ask in wrong.items():
         with pytest.raises(InputError, match=said):

@@ -1,6 +1,7 @@
 """Words shared by all layers: kinds of data and of heads, and the base of every set of options."""
 
 from enum import StrEnum
+from numbers import Integral
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +22,17 @@ class HeadKind(StrEnum):
     AUTO = "auto"
     SOFTMAX = "softmax"
     LOGISTIC = "logistic"
+
+
+def whole_number(name: str, given: object, least: int) -> int:
+    """Return a whole number that Python's callers give, as an int.
+
+    Raises:
+        InputError: it is none, or smaller than `least`.
+    """
+    if isinstance(given, bool) or not isinstance(given, Integral) or given < least:
+        raise InputError(f"`{name}={given!r}` was given; it must be a whole number, {least} or more.")
+    return int(given)
 
 
 SomeOptions = TypeVar("SomeOptions", bound=BaseModel)

@@ -308,6 +308,11 @@ def _check_order(times: np.ndarray) -> None:
 
 def _check_clouds(times: np.ndarray, samples: tuple[np.ndarray, ...]) -> None:
     for time, cloud in zip(times, samples, strict=True):
+        if cloud.ndim == 1:
+            raise InputError(
+                f"the snapshot at t={time:g} has shape {cloud.shape}; each must be (samples, species): with one "
+                "species, add an axis of length 1, as x[:, None] does."
+            )
         if cloud.ndim != 2 or cloud.shape[1] != samples[0].shape[-1]:
             raise InputError(
                 f"the snapshot at t={time:g} has shape {cloud.shape}; each must be "

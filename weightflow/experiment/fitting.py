@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 
 from weightflow.data import Dataset, Snapshots
+from weightflow.device import find_device
 from weightflow.errors import InputError
 from weightflow.experiment.config import ExperimentConfig
 from weightflow.experiment.members import check_members, fitting, with_members
@@ -14,7 +15,9 @@ from weightflow.experiment.preparation import prepare
 from weightflow.experiment.trial import train
 from weightflow.model import WeightFlow
 from weightflow.progress import Progress, Shown, unseen
+from weightflow.side_by_side import one_thread
 from weightflow.training import EpochReport
+from weightflow.types import whole_number
 
 
 def fit_model(
@@ -44,18 +47,25 @@ def fit_model(
         of these failed: the others are kept.
 
     Raises:
-        InputError: the data cannot be modelled, or are in no form that is known.
+        InputError: the data cannot be modelled, or what was given is in no form that is known, or the device is not
+            there.
         TrainingError: a loss is no longer finite, or only one member is left whose loss was.
     """
     if not isinstance(data, Dataset | Snapshots):
         raise InputError(
             f"a {type(data).__name__} was given to be fitted; give `Snapshots(times, samples)`, with a cloud of shape "
-            "(n, dim) for each time, or what `weightflow.read(FILE)` returns."
+            "(n, dim) for each time, or what `weightflow.read` makes of a file or a table."
         )
+    if not isinstance(config, ExperimentConfig | None):
+        raise InputError(
+            f"a {type(config).__name__} was given as `config`; give what `weightflow.preset` returns, such as "
+            "weightflow.preset('default', training={'epochs': 24})."
+        )
+    seed, device = whole_number("seed", seed, 0), find_device(device)
     check_members(members)
     snapshots, units = (data.visible, data.visible_units) if isinstance(data, Dataset) else (data, None)
     chosen = config or ExperimentConfig()
-    with _told(progress) as told:
+    with _told(progress) as told, one_thread():
         prepared = prepare(snapshots, chosen, seed, device=device, progress=told)
         model = train(prepared, chosen, seed, device, observer, told)
         if not members:

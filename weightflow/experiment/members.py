@@ -24,6 +24,7 @@ from weightflow.model import WeightFlow
 from weightflow.progress import Progress, within
 from weightflow.rng import derive_seed, generator
 from weightflow.side_by_side import Mapper, in_processes
+from weightflow.types import whole_number
 
 Units = Sequence[np.ndarray]  # for each time the unit of each row
 REDRAWS = 1000  # after which a time that stays empty is taken for one that cannot be resampled
@@ -118,9 +119,9 @@ def check_members(count: int) -> None:
     """See that so many members make sense, before anything is fitted.
 
     Raises:
-        InputError: they are one, which has no spread, or fewer than none.
+        InputError: they are one, which has no spread, fewer than none, or no whole number.
     """
-    if count < 0 or count == 1:
+    if whole_number("members", count, 0) == 1:
         raise InputError(f"`--members {count}` was asked for; a spread needs two at least, and 10 are a good number.")
 
 

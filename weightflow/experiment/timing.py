@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from weightflow.bridge import DRIFT_ROUNDS
 from weightflow.data import Snapshots
 from weightflow.experiment import ExperimentConfig, Preparation, Trial
+from weightflow.side_by_side import one_thread
 
 STEPS = 20  # of each phase that are measured
 MOST_FITS = 1.5 * DRIFT_ROUNDS  # of a drift on trial, and of the one of all snapshots
@@ -28,6 +29,7 @@ class Pace:
     trial_most: float
 
 
+@one_thread()
 def measure(snapshots: Snapshots, config: ExperimentConfig, seed: int) -> Pace:
     """Time the first steps of each phase of a fit, and extend them to all steps.
 

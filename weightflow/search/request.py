@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +28,7 @@ from weightflow.search.study.reading import best_points, space_of
 from weightflow.systems import load_dataset
 from weightflow.tracking import TrackingConfig
 from weightflow.trials import Criterion, Parameter, SamplerName, SchedulerName
+from weightflow.types import whole_number
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -134,6 +136,7 @@ def tune(
         raise InputError(
             f"`--name {name}` starts a search and `--resume {resume}` goes on with one; give one of the two."
         )
+    seed = whole_number("seed", seed, 0)
     # times such as 0:100:1 are no emoji
     shown = console or Console(emoji=False, markup=False, quiet=not progress)
     say = saying(shown)
@@ -223,22 +226,22 @@ def make_options(
     """Read what `tune` is asked for, beside data and space.
 
     Raises:
-        InputError: a text that cannot be read.
+        InputError: a text that cannot be read, or a number that makes no sense.
     """
     return SearchOptions(
-        trials=trials,
+        trials=whole_number("trials", trials, 1),
         time_budget=_time_budget(time_budget, deadline),
         deadline=None if deadline is None else _seconds("deadline", deadline),
         trial_time=None if trial_time is None else _seconds("trial-time", trial_time),
-        cpu_hours=cpu_hours,
-        gpu_hours=gpu_hours,
+        cpu_hours=_hours("cpu_hours", cpu_hours),
+        gpu_hours=_hours("gpu_hours", gpu_hours),
         drain=drain,
         sampler=_one_of(SamplerName, sampler, "sampler"),
         scheduler=_one_of(SchedulerName, scheduler, "scheduler"),
         criteria=_criteria(minimize),
-        repeats=repeats,
+        repeats=whole_number("repeats", repeats, 1),
         stop_at_floor=stop_at_floor,
-        retries=retries,
+        retries=whole_number("retries", retries, 0),
         warm_start=warm_start,
     )
 
@@ -281,6 +284,14 @@ def _one_of(kind: type[Named], value: str, option: str) -> Named:
     except ValueError:
         known = ", ".join(kind)
         raise InputError(f"`{option}`={value!r} is not known; known are {known}.") from None
+
+
+def _hours(option: str, given: object) -> float | None:
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, Real) or not float(given) >= 0:
+        raise InputError(f"`{option}={given!r}` was given; it must be a number of hours, 0 or more.")
+    return float(given)
 
 
 def _criteria(text: str) -> tuple[Criterion, ...]:

@@ -69,6 +69,9 @@ class Wanted:
     elastic: bool = False
 
     def __post_init__(self) -> None:
+        for name, value in (("cpus", self.cpus), ("gpus", self.gpus)):
+            if value is not None and value != int(value):
+                raise InputError(f"`--{name} {value:g}` must be a whole number; `--{name}-per-trial` may be a part.")
         for name, value in (("cpus", self.cpus_per_trial), ("memory", self.memory_per_trial)):
             if value is not None and value <= 0:
                 raise InputError(f"`--{name}-per-trial {value:g}` must be above 0.")
