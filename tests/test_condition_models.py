@@ -68,6 +68,29 @@ def model() -> WeightFlow:
     return weightflow.fit(doses(), small(teacher={"steps": 200, "draws": 64, "rounds": 1, "width": 32}))
 
 
+@pytest.mark.parametrize(
+    ("points", "powers", "across", "taught"),
+    [
+        ([(1.0, 5.0), (3.0, 5.0)], 2, 4, 4),  # the second number never varies
+        ([(1.0, "wild"), (3.0, "mutant")], 2, 4, 0),  # nothing lies between two categories
+        ([(1.0, 5.0), (3.0, 5.0), (1.0, 7.0)], 1, 0, 0),
+    ],
+)
+def test_squares_and_samples_on_the_way_are_for_one_covariate_that_varies(points, powers, across, taught):
+    data = Snapshots.of_conditions({point: course(point[0]) for point in points}, ("dose", "other"), {"dose": "log"})
+    conditions = data.conditions
+    assert conditions is not None
+    found = ConditionOptions().of(conditions)
+    assert (found.powers, found.across) == (powers, across)
+    assert ConditionOptions(powers=3, across=1).of(conditions) == ConditionOptions(powers=3, across=1)
+    preparation = Preparation(data, small(), 0)
+    family = Family.of(data, preparation.bridges(preparation.bridge()).courses, BridgeOptions(), ConditionOptions(), 0)
+    numbers = sum(powers if one.numeric else 2 for one in conditions.covariates if one.varies)
+    assert family.codes.shape == (len(points), numbers)
+    drawn = family.between(3, np.random.default_rng(0))
+    assert (0 if drawn is None else len(drawn.times)) == taught
+
+
 @pytest.mark.parametrize("kind", ["direct", "cde"])
 def test_one_condition_gives_the_model_without_conditions_to_the_digit(kind):
     plain = weightflow.fit(course(3.0), small(kind))

@@ -31,17 +31,39 @@ from weightflow.rng import derive_seed
 from weightflow.types import Kind, Options
 
 PAIRS = 256  # points of each cloud that are coupled between conditions: there may be very many pairs of clouds
+ACROSS = 4  # places between neighbours in a step, where one covariate varies
 EDGES = (600, 3)  # pairs of neighbours at most: so many, or so many a condition if these are more; of more the nearest
 
 
 class ConditionOptions(Options):
     """How several conditions are fitted together; of one condition nothing here changes anything."""
 
-    powers: int = Field(default=2, ge=1, le=4, description="powers of each numeric covariate that a model sees")
-    per_step: int = Field(default=2, ge=1, description="conditions whose samples a step of training takes")
-    across: int = Field(
-        default=4, ge=0, description="places between neighbouring conditions that a step of the teacher takes; 0: none"
+    powers: int | None = Field(
+        default=None,
+        ge=1,
+        le=4,
+        description="powers of each numeric covariate that a model sees; none: 2 where one varies, 1 where several do",
     )
+    per_step: int = Field(default=2, ge=1, description="conditions whose samples a step of training takes")
+    across: int | None = Field(
+        default=None,
+        ge=0,
+        description="places between neighbouring conditions that a step of the teacher takes, or 0; none: 4 where one "
+        "covariate varies, 0 where several do",
+    )
+
+    def of(self, conditions: Conditions) -> "ConditionOptions":
+        """Return the options with nothing left open.
+
+        Where several covariates vary, conditions are few in each direction and neighbours far apart: squares are more
+        numbers than they tell apart, and straight transport between them is wrong by more than a network that bends by
+        itself. Over two rates of an epidemic, at rates never seen, sliced W1 of the direct path was 2.14 and 1.71 times
+        that of perfect samples with both, 1.78 and 1.33 without squares, and 1.58 and 1.33 without either (two seeds).
+        Where one dose varies, both help: at a dose of DUSP1's never seen, joint W1 was 7.9 with both, 9.6 without.
+        """
+        several = sum(covariate.numeric and covariate.varies for covariate in conditions.covariates) > 1
+        chosen = {"powers": 1 if several else Conditions.powers, "across": 0 if several else ACROSS}
+        return self.model_copy(update={name: value for name, value in chosen.items() if getattr(self, name) is None})
 
 
 class Draws(NamedTuple):
@@ -146,6 +168,7 @@ class Family:
         if known is None:
             return cls(samples, np.zeros((1, 0)), options=options)
         codes = np.stack([known.features(point) for point in courses])
+        options = options.of(known)
         pairs = neighbours(known) if options.across else ()
         made = [
             _across(snapshots, courses, pair, bridging, derive_seed(seed, "across", i)) for i, pair in enumerate(pairs)
@@ -183,7 +206,7 @@ class Family:
 
     def between(self, n: int, rng: np.random.Generator) -> Draws | None:
         """Draw samples at random places between neighbouring conditions; None where there are none."""
-        if not self.across or self.conditions is None:
+        if not self.across or self.conditions is None or not self.options.across:
             return None
         times, codes, samples = list[float](), list[np.ndarray](), list[np.ndarray]()
         for _ in range(self.options.across):
@@ -197,7 +220,8 @@ class Family:
 
 def seen(snapshots: Snapshots, options: ConditionOptions) -> Conditions | None:
     """Return the conditions of snapshots as a model sees them."""
-    return None if snapshots.conditions is None else snapshots.conditions.with_powers(options.powers)
+    known = snapshots.conditions
+    return None if known is None else known.with_powers(options.of(known).powers or Conditions.powers)
 
 
 def neighbours(conditions: Conditions) -> tuple[tuple[Point, Point], ...]:
