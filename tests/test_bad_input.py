@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 import weightflow
 from weightflow.cli import app
-from weightflow.cli.output import whole_file
+from weightflow.cli.output import whole_file, writable_folder
 from weightflow.cli.running import run
 from weightflow.data import Dataset, Protocol, Snapshots, every_nth, parse_times, read, split
 from weightflow.errors import InputError, TrainingError
@@ -62,6 +63,29 @@ def test_numbers_that_make_no_sense_are_refused_in_python_before_anything_is_sta
     with pytest.raises(InputError, match=re.escape(says)):
         weightflow.tune("epidemic", out=tmp_path, progress=False, **given)
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["fit", "--data", "epidemic"], ["score", "--data", "epidemic", "--leave-one-out"]],
+    ids=lambda words: words[0],
+)
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_fitted(words, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr("weightflow.experiment.preparation.fit_base", pytest.fail)
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match=f"`--out {re.escape(str(out))}` cannot be written"):
+            CliRunner().invoke(app, [*words, "--out", str(out)], catch_exceptions=False)
+
+
+def test_a_folder_that_was_made_for_nothing_goes_again(tmp_path):
+    with suppress(InputError), writable_folder(tmp_path / "new") as folder:
+        assert folder.is_dir()
+        raise InputError("no")
+    assert not (tmp_path / "new").exists()
+    with writable_folder(tmp_path / "new") as folder:
+        (folder / "result").touch()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["result"]
 
 
 def data(n_times: int, every: int, n: int = 20) -> Dataset:

@@ -138,7 +138,7 @@ def test_weights_at_a_shared_start_are_the_same_under_all_conditions():
 
 
 def test_a_condition_is_needed_by_models_of_several_and_refused_by_others(model):
-    with pytest.raises(InputError, match=r"say at=\{'dose': ..\}, on the command line `--at dose=..`"):
+    with pytest.raises(InputError, match=r"say which, at=\{'dose': ..\}, on the command line `--at dose=..`"):
         model.sample(1.0, 5)
     with pytest.raises(InputError, match="`at` names `rate`"):
         model.sample(1.0, 5, at={"rate": 1.0})
@@ -305,7 +305,12 @@ def test_the_command_line_asks_a_model_at_a_condition_and_infers_one(model, tmp_
     run(["infer", *asked, "--data", str(tmp_path / "new.csv"), "--kind", "continuous", "--out", str(out)])
     assert pd.read_csv(out).columns.tolist() == ["dose", "log_likelihood", "weight"]
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    assert "with probability 0.95" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "with probability 0.95" in said.out
+    assert "its prior ends" not in said.err
+    narrow = ["--prior", "dose=6:9", "--out", str(out)]  # the truth is 4
+    run(["infer", *asked, "--data", str(tmp_path / "new.csv"), "--kind", "continuous", *narrow])
+    assert "warning: the posterior of dose reaches 6, where its prior ends" in capsys.readouterr().err
     with pytest.raises(InputError, match="`--at dose` cannot be read"):
         run(["forecast", *asked, "--at", "dose"])
     with pytest.raises(InputError, match=r"`--at dose=..`"):
@@ -440,5 +445,5 @@ def test_fit_says_how_many_conditions_it_has_fitted_and_how_to_ask_at_one(tmp_pa
     assert f"forecast --model {tmp_path / 'm'} --at dose=.." in told.out
     assert "`dose` is numeric, 1, 3, 9, on a logarithmic scale" in told.err
     pd.concat(frames[:4]).drop(columns="dose").to_csv(tmp_path / "one.csv", index=False)
-    with pytest.raises(InputError, match="this model is of 3 conditions, and is asked at one"):
+    with pytest.raises(InputError, match="this model is of 3 conditions, and is asked about one"):
         app(["score", "--data", str(tmp_path / "one.csv"), "--model", str(tmp_path / "m")], standalone_mode=False)

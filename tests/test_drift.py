@@ -230,7 +230,7 @@ def test_a_model_of_several_conditions_has_the_drift_of_each_and_of_those_betwee
     assert (model.record["forecast"]["by"], model.taught_until) == ("drift", pytest.approx(4.5 * 4 / 3))
     assert not model.rests
     assert model.sample([5.5, 9.0], 7, at={"speed": 1.35}).isfinite().all()
-    with pytest.raises(InputError, match=r"4 conditions, and is asked at one: say at={'speed': \.\.}"):
+    with pytest.raises(InputError, match=r"4 conditions, and is asked about one: say which, at={'speed': \.\.}"):
         model.drift(fresh, 1.0)
 
 

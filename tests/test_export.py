@@ -85,6 +85,15 @@ def test_the_reader_draws_the_same_samples_and_says_the_same_densities(name: str
     assert found["own"].shape == (3, 5, dim)
 
 
+def test_at_a_bare_number_the_reader_leaves_out_the_axis_of_times_as_the_model_does(tmp_path: Path) -> None:
+    export_model(model_of(mixed()), TIMES, tmp_path)
+    given = reader.Model(tmp_path)
+    several = given.sample(TIMES[:1], 7, seed=3)
+    alone = given.sample(TIMES[0], 7, seed=3)
+    np.testing.assert_array_equal(alone, several[0])
+    np.testing.assert_array_equal(given.log_prob(alone, TIMES[0]), given.log_prob(several, TIMES[:1])[0])
+
+
 def test_the_reader_is_short_and_imports_nothing_but_numpy_and_the_standard_library() -> None:
     text = Path(reader.__file__).read_text()
     assert len(text.splitlines()) < 200

@@ -14,7 +14,7 @@ from weightflow.cli import app
 from weightflow.dynamics import Rollout, Solver, solve
 from weightflow.errors import TrainingError
 from weightflow.evaluation import Fidelity, fidelity, in_words
-from weightflow.evaluation.fidelity import FAR, FEWEST
+from weightflow.evaluation.fidelity import FAR, FEWEST, RESOLUTION
 from weightflow.experiment import ExperimentConfig, Prepared, Trial, flatten, prepare
 from weightflow.experiment.attempt import Attempt
 from weightflow.files import read_arrays, write_arrays
@@ -121,9 +121,11 @@ def test_what_was_reached_and_what_it_took_is_said_in_words() -> None:
     def said(missed: list[float], ratio: float, teacher: int, fit: int) -> str:
         return in_words({"missed": missed, "ratio": ratio, "rounds": {"teacher": teacher, "fit": fit}})
 
-    assert said([], 1.0, 1, 1) == "its draws cannot be told from the fitted snapshots."
+    reached = said([], 1.04, 1, 1)
+    assert reached.startswith("its draws reach the fitted snapshots: they are typically 1.0 times as far from the data")
+    assert f"nothing finer than {100 * RESOLUTION:g} % of a species' deviation" in reached
     more = "(fitted with more than was asked: the path in 3 rounds and the solution in 2 rounds)"
-    assert said([], 1.0, 3, 2) == f"its draws cannot be told from the fitted snapshots {more}."
+    assert said([], 1.0, 3, 2).startswith(f"its draws reach the fitted snapshots {more}: they are typically")
     missed = said([0.5, 4.0], 3.14, 1, 2)
     assert missed.startswith("its draws can be told from the fitted snapshots at t = 0.5, 4 (fitted with more than was")
     assert "they are typically 3.1 times as far from the data as chance takes them" in missed

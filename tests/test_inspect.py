@@ -57,6 +57,28 @@ def test_spreads_a_million_apart_are_named_and_a_thousand_are_not():
     assert scaled(1e3) == ""
 
 
+def test_values_over_decades_and_far_out_are_named_with_what_to_take_instead():
+    rng = np.random.default_rng(0)
+
+    def small(seed: int) -> np.ndarray:
+        return np.column_stack([np.exp(3 * normal(dim=1, seed=seed)), normal(dim=1, seed=seed + 9)])
+
+    assert "`x1` (" in said(small(1), small(2))
+    assert "never negative and spans decades" in said(small(1), small(2))
+    assert "and zero)" in said(small(1) * (rng.random((60, 2)) < 0.9), small(2))
+    assert said(np.exp(normal(seed=1)), np.exp(normal(seed=2))) == ""  # a factor of three is no decade
+    far = normal(seed=3)
+    far[0, 1] = -500.0
+    assert "`x2` (-500 to" in said(normal(), far)
+    assert "arcsinh(x / a)" in said(normal(), far)
+    assert said(counts(), counts(seed=1) * 1000) == ""
+
+
+def test_a_common_start_that_repeats_itself_is_no_copy():
+    start = np.column_stack([np.full(60, 200.0), np.repeat(normal(30, 1), 2)])
+    assert said(start, normal(seed=1), normal(seed=2)) == ""
+
+
 def test_copies_of_samples_and_of_whole_times_are_named():
     doubled = np.repeat(normal(30), 2, axis=0)
     assert "30 of 120 samples are exact copies" in said(doubled, normal(seed=5))

@@ -239,7 +239,7 @@ def test_a_model_says_what_it_is() -> None:
     for said in (repr(model), model._repr_html_()):
         assert "B (counts)" in said
         assert "10 to 20 day" in said
-        assert "its draws cannot be told from the fitted snapshots." in said
+        assert "its draws reach the fitted snapshots: they are typically" in said
     assert "A&lt;b&gt; (continuous)" in model._repr_html_()
 
 

@@ -633,6 +633,18 @@ def test_a_unit_in_the_last_column_is_asked_for_and_a_time_there_is_not(tmp_path
     assert "the time is `time`, by its name (`--time` chooses another column)" in told(data)
 
 
+def test_what_was_measured_again_and_again_is_told_from_a_condition(tmp_path: Path):
+    cages = "".join(f"{day},cage {i},{i + day}\n" for day in range(3) for i in range(4))
+    refuses(written(tmp_path, f"day,the cage,x\n{cages}"), ["--unit 'the cage'", "measured again", "--drop 'the cage'"])
+    treated = "".join(f"{day},{name},{i}.5\n" for day in range(3) for name in ("a", "b") for i in range(4))
+    with pytest.raises(InputError) as error:
+        read(written(tmp_path, f"day,treatment,x\n{treated}"))
+    assert "--unit" not in str(error.value)
+    numbered = read(written(tmp_path, "day,cage,x\n" + cages.replace("cage ", "")))
+    assert "warning: `cage` is read as a species, but looks like the name of what was measured again" in told(numbered)
+    assert "`--unit cage`" in told(numbered)
+
+
 def test_conditions_of_text_are_refused_with_the_ways_out_and_numbered_ones_are_named(tmp_path: Path):
     text = written(tmp_path, course(extra="condition=drug|ctrl"))
     refuses(text, ["`condition`", "drug, ctrl", "--where 'condition=drug'", "--drop condition"])

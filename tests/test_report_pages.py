@@ -60,7 +60,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A report of a search that leaves all that there is to tell."""
     chosen, trials = make_front((Criterion.SCORE, Criterion.SECONDS))
     again = (Repeated(3, 4.9, (5.31, 5.4, 5.36)), Repeated(1, 5.0, (5.2, 5.3)))
-    facts = {"Data": "moving cloud", "Fit": "Its draws cannot be told from the fitted snapshots. " * 6}
+    facts = {"Data": "moving cloud", "Fit": "Its draws reach the fitted snapshots. " * 6}
     told = {"config": {f"group{i}.some_long_name_{i}": i for i in range(100)}, "again": ("python launch/tune.py " * 9,)}
     report = replace(make_report(), trials=trials, front=chosen, repeats=again, facts=facts, best=3, **told)
     path = tmp_path_factory.mktemp("pages") / "report.html"

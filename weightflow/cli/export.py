@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from weightflow.cli.conditions import At, condition, told
+from weightflow.cli.output import writable_folder
 from weightflow.data import parse_times
 
 
@@ -31,7 +32,8 @@ def export(
     wanted = parse_times(times)
     with told():
         fitted = load(model).under(condition(at))
-    export_model(fitted, wanted, out)
+    with writable_folder(out):
+        export_model(fitted, wanted, out)
     sys.stdout.write(
         f"{out}: weights.npz with {len(wanted)} times from {wanted[0]:g} to {wanted[-1]:g}"
         f"{fitted.unit and f' {fitted.unit}'}, and reader.py, which needs NumPy alone:\n"

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from weightflow.cli.config import read_config
 from weightflow.cli.options import HEAD, HORIZON, Data, Device, HeadOfCounts, Horizon, Members, Preset, Seed
+from weightflow.cli.output import writable_folder
 from weightflow.cli.reading import reads_data, tell
 from weightflow.data import ReadOptions, advice
 from weightflow.data.words import listed
@@ -54,9 +55,9 @@ def fit(
     snapshots = dataset.visible
     for warning in advice(snapshots):
         sys.stderr.write(f"warning: {warning}\n")
-    with Shown(Console(stderr=True)) as shown:
+    with writable_folder(out), Shown(Console(stderr=True)) as shown:
         model = fit_model(dataset, options, seed, place, progress=shown, members=members)
-    model.save(out)
+        model.save(out)
     known = snapshots.conditions
     under = "" if known is None else f" under {len(known.distinct)} conditions of {listed(known.names)}"
     at = "" if known is None else "".join(f" --at {name}=.." for name in known.names)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from weightflow.errors import InputError
 
@@ -41,6 +42,31 @@ def whole_file(path: Path, *suffixes: str) -> Generator[Path, None, None]:
         # Where the parent is no folder there is no draft either, and asking for it would fail.
         if draft.parent.is_dir():
             draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def writable_folder(path: Path) -> Generator[Path, None, None]:
+    """Hand out a folder, which is made, once it is sure that files can be written into it.
+
+    Entered before the work starts, it says at once when the result could not be written. Where the work fails, a folder
+    that was made for it and is still empty goes again.
+
+    Raises:
+        InputError: it cannot be made or written into.
+    """
+    made = not path.exists()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"`--out {path}` cannot be written ({reason}); choose another folder.") from error
+    try:
+        yield path
+    finally:
+        if made and not any(path.iterdir()):
+            path.rmdir()
 
 
 def _or(words: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from weightflow import terminal
 from weightflow.cli.config import read_config
 from weightflow.cli.options import Data, Device, Preset, Seed
+from weightflow.cli.output import writable_folder
 from weightflow.cli.reading import reads_data, tell
 from weightflow.data import ReadOptions, advice
 from weightflow.errors import InputError
@@ -46,7 +47,7 @@ def score(
 
     A model is scored at the times of the file that it was not fitted to. With --leave-one-out a model is fitted without
     each time but the first in turn, and scored at that time; OUT/best is fitted to all times. With --conditions it is
-    each condition that is left out in turn.
+    each condition that the others say something of.
 
     \b
     python -m weightflow score --model runs/NAME/best --data cells.csv
@@ -74,13 +75,13 @@ def score(
     say = partial(terminal.tell, console)
     if model is not None:
         dataset.snapshots.alone("`--model`, and all that compares times,")
-    with Shown(Console(stderr=True)) as shown:
+    folder = out or Path(f"{model}-on-{dataset.name}")
+    with writable_folder(folder), Shown(Console(stderr=True)) as shown:
         if model is None:
             options = preset(start, **nest(read_config(config)))
             judged = without_each(dataset, options, seed, place, say, shown, mapper)
         else:
             judged = fitted_before(load(model, device), dataset, seed, say, shown, mapper)
-        folder = out or Path(f"{model}-on-{dataset.name}")
         shown("report", 0, 0)
         files = judged.write(folder, dataset, seed)
     for line in judged.lines():

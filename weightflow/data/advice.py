@@ -14,6 +14,8 @@ SHOWN = 5
 FEW = 30  # samples of one time; fewer support a broad density, and scores that vary much
 APART = 1e6  # ratio of the spreads of two species from which distances tell nothing of the smaller one
 COPIES = 0.05  # share of continuous samples that are copies, from which that is no chance
+DECADES = 1e3  # ratio of large to small values of a positive species from which Gaussians describe the small ones badly
+TAILS = 50.0  # widths of its middle half that a species' farthest sample lies off its median, from which its tails rule
 JUMP = 5.0  # factor by which the total of one time is off both its neighbours
 
 
@@ -23,6 +25,7 @@ def advice(snapshots: Snapshots) -> tuple[str, ...]:
         *_few(snapshots),
         *_constant(snapshots),
         *_apart(snapshots),
+        *_far(snapshots),
         *_copies(snapshots),
         *(
             f"{said}{f' ({under})' if under else ''}"
@@ -82,6 +85,41 @@ def _apart(snapshots: Snapshots) -> list[str]:
     ]
 
 
+def _far(snapshots: Snapshots) -> list[str]:
+    """Say which continuous species a mixture of Gaussians describes badly: over decades, or with heavy tails."""
+    decades, tails = list[str](), list[str]()
+    for i, kind in enumerate(snapshots.kinds):
+        if kind is Kind.COUNTS:
+            continue
+        values = snapshots.pooled()[:, i]
+        small, large = np.quantile(values[values > 0], [0.05, 0.95]) if (values > 0).any() else (1.0, 1.0)
+        name = f"`{snapshots.species[i]}`"
+        if values.min() >= 0 and large > DECADES * small:
+            decades.append(f"{name} ({small:.2g} to {large:.2g}{', and zero' if not values.all() else ''})")
+        elif any(_reach(cloud[:, i]) > TAILS for cloud in snapshots.samples):
+            tails.append(f"{name} ({values.min():.4g} to {values.max():.4g})")
+    said: list[str] = []
+    if decades:
+        said.append(
+            f"{listed(decades, SHOWN)} is never negative and spans decades: a mixture of Gaussians draws values below "
+            "zero where it is small. Take logarithms before, such as log(x), or log(x + a) with a small a where there "
+            "are zeros."
+        )
+    if tails:
+        said.append(
+            f"{listed(tails, SHOWN)} has samples more than {TAILS:g} times as far out as its middle half is wide: a "
+            "mixture of Gaussians spreads too widely for the sake of a few. See whether they are mistakes, or take "
+            "arcsinh(x / a) before, with a the size of what is usual."
+        )
+    return said
+
+
+def _reach(values: np.ndarray) -> float:
+    """Return how far the farthest value lies off the median, in widths of the middle half."""
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return float(np.abs(values - middle).max() / (high - low)) if high > low and len(values) >= FEW else 0.0
+
+
 def _copies(snapshots: Snapshots) -> list[str]:
     """Say where samples are copies of each other: of continuous ones hardly any should be."""
     said: list[str] = []
@@ -94,8 +132,10 @@ def _copies(snapshots: Snapshots) -> list[str]:
             when = at_times([snapshots.times[same[0]], snapshots.times[i]], snapshots.unit)
             said.append(f"the samples at {when} are the same: one may be a copy of the other by mistake.")
     if Kind.COUNTS not in snapshots.kinds:
-        copies = sum(int((np.diff(cloud, axis=0) == 0).all(axis=1).sum()) for cloud in sorted_clouds)
-        total = sum(map(len, sorted_clouds))
+        moving = varies(snapshots.pooled())
+        whole = [cloud for cloud in sorted_clouds if varies(cloud)[moving].all()]  # a common start repeats itself
+        copies = sum(int((np.diff(cloud, axis=0) == 0).all(axis=1).sum()) for cloud in whole)
+        total = sum(map(len, whole))
         if copies > COPIES * total:
             said.append(
                 f"{copies:,} of {total:,} samples are exact copies of others at the same time, which continuous values "

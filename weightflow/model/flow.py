@@ -149,7 +149,7 @@ class WeightFlow(Carded):
         if at is None:
             example = ", ".join(f"{name!r}: .." for name in self.conditions.names)
             raise InputError(
-                f"this model is of {len(self.conditions.distinct)} conditions, and is asked at one: say "
+                f"this model is of {len(self.conditions.distinct)} conditions, and is asked about one: say which, "
                 f"at={{{example}}}, on the command line `--at {self.conditions.names[0]}=..`."
             )
         point = self.conditions.point(at)

@@ -120,6 +120,18 @@ def interval(
     return middle, low, high
 
 
+def ends_reached(
+    covariate: Covariate, low: float, high: float, given: tuple[float, float] | None = None
+) -> tuple[float, ...]:
+    """Return the ends of the prior that an interval reaches, to a hundredth of its width: more may lie beyond.
+
+    The central interval of 95 % of a posterior that tells nothing stays further away.
+    """
+    first, last = _limits(covariate, given)
+    gaps = ((first, covariate.scaled(low) - first), (last, last - covariate.scaled(high)))
+    return tuple(covariate.unscaled(end) for end, gap in gaps if gap < 0.01 * (last - first))
+
+
 def _varying(model: Asked, snapshots: Snapshots) -> Conditions:
     conditions = model.conditions
     if conditions is None or not any(one.varies for one in conditions.covariates):

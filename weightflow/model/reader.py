@@ -1,9 +1,8 @@
 """An exported WeightFlow model: draws samples and evaluates log-densities with NumPy alone.
 
     from reader import Model
-    model = Model("FOLDER")  # the folder of weights.npz
-    model.times, model.species, model.unit
-    x = model.sample([0.0, 1.0], 1000, seed=0)  # shape (time, draw, species)
+    model = Model("FOLDER")  # the folder of weights.npz; has model.times, model.species, model.unit
+    x = model.sample([0.0, 1.0], 1000, seed=0)  # shape (time, draw, species); at a bare number without the first axis
     model.log_prob(x, [0.0, 1.0])  # shape (time, draw), in nats
 
 The network's weights are tabulated: the model knows `times` and no others. The network reads one species after the
@@ -41,18 +40,19 @@ class Model:
         self.features = max(head.features for head in self.heads.values())
 
     def sample(self, times: Any, n: int, seed: int = 0) -> Array:
-        """Draw `n` samples at each of `times`, shape (time, draw, species)."""
-        return self.sample_from(times, np.random.default_rng(seed).random((np.size(times), n, len(self.species))))
+        """Draw `n` samples at each of `times`, shape (time, draw, species); at a bare number (draw, species)."""
+        return self.sample_from(times, np.random.default_rng(seed).random((*np.shape(times), n, len(self.species))))
 
     def sample_from(self, times: Any, uniforms: Array) -> Array:
         """Turn uniform numbers, shape (time, draw, species in `order`), into samples."""
-        pairs = zip(np.atleast_1d(times), np.clip(uniforms, EDGE, 1 - EDGE), strict=True)
-        return np.stack([self._walk(time, u)[0] for time, u in pairs])
+        clouds = np.clip(uniforms, EDGE, 1 - EDGE).reshape(-1, *np.shape(uniforms)[-2:])
+        each = [self._walk(time, u)[0] for time, u in zip(np.atleast_1d(times), clouds, strict=True)]
+        return np.reshape(each, np.shape(uniforms))
 
     def log_prob(self, x: Array, times: Any) -> Array:
         """Log-densities of samples (time, draw, species), shape (time, draw); counts have probabilities."""
-        pairs = zip(np.atleast_1d(times), np.asarray(x, dtype=np.float64), strict=True)
-        return np.stack([self._walk(time, cloud, cloud)[1] for time, cloud in pairs])
+        pairs = zip(np.atleast_1d(times), np.asarray(x, np.float64).reshape(-1, *np.shape(x)[-2:]), strict=True)
+        return np.reshape([self._walk(time, cloud, cloud)[1] for time, cloud in pairs], np.shape(x)[:-1])
 
     def _walk(self, time: float, u: Array, x: Array | None = None) -> tuple[Array, Array]:
         """Go from species to species at one time, draw by `u` or take `x`, and add up the log-densities."""

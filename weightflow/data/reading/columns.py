@@ -1,6 +1,7 @@
 """Which column is what: the time, the unit, the species, and what is none of them."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -263,7 +264,7 @@ def _species(path: Path, frame: Any, time: str, options: ReadOptions, said: list
         if _names_the_rows(path, column, frame[column]):
             said.append(f"{f'column `{column}`' if column else 'the first column'} names the rows, and is no species")
             continue
-        _check_numbers(path, column, frame[column])
+        _check_numbers(path, column, frame[column], _measured_again(frame[column], places))
         species.append(column)
         said += _doubts(column, frame[column], places)
     if not species:
@@ -318,8 +319,8 @@ def _names_the_rows(path: Path, column: str, values: Any) -> bool:
     )
 
 
-def _check_numbers(path: Path, column: str, values: Any) -> None:
-    """Refuse a species that is no number."""
+def _check_numbers(path: Path, column: str, values: Any, unit: bool = False) -> None:
+    """Refuse a species that is no number; `unit` says that it may name what was measured again and again."""
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
@@ -336,11 +337,33 @@ def _check_numbers(path: Path, column: str, values: Any) -> None:
             f"values must be numbers: mend it, leave the field empty and say `--missing drop`, or `--drop {column}`."
         )
     example = held[0] if held else "..."
-    raise InputError(
+    what = (
         f"column `{column}` of `{path}` holds no numbers but {listed(held, 4)} ({_counted(len(held))}), so it is no "
-        f"species; keep the rows of one value with `--where '{column}={example}'`, or leave the column out with "
-        f"`--drop {column}`."
+        "species; "
     )
+    if unit:
+        what += (
+            f"say {_option('unit', column)} if it names what was measured again and again (a cage, a well, a patient), "
+        )
+    raise InputError(
+        f"{what}keep the rows of one value with `--where '{column}={example}'`, or leave the column out with "
+        f"{_option('drop', column)}."
+    )
+
+
+def _option(name: str, value: str) -> str:
+    """Return an option as a shell takes it."""
+    return f"`--{name} {shlex.quote(value)}`"
+
+
+def _measured_again(values: Any, times: np.ndarray) -> bool:
+    """Whether a column may name units: several values, each once at a time, and most of them at several times."""
+    import pandas as pd
+
+    known = values.notna().to_numpy() & (times >= 0)
+    pairs = pd.DataFrame({"unit": values[known].astype(str).to_numpy(), "time": times[known]})
+    each = pairs.groupby("unit").size()
+    return bool(not pairs.duplicated().any() and len(each) > 2 and (each > 1).mean() > 0.5)
 
 
 def _doubts(column: str, values: Any, times: np.ndarray) -> list[str]:
@@ -351,11 +374,15 @@ def _doubts(column: str, values: Any, times: np.ndarray) -> list[str]:
         what = f"a condition or a replicate ({_counted(values.nunique())})"
     elif _numbers_rows(values):
         what = "numbers of the rows"
+    unit = _is_whole(values) and bool(CONDITIONS.search(_plain(column))) and _measured_again(values, times)
+    if unit:
+        what = f"the name of what was measured again and again ({_counted(values.nunique())})"
     if not what:
         return []
     value = values.dropna().iloc[0]
+    ways = f"say so with {_option('unit', column)}, or leave" if unit else "leave"
     return [
-        f"warning: `{column}` is read as a species, but looks like {what}: leave it out with `--drop {column}`"
+        f"warning: `{column}` is read as a species, but looks like {what}: {ways} it out with {_option('drop', column)}"
         + (
             f", keep one value with `--where '{column}={value}'`, or fit all of them with `--conditions {column}`"
             if few
