@@ -776,6 +776,8 @@ def test_no_unit_with_gaps_is_both_fitted_and_scored(tmp_path: Path, protocol: P
             {},
             ["long form", "each `cell` has 2 rows", "`gene` (Sox2, Nanog)", "frame.pivot", "pivot_wider"],
         ),
+        ("time,x,y\n0,3,4\n1,4,5\n2,5", {}, ["the last line", "2 of 3 values", "cut off"]),
+        ("time;x\n0;3,5\n1;4,25\n", {"decimal": "."}, ["`x`", "decimal comma, such as 3,5", "--decimal ,"]),
         ("time,x\nE8,3\nP1,4\n", {}, ["different kinds", "`E8`, `P1`"]),
         ("time,x\nbefore,3\nafter,4\n", {}, ["`before`", "ordered category"]),
         ("time,x\nday 1 rep 2,3\nday 2 rep 2,4\n", {}, ["`day 1 rep 2`", "no time"]),
@@ -798,6 +800,12 @@ def test_no_unit_with_gaps_is_both_fitted_and_scored(tmp_path: Path, protocol: P
 )
 def test_odd_tables_and_options_are_refused_with_what_to_do(tmp_path: Path, text, options, says):
     refuses(written(tmp_path, text), says, **options)
+
+
+def test_a_last_line_without_an_end_is_whole_where_it_has_all_values(tmp_path: Path):
+    assert read(written(tmp_path, "time,x,y\n0,3,4\n1,4,5")).snapshots.pooled().tolist() == [[3, 4], [4, 5]]
+    short = read(written(tmp_path, "time,x,y\n0,3,4\n1,4\n"), missing="zero")
+    assert short.snapshots.pooled().tolist() == [[3, 4], [4, 0]]
 
 
 def test_an_unknown_option_is_refused_by_name(tmp_path: Path):

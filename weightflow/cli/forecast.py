@@ -23,7 +23,7 @@ def forecast(
         str | None,
         typer.Option(metavar="START:STOP:STEP", help="The stop is included [default: 101 over the fitted span]."),
     ] = None,
-    draws: Annotated[int, typer.Option(help="Samples at each time.")] = 1000,
+    draws: Annotated[int, typer.Option(min=1, help="Samples at each time.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of all random numbers: the same seed, the same file.")] = 0,
     out: Annotated[
         Path, typer.Option(help="File to write: .npy, .npz, .csv, .parquet or .h5ad; an existing one is replaced.")
@@ -56,9 +56,10 @@ def forecast(
         write_samples(file, fitted.draws(wanted, draws, seed), means)
     sys.stderr.write(certainty.beyond(fitted, wanted))
     beyond, unit = int((wanted > last).sum()), fitted.unit and f" {fitted.unit}"
+    first, *more = wanted
+    count = f"{len(wanted)} times from {wanted.min():g} to {wanted.max():g}" if more else f"t = {first:g}"
     sys.stdout.write(
-        f"{out}: shape ({len(wanted)}, {draws}, {len(fitted.species)}), {draws:,} samples at {len(wanted)} times from "
-        f"{wanted.min():g} to {wanted.max():g}{unit}"
+        f"{out}: shape ({len(wanted)}, {draws}, {len(fitted.species)}), {draws:,} samples at {count}{unit}"
         + (f", {beyond} of them forecasts beyond t = {last:g}{unit}" if beyond else "")
         + f"; species {', '.join(fitted.species)}\n"
     )

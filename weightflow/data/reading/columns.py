@@ -336,6 +336,10 @@ def _check_numbers(path: Path, column: str, values: Any, unit: bool = False) -> 
             f"`{path}` holds `{values.iloc[row]}` in column `{column}`, row {values.index[row] + 1} of the data; all "
             f"values must be numbers: mend it, leave the field empty and say `--missing drop`, or `--drop {column}`."
         )
+    if held and all(re.fullmatch(r"[-+]?\d+,\d+", value.strip()) for value in held):
+        raise InputError(
+            f"column `{column}` of `{path}` holds numbers with a decimal comma, such as {held[0]}; say `--decimal ,`."
+        )
     example = held[0] if held else "..."
     what = (
         f"column `{column}` of `{path}` holds no numbers but {listed(held, 4)} ({_counted(len(held))}), so it is no "

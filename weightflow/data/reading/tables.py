@@ -83,6 +83,7 @@ def read_text(path: Path, options: ReadOptions) -> Table:
     named = _names_rows(path, lines, header, rows)
     names = ["", *header] if named else header
     _check_width(path, names, rows)
+    _check_end(path, text, len(names), sep)
     frame = _parsed(path, text, sep, len(names), options.decimal or ".")
     decimal = options.decimal or (_decimal(path, frame) if sep != "," or '"' in text else ".")
     if decimal == "," and options.decimal is None:
@@ -288,6 +289,19 @@ def _check_width(path: Path, names: list[str], rows: list[list[str]]) -> None:
                 f"`{path}` cannot be read as CSV: row {number} of the data has {len(row)} values for {len(names)} "
                 "columns; give one row per sample, or say what separates its columns with `--sep`."
             )
+
+
+def _check_end(path: Path, text: str, width: int, sep: str) -> None:
+    """Refuse a file whose last line breaks off: it has fewer values than there are columns, and no end of line."""
+    if text.endswith(("\n", "\r")):
+        return
+    last = re.split(r"[\r\n]", text)[-1]
+    held = len(_split(path, [last], sep)[0])
+    if held < width:
+        raise InputError(
+            f"the last line of `{path}` holds {held} of {width} values and has no end: the file may be cut off. Get it "
+            "anew, or delete that line."
+        )
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
