@@ -288,9 +288,12 @@ def test_a_member_whose_process_is_killed_takes_with_it_those_alone_that_had_not
     assert "failed: A worker process managed by the executor was unexpectedly terminated" in told_of(found)
 
 
-@pytest.mark.parametrize("members", [1, -2])
-def test_a_single_member_is_refused_before_anything_is_fitted(members: int) -> None:
-    with pytest.raises(InputError, match="needs two at least, and 10 are a good number"):
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [(1, "needs two at least, and 10 are a good number"), (-2, "must be a whole number, 0 or more")],
+)
+def test_a_single_member_is_refused_before_anything_is_fitted(members: int, says: str) -> None:
+    with pytest.raises(InputError, match=says):
         weightflow.fit(trajectories(), ExperimentConfig.parse(TINY), members=members)
 
 
