@@ -640,6 +640,7 @@ def test_what_was_measured_again_and_again_is_told_from_a_condition(tmp_path: Pa
     with pytest.raises(InputError) as error:
         read(written(tmp_path, f"day,treatment,x\n{treated}"))
     assert "--unit" not in str(error.value)
+    assert "long form" not in str(error.value)
     numbered = read(written(tmp_path, "day,cage,x\n" + cages.replace("cage ", "")))
     assert "warning: `cage` is read as a species, but looks like the name of what was measured again" in told(numbered)
     assert "`--unit cage`" in told(numbered)
@@ -774,7 +775,14 @@ def test_no_unit_with_gaps_is_both_fitted_and_scored(tmp_path: Path, protocol: P
             "day,cell,gene,n\n"
             + "".join(f"{d},{d}{c},{g},5\n" for d in (0, 3) for c in "abc" for g in ("Sox2", "Nanog")),
             {},
-            ["long form", "each `cell` has 2 rows", "`gene` (Sox2, Nanog)", "frame.pivot", "pivot_wider"],
+            [
+                "in long form",
+                "each `cell` has 2 rows",
+                "--conditions gene",
+                "`gene` (Sox2, Nanog)",
+                "frame.pivot",
+                "pivot_wider",
+            ],
         ),
         ("time,x,y\n0,3,4\n1,4,5\n2,5", {}, ["the last line", "2 of 3 values", "cut off"]),
         ("time;x\n0;3,5\n1;4,25\n", {"decimal": "."}, ["`x`", "decimal comma, such as 3,5", "--decimal ,"]),

@@ -280,11 +280,14 @@ def _check_one_row_each(path: Path, frame: Any, time: str, columns: Sequence[str
             together = frame.groupby([time, sample], sort=False, observed=True).ngroups
             if several < 2 or together * several != len(frame) or frame.duplicated([time, sample, name]).any():
                 continue
+            if all(_is_text(frame[column]) for column in columns if column != sample):
+                continue  # nothing is left that would be the value
             raise InputError(
-                f"`{path}` is in long form: each `{sample}` has {several} rows, one for each `{name}` "
+                f"`{path}` seems to be in long form: each `{sample}` has {several} rows, one for each `{name}` "
                 f"({listed([str(value) for value in frame[name].unique()], 4)}). A sample must be one row with a "
                 f"column for each species: pivot the table, in pandas by frame.pivot(index=['{time}', '{sample}'], "
-                f"columns='{name}', values=..), in R by tidyr::pivot_wider(names_from = {name}, values_from = ..)."
+                f"columns='{name}', values=..), in R by tidyr::pivot_wider(names_from = {name}, values_from = ..). If "
+                f"`{name}` is a condition instead, say {_option('conditions', name)}."
             )
 
 

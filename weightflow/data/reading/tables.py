@@ -377,8 +377,11 @@ def _decimal(path: Path, frame: Any) -> str:
 
 def _texts(frame: Any) -> Generator[tuple[Any, list[str]], None, None]:
     """Yield the name of each column of text with the first of its values."""
+    import pandas as pd
+
     for name in frame.columns:
-        if frame[name].dtype == object:
+        kind = frame[name].dtype
+        if pd.api.types.is_object_dtype(kind) or isinstance(kind, pd.StringDtype):
             texts = [value.strip() for value in frame[name].dropna().head(ENOUGH) if isinstance(value, str)]
             if texts:
                 yield name, texts
