@@ -633,6 +633,19 @@ def test_a_unit_in_the_last_column_is_asked_for_and_a_time_there_is_not(tmp_path
     assert "the time is `time`, by its name (`--time` chooses another column)" in told(data)
 
 
+def test_numbers_that_a_table_holds_as_text_are_no_conditions():
+    days = np.repeat([0, 1], 3)
+    for texts in (["1,204", "2,300,100", "17"] * 2, ["3,5", "2", "1.204,5"] * 2):
+        with pytest.raises(InputError, match=r"`n` .* holds numbers as text, such as .* where the table is made"):
+            read(pd.DataFrame({"day": days, "n": texts}))
+
+
+def test_of_two_columns_of_text_in_long_form_the_one_with_fewer_values_names_the_species():
+    table = {"hour": np.repeat([0, 2], 12), "well": [*np.repeat([*"ABCDEF"], 2)] * 2, "dye": ["gfp", "rfp"] * 12}
+    with pytest.raises(InputError, match=r"each `well` has 2 rows, one for each `dye` \(gfp, rfp\)"):
+        read(pd.DataFrame({**table, "value": np.arange(24) / 7}))
+
+
 def test_what_was_measured_again_and_again_is_told_from_a_condition(tmp_path: Path):
     cages = "".join(f"{day},cage {i},{i + day}\n" for day in range(3) for i in range(4))
     refuses(written(tmp_path, f"day,the cage,x\n{cages}"), ["--unit 'the cage'", "measured again", "--drop 'the cage'"])
@@ -785,7 +798,7 @@ def test_no_unit_with_gaps_is_both_fitted_and_scored(tmp_path: Path, protocol: P
             ],
         ),
         ("time,x,y\n0,3,4\n1,4,5\n2,5", {}, ["the last line", "2 of 3 values", "cut off"]),
-        ("time;x\n0;3,5\n1;4,25\n", {"decimal": "."}, ["`x`", "decimal comma, such as 3,5", "--decimal ,"]),
+        ("time;x\n0;3,5\n1;4,25\n", {"decimal": "."}, ["`x`", "numbers as text, such as 3,5", "--decimal ,"]),
         ("time,x\nE8,3\nP1,4\n", {}, ["different kinds", "`E8`, `P1`"]),
         ("time,x\nbefore,3\nafter,4\n", {}, ["`before`", "ordered category"]),
         ("time,x\nday 1 rep 2,3\nday 2 rep 2,4\n", {}, ["`day 1 rep 2`", "no time"]),

@@ -25,6 +25,7 @@ IDENTIFIERS = {
     *("id", "ids", "index", "idx", "row", "name", "barcode", "barcodes", "cell", "cellid", "cell_id", "cell_name"),
     *("sample_id", "sampleid", "sample_name", "rownames", "unnamed_0"),
 }
+MARKED = re.compile(r"[-+]?\d+(?:[.,]\d+)*")  # a number with marks whose meaning is open
 CONDITIONS = re.compile(
     r"(^|_)(rep|repl|replica|replicate|batch|plate|donor|patient|subject|mouse|animal|cage|well|site|plot|group|treat|"
     r"treatment|condition|cond|dose|arm|cohort|genotype|strain|clone|run|lane|experiment|exp|cluster|label|salt|temp|"
@@ -274,7 +275,8 @@ def _species(path: Path, frame: Any, time: str, options: ReadOptions, said: list
 
 def _check_one_row_each(path: Path, frame: Any, time: str, columns: Sequence[str]) -> None:
     """Refuse a table in long form, each row of which holds one of the values of a sample."""
-    for name in (column for column in columns if _is_text(frame[column])):
+    texts = [column for column in columns if _is_text(frame[column])]
+    for name in sorted(texts, key=lambda column: frame[column].nunique()):  # there are fewer species than samples
         several = frame[name].nunique()
         for sample in (column for column in columns if column != name):
             together = frame.groupby([time, sample], sort=False, observed=True).ngroups
@@ -339,9 +341,11 @@ def _check_numbers(path: Path, column: str, values: Any, unit: bool = False) -> 
             f"`{path}` holds `{values.iloc[row]}` in column `{column}`, row {values.index[row] + 1} of the data; all "
             f"values must be numbers: mend it, leave the field empty and say `--missing drop`, or `--drop {column}`."
         )
-    if held and all(re.fullmatch(r"[-+]?\d+,\d+", value.strip()) for value in held):
+    if any("," in value for value in held) and all(MARKED.fullmatch(value.strip()) for value in held):
         raise InputError(
-            f"column `{column}` of `{path}` holds numbers with a decimal comma, such as {held[0]}; say `--decimal ,`."
+            f"column `{column}` of `{path}` holds numbers as text, such as {held[0]}: say which mark is the decimal "
+            "one, with `--decimal ,` or `--decimal .`, where the file is text; else make them numbers where the table "
+            "is made."
         )
     example = held[0] if held else "..."
     what = (
