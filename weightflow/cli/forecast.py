@@ -56,8 +56,8 @@ def forecast(
         write_samples(file, fitted.draws(wanted, draws, seed), means)
     sys.stderr.write(certainty.beyond(fitted, wanted))
     beyond, unit = int((wanted > last).sum()), fitted.unit and f" {fitted.unit}"
-    first, *more = wanted
-    count = f"{len(wanted)} times from {wanted.min():g} to {wanted.max():g}" if more else f"t = {first:g}"
+    several = f"{len(wanted)} times from {wanted.min():g} to {wanted.max():g}"
+    count = several if len(wanted) > 1 else f"t = {wanted[0]:g}"
     sys.stdout.write(
         f"{out}: shape ({len(wanted)}, {draws}, {len(fitted.species)}), {draws:,} samples at {count}{unit}"
         + (f", {beyond} of them forecasts beyond t = {last:g}{unit}" if beyond else "")
