@@ -134,6 +134,7 @@ def test_a_method_is_judged_by_leaving_each_time_out(judged: str, workplace: Pat
     page = words_of(workplace / "judged" / "report.html")
     assert "Each scored time was left out in turn" in page
     assert "There was no search" in page
+    assert "Learned from 4 snapshots of 120 samples each; judged" in page
 
 
 def test_the_model_of_each_left_out_time_is_the_fit_to_the_others(judged: str, workplace: Path) -> None:
@@ -262,6 +263,7 @@ def test_without_the_fitted_snapshots_the_model_stands_beside_the_floor_alone(
     )
     scores = Scores.from_json((workplace / "others" / "scores.json").read_text())
     assert (set(scores.methods), scores.times) == ({"model", "floor"}, (0.5, 2.5))
+    assert "Learned from 4 snapshots; judged at 2 times" in words_of(workplace / "others" / "report.html")
 
 
 @pytest.mark.parametrize(

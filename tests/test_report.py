@@ -25,7 +25,7 @@ from weightflow.evaluation.scores import LINE_BETWEEN, VARIANTS
 from weightflow.evaluation.verdict import CONDITION_BAR, NAMES, OWNERS, figure
 from weightflow.report import Model, Report, write_report
 from weightflow.report.comparison import Scored, same_data, write_comparison
-from weightflow.report.page import _page, _pictures
+from weightflow.report.page import _asked, _page, _pictures
 from weightflow.report.picture import Picture
 from weightflow.report.plots.calibration import LEVELS, Ranks, calibration, measure
 from weightflow.report.plots.curves import curves
@@ -93,6 +93,7 @@ def make_report(
         scores=evaluate({"model": model, **baselines(seen)}, split, SAMPLES, 0),
         observed=split.observed,
         known=split.known,
+        sizes=seen.sizes,
         drawn=model,
         model=model,
         anchors_times=seen.times,
@@ -295,6 +296,16 @@ def test_the_first_screen_asks_answers_and_shows_two_pictures_before_any_table(p
     assert first.index('id="overview"') < first.index('id="distances"')
     assert "<table" not in first
     assert "paper_w1" not in re.sub(r'<dt>.*?</dt>|href="[^"]*"', "", page[page.index("<body>") :])
+
+
+def test_what_was_learned_from_is_what_was_fitted_and_not_the_samples_that_are_shown(rich):
+    assert {len(cloud) for cloud in rich.observed.samples} == {SAMPLES}
+    for sizes, words in (
+        ((32,) * 5, "Learned from 5 snapshots of 32 samples each; judged"),
+        ((32, 31, 12, 30, 8), "Learned from 5 snapshots of 8 to 32 samples each; judged"),
+        ((), "Learned from 5 snapshots; judged"),
+    ):
+        assert words in _asked(dataclasses.replace(rich, sizes=sizes))
 
 
 def test_facts_verdicts_scores_trials_configuration_and_commands_are_told(plain_page, report):

@@ -99,7 +99,7 @@ def even_clouds(
         raise InputError(
             f"a bridge needs two snapshots at least, but {len(snapshots)} was given; let two times be seen."
         )
-    size = min(_common_size([len(cloud) for cloud in snapshots.samples]), most or most_pairs(options))
+    size = min(_common_size(snapshots.sizes), most or most_pairs(options))
     rng = generator(seed, "chain", size)
     return np.stack([cloud[resample(len(cloud), size, rng)] for cloud in snapshots.samples])
 

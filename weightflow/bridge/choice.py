@@ -241,7 +241,7 @@ def _examined(snapshots: Snapshots, options: BridgeOptions, seed: int) -> list[E
             _code(snapshots, point),
             Chain.through(course, options, seed, POINTS if len(course) <= MANY else POINTS // 2),
             _evenly_spread(len(course) - 2),
-            [len(cloud) for cloud in course.samples],
+            course.sizes,
         )
         for places, point, course in (long[i] for i in some)
     ]

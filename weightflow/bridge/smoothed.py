@@ -106,7 +106,7 @@ def moved(
 
 def kernel_widths(snapshots: Snapshots, pseudo_samples: float) -> Float[np.ndarray, "time dim"]:
     """Return h sigma for each snapshot and species, where `pseudo_samples` is a in the formula above."""
-    sizes = np.array([len(cloud) for cloud in snapshots.samples], dtype=np.float64)
+    sizes = np.array(snapshots.sizes, dtype=np.float64)
     squares = pseudo_samples / (sizes + pseudo_samples) - pseudo_samples / (MANY + pseudo_samples)
     return np.sqrt(np.maximum(squares, 0.0))[:, None] * _spread(snapshots, sizes)
 

@@ -56,7 +56,7 @@ class Examined:
     code: Float[np.ndarray, "feature"]
     chain: Chain
     interior: list[int]
-    sizes: list[int]
+    sizes: Sequence[int]
 
     @cached_property
     def floors(self) -> Float[np.ndarray, "time"]:

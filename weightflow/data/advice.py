@@ -42,7 +42,7 @@ def _courses(snapshots: Snapshots) -> Iterator[tuple[str, Snapshots]]:
 
 
 def _few(snapshots: Snapshots) -> list[str]:
-    sizes = [len(cloud) for cloud in snapshots.samples]
+    sizes = snapshots.sizes
     single = [time for time, n in zip(snapshots.times, sizes, strict=True) if n == 1]
     few = [time for time, n in zip(snapshots.times, sizes, strict=True) if 1 < n < FEW]
     unit, said = snapshots.unit, list[str]()

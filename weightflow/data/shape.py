@@ -30,7 +30,7 @@ def shapes(snapshots: Snapshots) -> frozenset[Shape]:
       for what goes and comes back and for each round of a cycle. Means that differ by less than three standard errors
       do not differ, or else those of few samples would turn all the time.
     """
-    typical = float(np.median([len(cloud) for cloud in snapshots.samples]))
+    typical = float(np.median(snapshots.sizes))
     found = {
         Shape.TURNING: _turns(snapshots),
         Shape.FEW: typical < FEW,

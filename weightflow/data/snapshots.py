@@ -65,6 +65,11 @@ class Snapshots(Carded):
         return len(self.times)
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many samples each snapshot has."""
+        return tuple(map(len, self.samples))
+
+    @property
     def dim(self) -> int:
         """Number of species."""
         return self.samples[0].shape[1]
@@ -177,7 +182,7 @@ class Snapshots(Carded):
 
     def facts(self) -> Facts:
         """Return what was observed in a few lines, each with its name."""
-        times, sizes = np.unique(self.times), [len(cloud) for cloud in self.samples]
+        times, sizes = np.unique(self.times), self.sizes
         each = f"{sizes[0]:,}" if len({*sizes}) == 1 else f"{min(sizes):,} to {max(sizes):,}"
         species = [f"{name} ({kind})" for name, kind in zip(self.species, self.kinds, strict=True)]
         under = () if self.conditions is None else (("conditions", "; ".join(self.conditions.in_words())),)

@@ -109,7 +109,7 @@ class _Clouds:
         pooled = snapshots.pooled()
         centre, unit = pooled.mean(axis=0), deviation(pooled)
         grows = np.array([kind is Kind.COUNTS for kind in snapshots.kinds])
-        sizes = np.array([len(cloud) for cloud in snapshots.samples])
+        sizes = np.array(snapshots.sizes)
         points = np.zeros((len(sizes), sizes.max(), snapshots.dim))
         for k, cloud in enumerate(snapshots.samples):
             points[k, : len(cloud)] = (cloud - centre) / unit

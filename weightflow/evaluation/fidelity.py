@@ -73,7 +73,7 @@ def fidelity(model: Sampler, snapshots: Snapshots, seed: int) -> Fidelity:
     some = snapshots.subset(_evenly(len(snapshots), most))
     found: list[Fidelity] = []
     for course, under in by_course(some, model):
-        n = REPEATS * min(POINTS, max(map(len, course.samples)))
+        n = REPEATS * min(POINTS, max(course.sizes))
         purpose = derive_seed(seed, "fidelity", "model")
         drawn = draw("model", under, course.times, n, some.dim, purpose, independent=True)
         found.append(held_against(drawn, course, unit, seed))

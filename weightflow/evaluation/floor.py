@@ -87,7 +87,7 @@ def _fresh(floor: Snapshots, test: Snapshots, data: Sequence[np.ndarray], seed: 
 
 def _halves(test: Snapshots, data: Sequence[np.ndarray], draws: int, seed: int) -> Floor:
     """Halve the whole clouds, also what is left over of them where models are scored with fewer samples."""
-    groups = max(2, min(HALF_GROUPS, min(map(len, test.samples)) // 4))
+    groups = max(2, min(HALF_GROUPS, min(test.sizes) // 4))
     pairs = [_halve(arranged(x, groups, seed, "halves", i), groups, draws) for i, x in enumerate(test.samples)]
     first, second = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
     label = f"split halves of the test samples, {_sizes(first)} against {_sizes(second)}"

@@ -138,7 +138,7 @@ def resampled(snapshots: Snapshots, seed: int, units: Units | None) -> Snapshots
     """
     if units is None:
         streams = [float(time).hex() + snapshots.of_condition(i) for i, time in enumerate(snapshots.times)]
-        sizes = [len(cloud) for cloud in snapshots.samples]
+        sizes = snapshots.sizes
         rows = [generator(seed, "resampled", key).integers(n, size=n) for key, n in zip(streams, sizes, strict=True)]
     else:
         rows = _rows_of_units(snapshots, seed, units)
@@ -148,7 +148,7 @@ def resampled(snapshots: Snapshots, seed: int, units: Units | None) -> Snapshots
 
 def _rows_of_units(snapshots: Snapshots, seed: int, units: Units) -> list[Int[np.ndarray, "row"]]:
     """Return the rows of the units that were drawn; a time that none of them has is reason to draw again."""
-    if [len(present) for present in units] != [len(cloud) for cloud in snapshots.samples]:
+    if tuple(map(len, units)) != snapshots.sizes:
         raise InputError("`units` must name the unit of each row, one array for each time.")
     names = np.unique(np.concatenate(units))
     places = [np.searchsorted(names, present) for present in units]

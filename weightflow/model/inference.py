@@ -214,7 +214,7 @@ def _log_likelihoods(
     model: Asked, conditions: Conditions, points: tuple[Point, ...], data: Snapshots
 ) -> Float[np.ndarray, "point fit"]:
     """Return the log-likelihood of all samples under each condition, by the model and by each member."""
-    sizes = [len(cloud) for cloud in data.samples]
+    sizes = data.sizes
     filled = np.stack([np.resize(cloud, (max(sizes), data.dim)) for cloud in data.samples])
     real = np.arange(max(sizes)) < np.array(sizes)[:, None]
 

@@ -81,6 +81,8 @@ class Report(Searched):
     Attributes:
         observed: the data, at seen and at scored times.
         known: those of its times that every drawn model was fitted to, which pictures mark.
+        sizes: samples of each snapshot that the model was fitted to, of which pictures may show others; empty where
+            that is not known.
         drawn: who draws at these times: the model, or where times were left out in turn the fit that has not seen them.
         model: the one that is left to the user.
         anchors_times: times of the anchors, which are marked on the path of the weights.
@@ -91,6 +93,7 @@ class Report(Searched):
 
     observed: Snapshots
     known: Float[np.ndarray, "known"]
+    sizes: tuple[int, ...]
     drawn: Sampler
     model: Model
     anchors_times: Float[np.ndarray, "anchor"]

@@ -83,9 +83,10 @@ def _asked(report: Report) -> str:
     data = report.observed
     count = len(report.scores.times)
     times = "one time" if count == 1 else f"{count} times"
+    each = f" of {sizes_in_words(report.sizes)} each" if report.sizes else ""
     return (
-        f"How are {listed(data.species)} distributed at any time? Learned from {len(report.anchors_times)} snapshots "
-        f"of {sizes_in_words(data.samples)} each; judged at {times}{JUDGED.get(report.scores.protocol, '')}."
+        f"How are {listed(data.species)} distributed at any time? Learned from {len(report.anchors_times)} snapshots"
+        f"{each}; judged at {times}{JUDGED.get(report.scores.protocol, '')}."
     )
 
 

@@ -24,7 +24,7 @@ def _part(context: str, dataset: Dataset, snapshots: Snapshots) -> DataPart:
         digest=snapshots.digest(),
         species={name: kind.value for name, kind in zip(snapshots.species, snapshots.kinds, strict=True)},
         times=at_times(snapshots.times, snapshots.unit),
-        samples=sum(len(cloud) for cloud in snapshots.samples),
+        samples=sum(snapshots.sizes),
         source=dataset.source,
     )
 

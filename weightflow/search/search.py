@@ -145,7 +145,7 @@ class Search:
                 "digest": snapshots.digest(),
                 "times": f"{len(snapshots)} from {snapshots.times[0]:g} to {snapshots.times[-1]:g}",
                 "species": ", ".join(snapshots.species),
-                "samples": sum(len(cloud) for cloud in snapshots.samples),
+                "samples": sum(snapshots.sizes),
             },
             "protocol": str(self.parts.protocol),
             "seed": self.seed,

@@ -167,7 +167,7 @@ def _of_courses(snapshots: Snapshots, seen: Sequence[int]) -> list[str]:
 
 
 def _of_times(snapshots: Snapshots, seen: Sequence[int]) -> str:
-    times, sizes = snapshots.times, [len(cloud) for cloud in snapshots.samples]
+    times, sizes = snapshots.times, snapshots.sizes
     unit = f" ({snapshots.unit})" if snapshots.unit else ""
     if len(times) <= 20:
         held = listed([f"{time:g} ({n:,})" for time, n in zip(times, sizes, strict=True)], 20)

@@ -36,7 +36,7 @@ class Observed:
     @property
     def sizes(self) -> str:
         """How many samples of the data there are at each time."""
-        return sizes_in_words(self.data)
+        return sizes_in_words([len(cloud) for cloud in self.data])
 
     def label(self, i: int) -> str:
         """Name of a species, and what its values are."""
@@ -54,10 +54,10 @@ class Observed:
         return f" The first {MAX_SPECIES} of {len(self.species)} {self.called} are shown." if rest else ""
 
 
-def sizes_in_words(clouds: Sequence[Float[np.ndarray, "_ dim"]]) -> str:
-    """Say how many samples a cloud has, or from how many to how many."""
-    sizes = sorted({len(cloud) for cloud in clouds})
-    return f"{sizes[0]:,} samples" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,} samples"
+def sizes_in_words(sizes: Sequence[int]) -> str:
+    """Say how many samples each of some clouds has, or from how many to how many."""
+    least, most = min(sizes), max(sizes)
+    return f"{most:,} samples" if least == most else f"{least:,} to {most:,} samples"
 
 
 def observe(report: Report) -> Observed:

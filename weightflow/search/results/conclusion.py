@@ -234,6 +234,7 @@ def _report(
         **_searched(ended, scores, final, commands, fit),
         observed=parts.observed,
         known=parts.known,
+        sizes=parts.seen.sizes,
         drawn=shown(final.model, tested, parts),
         model=final.model,
         anchors_times=parts.seen.times,

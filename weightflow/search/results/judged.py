@@ -160,12 +160,14 @@ class JudgedCourse(Judged):
         drawn: who draws for pictures.
         observed: the data that pictures show.
         known: times of these that all that is drawn was fitted to.
+        sizes: samples of each snapshot that the model was fitted to; empty where that is not known.
         points: times and weights that are marked on the path of the weights, and what they are.
     """
 
     drawn: WeightFlow | LeftOutModel
     observed: Snapshots
     known: Float[np.ndarray, "known"]
+    sizes: tuple[int, ...]
     points: tuple[np.ndarray, np.ndarray, str]
 
     def _write_more(self, folder: Path, dataset: Dataset, seed: int) -> tuple[Path, ...]:
@@ -175,6 +177,7 @@ class JudgedCourse(Judged):
             **self._told(folder, dataset, seed, command),
             observed=self.observed,
             known=self.known,
+            sizes=self.sizes,
             drawn=self.drawn,
             model=self.model,
             anchors_times=times,
@@ -261,6 +264,7 @@ def without_each(
         drawn=shown(final.model, tested, parts),
         observed=parts.observed,
         known=parts.known,
+        sizes=parts.seen.sizes,
         points=(parts.seen.times, reference_points(final, config), POINTS),
     )
 
@@ -312,6 +316,7 @@ def fitted_before(
         drawn=model,
         observed=_at(data, possible & (is_fitted | scored)),
         known=data.times[is_fitted],
+        sizes=seen.sizes if complete else (),
         points=(marks, np.asarray(model.weights(marks)), OWN_POINTS),
         about=about,
         config=flatten(ExperimentConfig.parse(model.record["config"])) if "config" in model.record else {},
