@@ -411,6 +411,13 @@ def test_dates_are_days_since_the_first_which_is_said(tmp_path: Path, dates, tim
         (("03/11/2024", "30/11/2024"), [0, 27], "day/month/year"),
         (("11/03/2024", "11/30/2024"), [0, 27], "month/day/year"),
         (("30-11-2024 06:00", "01-12-2024 18:00"), [0, 1.5], "day-month-year"),
+        (("11/30/24 3:15 PM", "12/01/24 3:15 AM"), [0, 0.5], "month/day/year"),
+        (("30.11.24", "01.12.24"), [0, 1], "day.month.year"),
+        (("2020/03/31", "2020/04/02"), [0, 2], "year/month/day"),
+        (("17-Nov-24", "3-Dec-24"), [0, 16], "day-month-year"),
+        (("17 November 2024", "3 December 2024"), [0, 16], "day month year"),
+        (("Jan 2020", "Mar 2020"), [0, 60], "month year"),
+        (("2020-W52", "2021-W01"), [0, 14], "the Mondays of weeks"),  # 2020 had 53
     ],
 )
 def test_dates_are_read_in_the_one_order_of_day_and_month_that_fits_all(tmp_path: Path, dates, times, says):
@@ -780,8 +787,8 @@ def test_no_unit_with_gaps_is_both_fitted_and_scored(tmp_path: Path, protocol: P
         ("time,x\n0,3\n1,4\n", {"drop": "x"}, ["none is left as a species"]),
         ("time,x\n1,3\n1,4\n", {"where": "time=1"}, ["single snapshot"]),
         ("time,x,x\n0,3,1\n1,4,1\n", {}, ["more than one column `x`"]),
-        ("time,x\n03/04/2020,3\n04/04/2020,4\n", {}, ["`03/04/2020`", "day and month", "2020-03-31"]),
-        ("time,x\n31/12/2020,3\n12/31/2020,4\n", {}, ["`31/12/2020`", "day and month"]),
+        ("time,x\n03/04/2020,3\n04/04/2020,4\n", {}, ["`03/04/2020`", "order of day, month and year", "2020-03-31"]),
+        ("time,x\n31/12/2020,3\n12/31/2020,4\n", {}, ["`31/12/2020`", "order of day, month and year"]),
         ("Export of plate 3;;\n;;\ntime;A;B\n0;3;4\n1;4;5\n", {}, ["`Export of plate 3`", "title", "#"]),
         ("rep,t=0 h,t=2 h\n1,3.5,4.5\n2,3.1,4.2\n3,2.9,4\n", {}, ["`t=0 h`, `t=2 h` are the times", "a row for each"]),
         (

@@ -35,7 +35,34 @@ SINCE = re.compile(r"[smhdw]p[a-z]")  # hpf, dpi: hours post fertilisation, days
 PIECES = re.compile(r"^(?P<before>\D*?)(?P<sign>[-+−])?(?P<number>\d+(?:[.,]\d+)?|\.\d+)(?P<after>\D*)$")
 ISO = re.compile(r"\d{4}-\d\d(-\d\d)?([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?\s*(Z|[+-]\d\d:?\d\d)?")
 CLOCK = re.compile(r"(?:(?P<days>\d+) days?,? *)?(?P<hours>\d+):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d(?:[.,]\d+)?)")
-LOCAL = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{4}(?P<clock> \d\d:\d\d(?P<seconds>:\d\d)?)?")
+DATE = re.compile(
+    r"(\d{1,4}([ ./-])\w+\2\d{1,4}|[^\W\d]{3,} (\d{1,2}, )?\d{4})( \d{1,2}:\d\d(:\d\d)?( [AaPp][Mm])?)?|\d{4}-?W\d\d"
+)
+ORDERS = {  # how a date is written: how that is said
+    "%d/%m/%Y": "day/month/year",
+    "%m/%d/%Y": "month/day/year",
+    "%Y/%m/%d": "year/month/day",
+    "%d.%m.%Y": "day.month.year",
+    "%m.%d.%Y": "month.day.year",
+    "%Y.%m.%d": "year.month.day",
+    "%d-%m-%Y": "day-month-year",
+    "%m-%d-%Y": "month-day-year",
+    "%d/%m/%y": "day/month/year",
+    "%m/%d/%y": "month/day/year",
+    "%y/%m/%d": "year/month/day",
+    "%d.%m.%y": "day.month.year",
+    "%d-%m-%y": "day-month-year",
+    "%m-%d-%y": "month-day-year",
+    "%y-%m-%d": "year-month-day",
+    **{
+        order: order.replace("%d", "day").replace("%b", "month").replace("%B", "month").replace("%Y", "year")
+        for month in ("%b", "%B")
+        for order in (f"%d {month} %Y", f"%d-{month}-%Y", f"{month} %d, %Y", f"{month} %Y")
+    },
+    **{f"%d{mark}%b{mark}%y": f"day{mark}month{mark}year" for mark in " -"},
+}
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+WEEK = "%G-W%V-%u"  # of ISO 8601, in which a week begins on Monday
 NAMES = {
     *(
         "time",
@@ -194,26 +221,33 @@ def _dates(labels: Any, name: str, order: str = "") -> Read:
 
 
 def _written_dates(texts: list[str]) -> tuple[Any, str] | None:
-    """Read ISO dates, and such as 17.11.2024 and 11/17/2024 where only one order of day and month fits all of them.
+    """Read ISO dates and weeks, and such as 17.11.2024, 11/17/24 3:05 PM or 17 Nov 2024 where one order fits all.
 
-    Between dots the day stands first wherever dates are written so. The order is returned too, empty for ISO.
+    Between dots the day stands first wherever dates are written so. The order is returned too, empty for ISO dates.
     """
     import pandas as pd
 
     if all(ISO.fullmatch(text) for text in texts):
         return pd.Series(pd.to_datetime(texts, format="ISO8601", utc=True)), ""
-    found = [LOCAL.fullmatch(text) for text in texts]
-    kinds = {(match[1], bool(match["clock"]), bool(match["seconds"])) for match in found if match is not None}
-    if None in found or len(kinds) != 1:
+    if not all(DATE.fullmatch(text) for text in texts):
         return None
-    ((mark, clock, seconds),) = kinds
-    rest = (" %H:%M" if clock else "") + (":%S" if seconds else "")
-    read: list[tuple[Any, str]] = []
-    for parts, words in (("%d{0}%m{0}%Y", "day{0}month{0}year"), ("%m{0}%d{0}%Y", "month{0}day{0}year")):
-        dates = pd.Series(pd.to_datetime(texts, format=parts.format(mark) + rest, errors="coerce"))
-        if dates.notna().all():
-            read.append((dates, words.format(mark)))
-    return read[0] if len(read) == 1 or (read and mark == ".") else None
+
+    def read(texts: list[str], pattern: str) -> Any | None:
+        dates = pd.Series(pd.to_datetime(texts, format=pattern, errors="coerce"))
+        return dates if dates.notna().all() else None
+
+    if all("W" in text for text in texts):
+        weeks = read([f"{text[:4]}-{text[-3:]}-1" for text in texts], WEEK)
+        return None if weeks is None else (weeks, "the Mondays of weeks")
+    found = {
+        words: dates
+        for order, words in ORDERS.items()
+        for clock in CLOCKS
+        if (dates := read(texts, order + clock)) is not None
+    }
+    day_first = {words: dates for words, dates in found.items() if words == "day.month.year"}
+    chosen = day_first or found
+    return next((dates, words) for words, dates in chosen.items()) if len(chosen) == 1 else None
 
 
 def _clock(texts: list[str]) -> tuple[list[float], str] | None:
@@ -280,9 +314,10 @@ def _increases(values: list[float], texts: list[str], order: list) -> bool:
 def _why_not(texts: list[str], name: str) -> str:
     odd = next((text for text in texts if not PIECES.match(text)), None)
     shown = ", ".join(f"`{text}`" for text in texts[:4])
-    if odd is not None and re.search(r"\d[./]\d+[./]\d", odd):
+    if odd is not None and DATE.fullmatch(odd):
         return (
-            f"column `{name}` holds dates such as `{odd}`, whose day and month are in doubt; write them as 2020-03-31."
+            f"column `{name}` holds dates such as `{odd}`, whose order of day, month and year is in doubt, or not the "
+            "same in all; write them as 2020-03-31."
         )
     if odd is not None and re.fullmatch(r"\d+:\d\d", odd):
         last = max(texts)
