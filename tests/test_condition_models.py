@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -280,7 +281,8 @@ def test_a_posterior_of_weights_that_are_known_has_the_median_and_the_interval_o
 
 def test_a_prior_restricts_a_covariate_and_one_that_is_impossible_is_refused(model):
     unknown = course(4.0, np.array([1.0, 2.5]), 10, seed=5)
-    assert model.infer(unknown, {"dose": (1.0, 2.0)})["dose"].between(1.0, 2.0).all()
+    with pytest.warns(ExtrapolationWarning, match="the posterior of dose reaches 2, where its prior ends"):
+        assert model.infer(unknown, {"dose": (1.0, 2.0)})["dose"].between(1.0, 2.0).all()
     with pytest.raises(InputError, match="a prior is given for `rate`"):
         model.infer(unknown, {"rate": (1.0, 2.0)})
     with pytest.raises(InputError, match="give the lower end first"):
@@ -289,6 +291,24 @@ def test_a_prior_restricts_a_covariate_and_one_that_is_impossible_is_refused(mod
         model.under({"dose": 2.0}).infer(unknown)
     with pytest.raises(InputError, match="inference is for one course"):
         model.infer(doses())
+
+
+def test_samples_that_no_condition_makes_possible_are_refused_and_later_ones_warned_of(model):
+    unknown = course(4.0, np.array([1.0, 2.5]), 10, seed=5)
+    with pytest.raises(InputError, match=r"no condition within the prior .* `x1` reaches from .* to 1e\+200"):
+        model.infer(replace(unknown, samples=(unknown.samples[0], np.full((1, 1), 1e200))))
+    counts = {dose: Snapshots(TIMES, tuple(np.round(x**2) for x in course(dose).samples)) for dose in DOSES}
+    fitted = weightflow.fit(Snapshots.of_conditions(counts, "dose"), small())
+    with pytest.raises(InputError, match=r"`x1` was fitted as counts, and these data hold 20\.5"):
+        fitted.infer(Snapshots(TIMES[1:3], (np.array([[3.0]]), np.array([[20.5]]))))
+    with pytest.warns(ExtrapolationWarning, match=r"t = 9 lies beyond t = 3, the last time that was fitted"):
+        model.infer(replace(unknown, times=np.array([1.0, 9.0])))
+
+
+def test_a_data_set_is_inferred_as_its_snapshots_are(model, tmp_path: Path):
+    frame = pd.DataFrame({"time": np.repeat([1.0, 2.0], 30), "x1": np.concatenate(course(4.0).samples[1:3])[:60, 0]})
+    data = weightflow.read(frame, kind="continuous")
+    pd.testing.assert_frame_equal(model.infer(data), model.infer(data.snapshots))
 
 
 def test_the_command_line_asks_a_model_at_a_condition_and_infers_one(model, tmp_path: Path, capsys):
@@ -326,6 +346,7 @@ def test_intervals_of_95_percent_hold_the_dose_in_90_to_98_percent_of_200_cases(
     )
     dose, rng = dose_of(model), np.random.default_rng(7)
     held = 0
+    warnings.simplefilter("ignore", ExtrapolationWarning)  # of a posterior that reaches its prior's end
     for case, truth in enumerate(9.0 ** rng.random(200)):
         found = interval(model.infer(course(truth, np.array([1.0, 2.5]), 8, seed=1000 + case)), dose)
         held += found[1] <= truth <= found[2]

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from weightflow.data import Conditions, Covariate, Scale, Snapshots, advice, conditions_left_out, read
 from weightflow.errors import InputError
@@ -34,6 +36,7 @@ def table(folder: Path, rows: Sequence[tuple[object, float, int]], names: str = 
         ([-1.0, 100.0], Scale.LINEAR),
         ([0.0, 5.0], Scale.LINEAR),
         (["wt", "mutant"], Scale.CATEGORY),
+        ([True, False], Scale.CATEGORY),
     ],
 )
 def test_what_spans_decades_is_on_a_logarithmic_scale_and_text_is_a_category(values, scale):
@@ -47,6 +50,64 @@ def test_a_scale_that_is_named_replaces_the_one_that_is_guessed():
         Covariate.of("c", [1.0, 2.0], "cubic")
     with pytest.raises(InputError, match="values must be positive there"):
         Covariate.of("c", [-1.0, 2.0], "log")
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (["1e-9", "2E-9", "10"], "`dose:linear` or `dose:log` compares these as numbers"),
+        (["1 nM", "2 nM", "10 nM"], "write the numbers alone"),
+        (["0,3", "1,5"], "write the numbers alone"),
+        (["4T1", "293T"], None),
+        (["3 mM", "3 nM"], None),
+        (["wt", "10"], None),
+    ],
+)
+def test_of_categories_that_are_written_as_numbers_it_is_said_how_they_are_compared(values, says):
+    told = Covariate.of("dose", values).in_words()
+    assert told.startswith("`dose` is a category: ")
+    assert says in told if says else told.endswith(sorted(values)[-1])
+
+
+def test_conditions_that_differ_by_rounding_alone_are_one(tmp_path: Path):
+    rows = [(dose, time, 3) for dose in (0.3, 0.1 * 3, 1.0) for time in (0, 1) for _ in range(4)]
+    data = read(table(tmp_path, rows), conditions="dose").snapshots
+    assert data.conditions is not None
+    assert data.conditions.distinct == ((0.3,), (1.0,))
+    assert data.sizes == (8, 8, 4, 4)
+    noisy = [(dose * (1 + 1e-13 * i), 0, 3) for dose in (1e-12, 2e-12, 1e9) for i in range(5)]
+    assert read(table(tmp_path, noisy), conditions="dose").snapshots.sizes == (5, 5, 5)
+    with pytest.raises(
+        InputError, match=r"conditions \(0\.3,\) and \(0\.30000000000000004,\) differ by rounding alone"
+    ):
+        Snapshots.of_conditions({0.3: course([0, 1]), 0.1 * 3: course([0, 1])}, "dose")
+
+
+def test_advice_names_conditions_that_are_times_or_names_of_samples():
+    each = {dose: course([time]) for dose, time in ((1.0, 0.0), (2.0, 1.0), (3.0, 2.0))}
+    assert "cannot be told from what changes with time" in "".join(advice(Snapshots.of_conditions(each, "dose")))
+    both = Snapshots.of_conditions({1.0: course([0, 1]), 2.0: course([1, 2])}, "dose")
+    assert "cannot be told" not in "".join(advice(both))
+    single = {float(i): course([0, 1], n=1) for i in range(20)}
+    assert "`cage` has 20 values for 40 samples" not in "".join(advice(Snapshots.of_conditions(single, "cage")))
+    rows = {float(i): course([0], n=1) for i in range(20)}
+    assert "`cage` has 20 values for 20 samples" in "".join(advice(Snapshots.of_conditions(rows, "cage")))
+
+
+def test_a_condition_is_asked_for_by_a_number_of_any_library():
+    known = Conditions.of(("dose",), [(1.0,), (2.0,)])
+    for value in (2, np.float32(2), np.array(2.0), torch.tensor(2.0), "2"):
+        assert known.point({"dose": value}) == (2.0,)
+    for value in (None, np.array([1.0, 2.0]), torch.ones(2), "two", [2.0], np.nan):
+        with pytest.raises(InputError, match="is no finite number"):
+            known.point({"dose": value})
+
+
+@pytest.mark.usefixtures("untyped")
+def test_a_condition_that_is_no_mapping_is_refused():
+    asked: Any = 2.0
+    with pytest.raises(InputError, match=r"`at=2\.0` is no mapping"):
+        Conditions.of(("dose",), [(1.0,), (2.0,)]).point(asked)
 
 
 def test_zero_stands_one_step_of_the_dilution_series_below_the_smallest_other_dose():

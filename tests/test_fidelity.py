@@ -20,6 +20,7 @@ from weightflow.experiment.attempt import Attempt
 from weightflow.files import read_arrays, write_arrays
 from weightflow.model.standing import LAG
 from weightflow.training import Checkpoint, EpochReport
+from weightflow.training import teacher as teaching
 from weightflow.training.options import TeacherOptions
 from weightflow.training.teacher import LONG, priced
 
@@ -191,6 +192,21 @@ def test_a_teacher_that_reaches_its_snapshots_is_fitted_once() -> None:
     taught = prepare(still, hasty(anchors={"base_steps": 150}, teacher={"rounds": 3}), seed=0).taught
     assert (taught.rounds, taught.missed) == (1, ())
     assert taught.ratio < 1.5
+
+
+def test_a_path_that_is_long_goes_on_once_at_a_tenth_of_its_price_though_it_reaches_its_snapshots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    still = Snapshots(TIMES, tuple(np.random.default_rng(k).normal(0.0, 1.0, (100, 2)) for k in range(5)))
+    config = hasty(anchors={"base_steps": 150}, teacher={"rounds": 3})
+    short = prepare(still, config, seed=0).taught
+    assert (short.rounds, short.cut, short.missed) == (1, False, ())
+    assert 0 < short.length < LONG
+    monkeypatch.setattr(teaching, "LONG", 0.5 * short.length)
+    further = prepare(still, config, seed=0).taught
+    assert (further.rounds, further.cut, further.missed) == (2, False, ())
+    assert further.length > 0.5 * short.length
+    assert prepare(still, hasty(anchors={"base_steps": 150}), seed=0).taught.cut
 
 
 @pytest.mark.parametrize(("pull_back", "steps", "substeps"), [(5.0, 8, 1), (15.0, 8, 1), (15.0, 8, 2), (5.0, 2, 1)])

@@ -131,7 +131,7 @@ def test_the_teachers_loss_marginals_and_draws_stay_on_the_device(backbone: str)
     made = prepared(backbone)
     path = made.taught.path(made.backbone).train().to("meta")
     with OnDevice():
-        loss = _loss(path, made.backbone, made.family, TeacherOptions(draws=5), generator(0, "teacher"), "meta")
+        loss, _ = _loss(path, made.backbone, made.family, TeacherOptions(draws=5), generator(0, "teacher"), "meta")
         loss.backward()
         tokens = path(torch.zeros(3, device="meta")).detach()
         drawn = made.backbone.sample(tokens, torch.zeros(3, 5, 3, device="meta", dtype=torch.float64))

@@ -10,6 +10,7 @@ from weightflow.data import read
 from weightflow.errors import InputError
 from weightflow.systems import Simulator, System, Vary, simulate_varied
 from weightflow.systems.library import find_system
+from weightflow.systems.varied import columns_of
 
 DECAY = System("decay", "species A = 40; rate = 1; A => ; rate * A; k := rate", times=np.array([0.0, 0.5, 1.0]))
 
@@ -53,6 +54,10 @@ def test_each_rate_and_each_start_has_the_mean_of_its_own_decay():
 
 def test_a_species_may_be_varied_in_what_it_starts_with():
     assert Simulator(DECAY, values={"A": 7.0}).run(1, 0)[0, 0, 0] == 7
+    found = simulate_varied(DECAY, [Vary("A", (3.0, 9.0))], 5, 0, DECAY.times)
+    assert (found.names, found.species) == (("A_start",), ("A",))
+    assert found.samples[:, 0, 0].tolist() == found.values[:, 0].tolist() == [3.0] * 5 + [9.0] * 5
+    assert list(columns_of(found, DECAY.times)) == ["A_start", "time", "A"]
 
 
 def test_what_a_model_does_not_have_or_computes_cannot_be_varied():
@@ -62,8 +67,9 @@ def test_what_a_model_does_not_have_or_computes_cannot_be_varied():
         Simulator(DECAY, values={"k": 1.0})
     with pytest.raises(InputError, match="`rate` is given to `--vary` twice"):
         simulate_varied(DECAY, [Vary("rate", (1.0,))] * 2, 1, 0, DECAY.times)
-    with pytest.raises(InputError, match="`--vary A` has the name of a column"):
-        simulate_varied(DECAY, [Vary("A", (1.0,))], 1, 0, DECAY.times)
+    named = System("named", "species A = 2; samples = 1; J: A => ; samples * A;", times=DECAY.times)
+    with pytest.raises(InputError, match="`--vary samples` would have the name of something else in the file"):
+        simulate_varied(named, [Vary("samples", (1.0,))], 1, 0, DECAY.times)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "npz"])

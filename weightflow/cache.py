@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 
 from weightflow.files import Arrays, read_arrays, write_arrays
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 
 
 @runtime_checkable

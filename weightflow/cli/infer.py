@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from weightflow.cli.conditions import limits
+from weightflow.cli.conditions import limits, told
 from weightflow.cli.options import Data, Device
 from weightflow.cli.output import whole_file
 from weightflow.cli.reading import reads_data, tell
@@ -36,30 +36,24 @@ def infer(
     python -m weightflow infer --model doses --data unknown.csv --out posterior.csv
     python -m weightflow infer --model rates --data new.csv --prior beta=0.001:0.01
     """
-    from weightflow.model import WEIGHT_ALONE, ends_reached, interval, load
+    from weightflow.model import WEIGHT_ALONE, interval, load
 
     fitted, dataset = load(model, device), load_dataset(data, 0, reading)
     tell(dataset)
     if fitted.conditions is None:
         raise InputError(f"`{model}` is a model without conditions, of which there is none to infer.")
-    with whole_file(out, ".csv") as file:
-        within = limits(prior)
-        posterior = fitted.infer(dataset.visible, within)
+    with whole_file(out, ".csv") as file, told():
+        posterior = fitted.infer(dataset, limits(prior))
         posterior.to_csv(file, index=False)
     for covariate in fitted.conditions.covariates:
         if not covariate.varies:
             continue
         if not covariate.numeric:
             shares = posterior.groupby(covariate.name)["weight"].sum()
-            told = ", ".join(f"{level} {shares.get(level, 0.0):.2g}" for level in covariate.levels)
-            sys.stdout.write(f"{covariate.name}: {told} (probabilities)\n")
+            likely = ", ".join(f"{level} {shares.get(level, 0.0):.2g}" for level in covariate.levels)
+            sys.stdout.write(f"{covariate.name}: {likely} (probabilities)\n")
             continue
         middle, low, high = interval(posterior, covariate)
-        for end in ends_reached(covariate, low, high, within.get(covariate.name)):
-            sys.stderr.write(
-                f"warning: the posterior of {covariate.name} reaches {end:.3g}, where its prior ends, and more may lie "
-                "beyond; `--prior` widens it, as far as the model can be trusted there.\n"
-            )
         sys.stdout.write(f"{covariate.name} = {middle:.3g}, within {low:.3g} and {high:.3g} with probability 0.95")
         if WEIGHT_ALONE in posterior:
             _, low, high = interval(posterior, covariate, weight=WEIGHT_ALONE)

@@ -23,6 +23,7 @@ def advice(snapshots: Snapshots) -> tuple[str, ...]:
     """Return warnings in whole sentences; none where there is nothing to say."""
     return (
         *_few(snapshots),
+        *_mingled(snapshots),
         *_constant(snapshots),
         *_apart(snapshots),
         *_far(snapshots),
@@ -58,6 +59,25 @@ def _few(snapshots: Snapshots) -> list[str]:
             "a smooth, broad density and no detail, and every score of so few varies much by chance."
         )
     return said
+
+
+def _mingled(snapshots: Snapshots) -> list[str]:
+    """Say where conditions cannot be told from the times, or name single samples."""
+    known = snapshots.conditions
+    if known is None or len(known.distinct) < 2:
+        return []
+    names, n = listed([f"`{name}`" for name in known.names]), len(known.distinct)
+    if 2 * n > sum(snapshots.sizes):
+        return [
+            f"{names} has {n:,} values for {sum(snapshots.sizes):,} samples, as their names have: a condition is what "
+            "many samples share; `--unit` names what was measured repeatedly."
+        ]
+    if len({*snapshots.times.tolist()}) == len(snapshots):
+        return [
+            f"no two conditions were observed at the same time: what changes with {names} cannot be told from what "
+            "changes with time."
+        ]
+    return []
 
 
 def _constant(snapshots: Snapshots) -> list[str]:

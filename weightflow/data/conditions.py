@@ -9,12 +9,13 @@ none: a model of a single condition is a model without conditions.
 scipy.optimize is imported where it is needed: half a second, which all who read data would wait for.
 """
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 from jaxtyping import Float
@@ -23,7 +24,11 @@ from weightflow.data.words import listed
 from weightflow.errors import InputError
 
 DECADE = 10.0  # ratio of the largest to the smallest positive value, from which the scale is logarithmic by default
+ALIKE = 1e-9  # share of a value by which another one differs from it by rounding
 OUTSIDE = 1e-6  # how far from the hull, in deviations, rounding may put a condition that lies on it
+
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+WITH_UNIT = re.compile(r"[-+]?\d+([.,]\d+)?(?P<unit>\D*)")
 
 Value = float | int | str
 Point = tuple[Value, ...]  # a condition: one value for each covariate
@@ -78,7 +83,7 @@ class Covariate:
         values = list(values)
         if scale is not None:
             return cls(name, known_scale(name, scale), tuple(values))
-        if any(isinstance(value, str) for value in values):
+        if any(isinstance(value, str | bool | np.bool_) for value in values):
             return cls(name, Scale.CATEGORY, tuple(values))
         numbers = [_number(name, value) for value in values]
         positive = [number for number in numbers if number > 0]
@@ -169,10 +174,21 @@ class Covariate:
         only_zero = self.scale is Scale.LOG and not any(levels)
         return replace(self, levels=tuple(levels), scale=Scale.LINEAR if only_zero else self.scale)
 
+    @property
+    def _numbered(self) -> str:
+        """Say how categories that are written with numbers can be compared as such; nothing of others."""
+        texts = [str(level) for level in self.levels]
+        if all(NUMBER.fullmatch(text) for text in texts):
+            return f" (`{self.name}:linear` or `{self.name}:log` compares these as numbers)"
+        found = [WITH_UNIT.fullmatch(text) for text in texts]
+        if len({match and match["unit"].strip() for match in found}) > 1 or None in found:
+            return ""
+        return " (to compare these as numbers, write the numbers alone, with a decimal point)"
+
     def in_words(self) -> str:
         """Say how the values are understood."""
         if not self.numeric:
-            return f"`{self.name}` is a category: {listed([str(level) for level in self.levels])}"
+            return f"`{self.name}` is a category: {listed([str(level) for level in self.levels])}{self._numbered}"
         told = f"`{self.name}` is numeric, {listed([f'{level:g}' for level in self.levels])}"
         if self.scale is Scale.LINEAR:
             return f"{told}, on a linear scale (`{self.name}:log` chooses a logarithmic one)"
@@ -274,6 +290,10 @@ class Conditions:
         Raises:
             InputError: a covariate is missing or not known, or a value is not possible.
         """
+        if not isinstance(at, Mapping):
+            raise InputError(
+                f"`at={at!r}` is no mapping from covariates to values; write at={{{self.names[0]!r}: ..}}."
+            )
         unknown = [name for name in at if name not in self.names]
         if unknown:
             raise InputError(f"`at` names `{unknown[0]}`, which is no covariate; they are {listed(self.names)}.")
@@ -331,7 +351,10 @@ class Conditions:
             for i, one in enumerate(self.covariates)
             if one.numeric and one.varies
         ]
-        return f"{what} is an extrapolation: it lies outside the conditions that were fitted ({', '.join(spans)})."
+        return (
+            f"{what} is an extrapolation: it lies outside the convex hull of the conditions that were fitted "
+            f"({', '.join(spans)})."
+        )
 
     def in_words(self) -> tuple[str, ...]:
         """Say how the conditions are understood."""
@@ -388,10 +411,19 @@ def _in_hull(here: Float[np.ndarray, "axis"], peers: Float[np.ndarray, "peer axi
     return bool(linprog(cost, A_eq=equal, b_eq=np.append(here, 1.0)).fun <= OUTSIDE)
 
 
+def without_rounding(values: Float[np.ndarray, "row"]) -> Float[np.ndarray, "row"]:
+    """Return values of which those that differ by rounding alone are one: the one that takes the fewest digits."""
+    distinct, place = np.unique(values, return_inverse=True)
+    apart = np.diff(distinct) > ALIKE * np.abs(distinct[1:])
+    groups = np.split(distinct, np.flatnonzero(apart) + 1)
+    meant = [min(group.tolist(), key=lambda value: len(repr(value))) for group in groups for _ in group]
+    return np.array(meant)[place]
+
+
 def _number(name: str, value: object) -> float:
     try:
-        number = float(value) if isinstance(value, int | float | str | np.number) else np.nan
-    except ValueError:
+        number = float(value) if isinstance(value, str | SupportsFloat) else np.nan
+    except (ValueError, TypeError, RuntimeError):  # the last ones from arrays and tensors of several values
         number = np.nan
     if not np.isfinite(number):
         raise InputError(f"`{name}={value}` is no finite number; give one (or say `{name}:category`).")

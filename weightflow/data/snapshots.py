@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from weightflow.card import Carded, Facts
-from weightflow.data.conditions import Conditions, Point, Scale, in_words
+from weightflow.data.conditions import Conditions, Point, Scale, in_words, without_rounding
 from weightflow.data.words import listed
 from weightflow.errors import InputError
 from weightflow.types import Kind
@@ -115,7 +115,18 @@ class Snapshots(Carded):
                     f"others {', '.join(first.species)} and `{first.unit}`; give courses of the same species and unit, "
                     "without conditions of their own."
                 )
-        points = [point for point, course in keys.items() for _ in course.times]
+        settled = list(zip(*map(_settled, zip(*keys, strict=True)), strict=True))
+        twins = [
+            (one, other)
+            for i, one in enumerate(keys)
+            for j, other in enumerate(keys)
+            if i < j and settled[i] == settled[j]
+        ]
+        if twins:
+            raise InputError(
+                f"the conditions {twins[0][0]} and {twins[0][1]} differ by rounding alone; give one course for both."
+            )
+        points = [point for point, course in zip(settled, keys.values(), strict=True) for _ in course.times]
         samples = tuple(cloud for course in keys.values() for cloud in course.samples)
         kinds = tuple(
             Kind.COUNTS if {*one} == {Kind.COUNTS} else Kind.CONTINUOUS
@@ -195,6 +206,16 @@ class Snapshots(Carded):
 
     def _card(self) -> tuple[str, Facts]:
         return "Snapshots", self.facts()
+
+
+def _settled(column: Sequence[Any]) -> Sequence[Any]:
+    """Return the values of a covariate, of which numbers that differ by rounding alone are one."""
+    if any(isinstance(value, str | bool | np.bool_) for value in column):
+        return column
+    try:
+        return without_rounding(np.array(column, dtype=np.float64)).tolist()
+    except (TypeError, ValueError):  # what is no number is told with its name, when the covariate is made
+        return column
 
 
 def _stretches(conditions: Conditions | None, n: int) -> list[slice]:

@@ -66,6 +66,12 @@ def clears_bar(scores: Scores) -> bool:
     return all(beats(scores, rival, scores.leading) for rival in bar(scores))
 
 
+def below_bar(scores: Scores) -> str:
+    """Say which of those that a model must beat to be worth having it does not beat."""
+    rivals = [rival for rival in bar(scores) if not beats(scores, rival, scores.leading)]
+    return f"it does not beat {_listed([NAMES.get(rival, rival) for rival in rivals])} beyond chance."
+
+
 def replaces(scores: Scores, earlier: Scores) -> bool:
     """Whether the model is better beyond chance than that of earlier scores, by the leading metric of both.
 

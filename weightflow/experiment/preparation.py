@@ -209,16 +209,17 @@ class Preparation:
         """Fit the direct path, in rounds until its draws cannot be told from the snapshots; the best one is kept.
 
         Each round goes on from the one before, with a tenth of its price on length and twice its steps. One that gained
-        little is the last: what it misses is not for want of steps.
+        little is the last: what it misses is not for want of steps. A long path goes on once whatever its draws are at
+        the snapshots, since what is cut short between them shows in no draws there.
         """
         family = self.assemble(None, bridge, None).family
         options, told = self.config.teacher, within(progress, "teacher")
         kept = last = self._held(fit_teacher(self.backbone, family, base["tokens"], options, self.seed, device, told))
-        while last.missed and last.rounds < options.rounds:
+        while (last.missed or last.cut) and last.rounds < options.rounds:
             told = within(progress, f"teacher, round {last.rounds + 1}")
             again = fit_teacher(self.backbone, family, last, options.of_round(last.rounds), self.seed, device, told)
             before, last = last, self._held(again, last.rounds + 1)
-            kept = min(kept, last, key=lambda teacher: teacher.ratio)
+            kept = min(kept, last, key=lambda teacher: teacher.ratio) if last.missed else last
             if last.ratio > GAIN * before.ratio:
                 break
         return kept.arrays()

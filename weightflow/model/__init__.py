@@ -4,7 +4,7 @@ from weightflow.model.bands import Band
 from weightflow.model.draws import Draws
 from weightflow.model.export import export_model
 from weightflow.model.flow import Numbers, WeightFlow, load
-from weightflow.model.inference import WEIGHT, WEIGHT_ALONE, Prior, ends_reached, infer, interval
+from weightflow.model.inference import WEIGHT, WEIGHT_ALONE, Prior, infer, interval
 from weightflow.model.standing import forecasts_in_words, in_words
 from weightflow.model.statistics import Moments
 
@@ -17,7 +17,6 @@ __all__ = [
     "Numbers",
     "Prior",
     "WeightFlow",
-    "ends_reached",
     "export_model",
     "forecasts_in_words",
     "in_words",

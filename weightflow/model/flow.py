@@ -21,7 +21,7 @@ from torch import Tensor
 from weightflow.backbones import Backbone
 from weightflow.bridge import Pace
 from weightflow.card import Carded, Facts
-from weightflow.data import Conditions, Point, Snapshots, Value
+from weightflow.data import Conditions, Dataset, Point, Snapshots, Value
 from weightflow.device import find_device
 from weightflow.drift import Drift, Varied
 from weightflow.dynamics import Direct, Rollout, Under
@@ -495,7 +495,7 @@ class WeightFlow(Carded):
         """
         return self.draws(times, n, seed, at=at, given=given).anndata()
 
-    def infer(self, snapshots: Snapshots, prior: Prior | None = None) -> "pandas.DataFrame":
+    def infer(self, snapshots: Snapshots | Dataset, prior: Prior | None = None) -> "pandas.DataFrame":
         """Return the posterior of the covariates that new snapshots were observed under (`weightflow.model.inference`).
 
         Args:
@@ -507,7 +507,8 @@ class WeightFlow(Carded):
             one row a point: its covariates, `log_likelihood` and `weight`, which sums to one.
 
         Raises:
-            InputError: the model has no conditions that vary, the data are of other species, or as for `log_prob`.
+            InputError: the model has no conditions that vary, the data are of other species, no condition makes them
+                possible, or as for `log_prob`.
         """
         return infer(self, snapshots, prior)
 

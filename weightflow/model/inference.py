@@ -7,6 +7,7 @@ more, a Sobol sequence. With members, each of which has a posterior of its own, 
 own error adds.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from weightflow.data import Conditions, Covariate, Point, Snapshots, Value
-from weightflow.errors import InputError
+from weightflow.data import Conditions, Covariate, Dataset, Point, Snapshots, Value, at_times
+from weightflow.data.spread import deviation
+from weightflow.errors import ExtrapolationWarning, InputError
 from weightflow.torch_rng import quasi_uniforms
+from weightflow.types import Kind
 
 if TYPE_CHECKING:
     import pandas
@@ -49,6 +52,16 @@ class Asked(Protocol):
         """Names of the dimensions."""
         ...
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kinds of the dimensions."""
+        ...
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The first and the last time that were fitted."""
+        ...
+
     def log_prob_each(self, x: np.ndarray, t: np.ndarray, points: Sequence[Mapping[str, Value]], /) -> Any:
         """Return log-densities under each of some conditions."""
         ...
@@ -69,12 +82,16 @@ class Evaluated:
     log_volume: float
 
 
-def infer(model: Asked, snapshots: Snapshots, prior: Prior | None = None, seed: int = 0) -> "pandas.DataFrame":
+def infer(
+    model: Asked, snapshots: Snapshots | Dataset, prior: Prior | None = None, seed: int = 0
+) -> "pandas.DataFrame":
     """Return the posterior of the covariates that `snapshots` were observed under.
+
+    Python warns of times beyond the last one that was fitted, and where the posterior reaches an end of its prior.
 
     Args:
         model: of several conditions.
-        snapshots: of one unknown condition, at times within those that the model can be asked at.
+        snapshots: of one unknown condition, at times that the model can be asked at; of a data set those that are seen.
         prior: limits of covariates, by name; what the model was fitted to where there are none.
         seed: of the sequence, with more than two covariates.
 
@@ -83,10 +100,12 @@ def infer(model: Asked, snapshots: Snapshots, prior: Prior | None = None, seed: 
         members `weight` is the mean of their posteriors with the model's own, which is `weight_without_members`.
 
     Raises:
-        InputError: the model has no conditions that vary, other species, or the prior is not possible.
+        InputError: the model has no conditions that vary, other species, or the prior is not possible; or no condition
+            makes the samples possible.
     """
     import pandas as pd
 
+    snapshots = snapshots.visible if isinstance(snapshots, Dataset) else snapshots
     conditions = _varying(model, snapshots)
     free = [one for one in conditions.covariates if one.numeric and one.varies]
     limits = {one.name: _limits(one, (prior or {}).get(one.name)) for one in free}
@@ -95,8 +114,15 @@ def infer(model: Asked, snapshots: Snapshots, prior: Prior | None = None, seed: 
         raise InputError(f"a prior is given for `{unknown[0]}`, which is no numeric covariate that varies.")
     groups = dict.fromkeys(conditions.categories(point) for point in conditions.distinct)
     data = snapshots.alone("inference")
+    _warn_of_times(model, data)
     found = [_posterior(model, conditions, group, limits, free, data, seed, bool(prior)) for group in groups]
     heights = np.concatenate([one.log_likelihoods + one.log_volume for one in found])
+    if not np.isfinite(heights.max(axis=0)).all():
+        raise InputError(
+            "under no condition within the prior the model, or one of its members, gives all of these samples a "
+            f"likelihood above zero: {_strangest(data)}. See whether they are of the same kind and in the same units "
+            "as what was fitted."
+        )
     weights = np.exp(heights - heights.max(axis=0))
     weights = weights / weights.sum(axis=0)
     points = [conditions.named(point) for one in found for point in one.points]
@@ -105,6 +131,15 @@ def infer(model: Asked, snapshots: Snapshots, prior: Prior | None = None, seed: 
     table[WEIGHT] = weights.mean(axis=1)
     if model.members:
         table[WEIGHT_ALONE] = weights[:, 0]
+    for one in free:
+        _, low, high = interval(table, one)
+        for end in ends_reached(one, low, high, (prior or {}).get(one.name)):
+            warnings.warn(
+                f"the posterior of {one.name} reaches {end:.3g}, where its prior ends, and more may lie beyond; "
+                f"another prior (`--prior {one.name}=..`) widens it, as far as the model can be trusted there.",
+                ExtrapolationWarning,
+                stacklevel=3,
+            )
     return table
 
 
@@ -141,7 +176,34 @@ def _varying(model: Asked, snapshots: Snapshots) -> Conditions:
             f"the data are of {', '.join(snapshots.species)} and the model is of {', '.join(model.species)}; choose "
             "these, in this order, with `--species`."
         )
+    for i, (name, kind) in enumerate(zip(model.species, model.kinds, strict=True)):
+        values = snapshots.pooled()[:, i]
+        odd = values[(values < 0) | (values % 1 != 0)]
+        if kind is Kind.COUNTS and len(odd):
+            raise InputError(
+                f"`{name}` was fitted as counts, and these data hold {odd[0]:g}, which is none; give them in the same "
+                "units as what was fitted."
+            )
     return conditions
+
+
+def _warn_of_times(model: Asked, data: Snapshots) -> None:
+    last = model.span[1]
+    late = data.times[data.times > last].tolist()
+    if late:
+        warnings.warn(
+            f"{at_times(late, data.unit)} lies beyond {at_times([last], data.unit)}, the last time that was "
+            "fitted: what these samples say of the condition rests on a forecast, whose error nothing here counts.",
+            ExtrapolationWarning,
+            stacklevel=4,
+        )
+
+
+def _strangest(data: Snapshots) -> str:
+    """Say how far the species reaches whose values lie farthest off its median, in its deviations."""
+    pooled = data.pooled()
+    i = int((np.abs(pooled - np.median(pooled, axis=0)) / deviation(pooled)).max(axis=0).argmax())
+    return f"`{data.species[i]}` reaches from {pooled[:, i].min():g} to {pooled[:, i].max():g}"
 
 
 def _limits(covariate: Covariate, given: tuple[float, float] | None) -> tuple[float, float]:
@@ -172,6 +234,8 @@ def _posterior(
         inside = [beyond or not conditions.outside(point) for point in points]
         kept = tuple(point for point, there in zip(points, inside, strict=True) if there)
         found = Evaluated(kept, _log_likelihoods(model, conditions, kept, data), _log_cell(box))
+        if not np.isfinite(found.log_likelihoods).any():
+            break
         near = places[inside][found.log_likelihoods.max(axis=1) > found.log_likelihoods.max() - FAR]
         closer = _around(near, box)
         if len(box) not in GRID or np.prod(_width(closer)) > 0.5 * np.prod(_width(box)):

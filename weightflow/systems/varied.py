@@ -13,6 +13,8 @@ from weightflow.rng import derive_seed
 from weightflow.systems.library import System
 from weightflow.systems.simulate import MAX_REACTIONS, Simulator
 
+START = "_start"  # of the name of a species: what it starts with
+RESERVED = ("time", "times", "samples", "species")  # names in a table, or of arrays
 MOST = 10_000  # values of one parameter: more are a slip
 
 
@@ -58,7 +60,7 @@ class Varied:
     """Trajectories under several conditions, those of one condition side by side.
 
     Attributes:
-        names: of what was varied.
+        names: of what was varied; what a species starts with is called `I_start`.
         values: of each trajectory.
         samples: numbers of molecules.
         species: their names.
@@ -101,11 +103,12 @@ def simulate_varied(
         raise InputError(f"`{twins[0]}` is given to `--vary` twice; give all its values at once.")
     points = list(product(*(vary.values for vary in grid)))
     species = Simulator(system, molecules_per_unit, dict(zip(names, points[0], strict=True))).species
-    taken = [name for name in names if name in (*species, "time")]
+    called = tuple(f"{name}{START}" if name in species else name for name in names)
+    taken = [name for name, column in zip(names, called, strict=True) if column in (*species, *RESERVED)]
     if taken:
         raise InputError(
-            f"`--vary {taken[0]}` has the name of a column of the table; vary a parameter, from which `{taken[0]}` "
-            "starts, instead."
+            f"`--vary {taken[0]}` would have the name of something else in the file, which holds "
+            f"{', '.join((*species, *RESERVED))}; give that parameter another name in the model."
         )
     calls = (
         joblib.delayed(_one)(
@@ -118,7 +121,7 @@ def simulate_varied(
     for part in workers(calls):
         parts.append(part)
         watch(len(parts), len(points))
-    return Varied(names, np.repeat(np.array(points), trajectories, axis=0), np.concatenate(parts), species)
+    return Varied(called, np.repeat(np.array(points), trajectories, axis=0), np.concatenate(parts), species)
 
 
 def _one(

@@ -9,7 +9,8 @@ it has far to go, as around a cycle, the same price would cut its corners: beyon
 
 so that another unit costs the less the longer the path is. Five systems that do not turn have paths of 3 to 6; a
 repressilator, a Brusselator and predators with their prey have 10 to 14. With L_0 = 9 the latter are nearer to fresh
-data at the fitted times, predators and prey by a quarter, and the former are as they were; with 6 or 7.5 these lose.
+data at the fitted times, predators and prey by a quarter, and the former are as they were; with 6 or 7.5 these lose. A
+path that is `cut` short nevertheless goes on at a tenth of the price (`Preparation.teacher`).
 
 Of several conditions each step takes some, with the snapshots and bridges of each, and places between neighbouring
 ones: one network serves all of them, which is what lets it answer between them. There are more steps where there are
@@ -47,6 +48,7 @@ class Teacher:
         state: the arrays of `Direct`.
         span: first and last fitted time.
         loss: mean negative log-likelihood at the end, in nats per sample, the price on length included.
+        length: of the path at the end, in the mean over conditions.
         rounds: of fitting that it took.
         ratio: how far its draws typically are from the fitted snapshots, in units of what chance makes it.
         missed: fitted times at which they can be told apart all the same.
@@ -55,9 +57,15 @@ class Teacher:
     state: dict[str, np.ndarray]
     span: tuple[float, float]
     loss: float
+    length: float
     rounds: int = 1
     ratio: float = 1.0
     missed: tuple[float, ...] = ()
+
+    @property
+    def cut(self) -> bool:
+        """Whether the price may hold a long path back from where the samples between snapshots are."""
+        return self.rounds == 1 and self.length > LONG
 
     def arrays(self) -> Arrays:
         """Return everything as arrays; `of_arrays` undoes it."""
@@ -65,6 +73,7 @@ class Teacher:
         facts = {
             "span": self.span,
             "loss": self.loss,
+            "length": self.length,
             "rounds": self.rounds,
             "ratio": self.ratio,
             "missed": self.missed,
@@ -77,7 +86,7 @@ class Teacher:
         state = {name.removeprefix(STATE): array for name, array in arrays.items() if name.startswith(STATE)}
         first, last = arrays["span"].tolist()
         found = int(arrays["rounds"].item()), arrays["ratio"].item(), tuple(arrays["missed"].tolist())
-        return cls(state, (first, last), arrays["loss"].item(), *found)
+        return cls(state, (first, last), arrays["loss"].item(), arrays["length"].item(), *found)
 
     def path(self, backbone: Backbone) -> Direct:
         """Return the path, on a uniform clock over the span."""
@@ -113,9 +122,11 @@ def fit_teacher(
     optimiser = torch.optim.AdamW(path.parameters(), options.learning_rate, weight_decay=1e-4, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, steps)
     losses: list[float] = []
+    lengths: list[float] = []
     for step in range(steps):
-        loss = _loss(path, backbone, family, options, rng, device)
+        loss, length = _loss(path, backbone, family, options, rng, device)
         losses.append(loss.item())
+        lengths.append(length.item())
         if not np.isfinite(losses[-1]):
             raise TrainingError(
                 f"the teacher's likelihood is not finite at step {step} of {steps}; lower "
@@ -128,7 +139,7 @@ def fit_teacher(
         progress(step + 1, steps)
     state = {name: tensor.cpu().numpy() for name, tensor in path.state_dict().items()}
     last = max(1, round(LAST_SHARE * steps))
-    return Teacher(state, family.span, float(np.mean(losses[-last:])))
+    return Teacher(state, family.span, float(np.mean(losses[-last:])), float(np.mean(lengths[-last:])))
 
 
 def steps_for(family: Family, options: TeacherOptions) -> int:
@@ -164,19 +175,20 @@ def _loss(
     options: TeacherOptions,
     rng: np.random.Generator,
     device: torch.device | str,
-) -> Float[Tensor, ""]:
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Return the loss, and the length of the paths of the conditions that were drawn, in the mean."""
     enough = options.draws_of(backbone.dim)
     draws = max(enough * family.options.per_step // family.together, enough // 2)
     drawn = draw_within(family, family.together, options.random_times, draws, rng)
     tokens = tokens_at(path, family, drawn, device)
-    lengths = [(one[1:] - one[:-1]).flatten(1).norm(dim=1).sum() for one in tokens.split(drawn.sizes)]
-    length = priced(torch.stack(lengths)).mean()
+    steps = [(one[1:] - one[:-1]).flatten(1).norm(dim=1).sum() for one in tokens.split(drawn.sizes)]
+    lengths = torch.stack(steps)
     log_prob = backbone.log_prob(tokens, torch.as_tensor(drawn.samples, dtype=torch.float64, device=device))
     between = family.between(draws, rng)
     if between is not None:
         samples = torch.as_tensor(between.samples, dtype=torch.float64, device=device)
         log_prob = torch.cat([log_prob, backbone.log_prob(tokens_at(path, family, between, device), samples)])
-    return options.length / family.many * length - log_prob.mean()
+    return options.length / family.many * priced(lengths).mean() - log_prob.mean(), lengths.detach().mean()
 
 
 def priced(length: Float[Tensor, "path"]) -> Float[Tensor, "path"]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from weightflow.data.conditions import Conditions, Point, Value, in_words
+from weightflow.data.conditions import Conditions, Point, Value, in_words, without_rounding
 from weightflow.data.dataset import SPECIES, Dataset, every_nth
 from weightflow.data.reading.columns import Rows
 from weightflow.data.reading.components import Components, principal_components
@@ -77,7 +77,10 @@ def grouped(rows: Rows, options: ReadOptions) -> Clouds:
 
 def _by_condition(rows: Rows, times: Float[np.ndarray, "time"], place: np.ndarray, options: ReadOptions) -> Clouds:
     """Collect rows of one condition and time; a shared start is all rows of the earliest time, once a condition."""
-    columns = [values.tolist() for values in rows.covariates.values()]
+    columns = [
+        (without_rounding(values) if values.dtype.kind == "f" else values).tolist()
+        for values in rows.covariates.values()
+    ]
     of_row: list[Point] = list(zip(*columns, strict=True))
     members: dict[tuple[Point, int], list[int]] = {}
     for row, key in enumerate(zip(of_row, place.tolist(), strict=True)):

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from weightflow.evaluation import Scores, below_bar
 from weightflow.report.terminal import print_scores
 from weightflow.search.folder import REPORT
 from weightflow.search.results.outcome import Outcome
@@ -33,7 +34,7 @@ def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None
         tell(console, f"Trial {repeated.number}: {repeated.told}.")
     if outcome.decision:
         tell(console, outcome.decision)
-    _print_registered(console, outcome.tracked)
+    _print_registered(console, outcome.tracked, outcome.scores)
     if "problem" in outcome.tracked:
         tell(console, f"MLflow lacks a part ({outcome.tracked['problem']}); all of it is on disk. Send it later:")
         where = "" if outcome.folder.parent == Path("runs").resolve() else f" --out {outcome.folder.parent}"
@@ -51,15 +52,15 @@ def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None
         console.print(f"  {command}", highlight=False, soft_wrap=True)
 
 
-def _print_registered(console: Console, tracked: Mapping[str, str]) -> None:
+def _print_registered(console: Console, tracked: Mapping[str, str], scores: Scores) -> None:
     if "model" in tracked:
         model = f"{tracked['model']} version {tracked['model_version']}, the {tracked['alias']}"
         tell(console, f"MLflow has it as model {model}, in {tracked['tracking_uri']}.")
     elif "unregistered" in tracked:
         tell(
             console,
-            f"MLflow has the model, and it is no version of {tracked['unregistered']}: it does not beat persistence, "
-            "the mixture and McCann beyond chance. `--register` makes it one all the same.",
+            f"MLflow has the model, and it is no version of {tracked['unregistered']}: {below_bar(scores)} "
+            "`--register` makes it one all the same.",
         )
 
 
