@@ -5,6 +5,9 @@ sliced W2, species in units of their deviation over all times. Two samples of on
 well: by about 1 / sqrt(2) of what halves of the data are apart, since in one dimension W2 falls with the root of n. The
 ratio of the two is near 1 where the model is right, whatever the data. A shift of a fifth of a deviation makes it 1.5
 with 300 points; one draw in a hundred that lies five deviations off makes it 4, which no test of the bulk would see.
+Where a cloud is far narrower than its way, one draw in a thousand at the place of another time still doubles its
+spread: the ratio is that of the spreads where this is larger, of the species where it is the largest, less what chance
+makes of the deviation of n samples (two standard errors of it, about 2 / sqrt(n)).
 
 A fit misses its snapshots where the median ratio over times is above `MISSED`, or that of one time above `FAR`: a few
 stray draws at single times are no reason to fit again, and cost nothing by any score. Nothing finer than `RESOLUTION`
@@ -19,7 +22,7 @@ import numpy as np
 from jaxtyping import Float
 
 from weightflow.data import Snapshots
-from weightflow.data.spread import deviation
+from weightflow.data.spread import deviation, varies
 from weightflow.evaluation.courses import by_course
 from weightflow.evaluation.sampler import Sampler, draw
 from weightflow.metrics import sliced_w2
@@ -40,7 +43,7 @@ class Fidelity:
 
     Attributes:
         times: that were looked at, shape (time,).
-        ratios: distance of draws from the data at each, in units of what chance makes it.
+        ratios: distance of draws from the data at each, or their spread, in units of what chance makes it.
     """
 
     times: Float[np.ndarray, "time"]
@@ -89,7 +92,7 @@ def held_against(
     """
     clouds = zip(draws, snapshots.samples, snapshots.times, strict=True)
     looked = [(x / unit, y / unit, float(time)) for x, y, time in clouds if len(y) >= FEWEST]
-    ratios = [_ratio(x, y, generator(seed, "fidelity", time.hex())) for x, y, time in looked]
+    ratios = [max(_ratio(x, y, generator(seed, "fidelity", time.hex())), _wider(x, y)) for x, y, time in looked]
     return Fidelity(np.array([time for *_, time in looked]), np.array(ratios))
 
 
@@ -102,6 +105,18 @@ def _ratio(draws: Float[np.ndarray, "n dim"], cloud: Float[np.ndarray, "m dim"],
         apart.append(sliced_w2(part[:n], data) ** 2)
         halves += [sliced_w2(*_halved(rng.permutation(data))) ** 2 for _ in range(HALVINGS)]
     return float(np.sqrt((np.mean(apart) + RESOLUTION**2) / (np.mean(halves) / 2 + RESOLUTION**2)))
+
+
+def _wider(draws: Float[np.ndarray, "n dim"], cloud: Float[np.ndarray, "m dim"]) -> float:
+    """Return by how much more than chance explains draws of a species spread more widely than the data, at most.
+
+    A species that is one value at this time is left out: nothing that is continuous is as narrow.
+    """
+    moving = varies(cloud)
+    if not moving.any():
+        return 0.0
+    spreads = (draws.std(axis=0) + RESOLUTION) / (cloud.std(axis=0) + RESOLUTION)
+    return float(spreads[moving].max() / (1 + 2 / np.sqrt(len(cloud))))
 
 
 def _halved(cloud: Float[np.ndarray, "n dim"]) -> tuple[np.ndarray, np.ndarray]:

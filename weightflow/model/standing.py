@@ -24,14 +24,14 @@ def in_words(fidelity: Mapping[str, Any]) -> str:
     if not fidelity["missed"]:
         return (
             f"its draws reach the fitted snapshots{took}: they are typically {fidelity['ratio']:.1f} times as far from "
-            "the data as chance takes them, where nothing finer than 2 % of a species' deviation over all times is "
-            f"looked at.{behind}"
+            "the data, or as widely spread, as chance takes them, where nothing finer than 2 % of a species' deviation "
+            f"over all times is looked at.{behind}"
         )
     times = ", ".join(f"{time:g}" for time in fidelity["missed"])
     return (
         f"its draws can be told from the fitted snapshots at t = {times}{took}: they are typically "
-        f"{fidelity['ratio']:.1f} times as far from the data as chance takes them. More rounds (`teacher.rounds`, "
-        f"`training.rounds`) or a larger backbone (`backbone.hidden`, `backbone.components`) may reach them.{behind}"
+        f"{fidelity['ratio']:.1f} times as far from the data, or as widely spread, as chance takes them. More rounds "
+        f"(`teacher.rounds`, `training.rounds`) or a larger backbone (`backbone.hidden`, `backbone.components`) may reach them.{behind}"
     )
 
 
