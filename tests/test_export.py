@@ -59,7 +59,7 @@ MODELS = {
 
 def read_apart(model: WeightFlow, u: np.ndarray, x: np.ndarray, folder: Path) -> dict[str, np.ndarray]:
     """What the reader gives in a process of its own."""
-    export_model(model, TIMES, folder)
+    export_model(model, TIMES, str(folder))
     np.savez(folder / "given.npz", uniforms=u, x=x)
     words = [sys.executable, "-I", "-c", SCRIPT, str(folder), str(folder / "given.npz"), str(folder / "found.npz")]
     subprocess.run(words, check=True, capture_output=True, text=True)

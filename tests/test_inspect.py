@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner, Result
 
 from weightflow.cli import app
-from weightflow.data import Snapshots, advice
+from weightflow.data import Snapshots, advice, at_times
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig
 from weightflow.experiment.timing import Stopwatch, measure
@@ -40,6 +40,20 @@ def test_a_time_with_one_sample_and_one_with_few_are_named_with_their_unit():
     told = said(normal(), normal(1), normal(7), normal(seed=4), unit="h")
     assert "a single sample at t = 1 h" in told
     assert "fewer than 30 samples at t = 2 h (the fewest: 7)" in told
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ([0.0, 1 / 3, 2.5e-7, 999.5], "t = 0, 0.333333, 2.5e-07, 999.5"),
+        ([1_700_000_000.0, 1_700_003_600.0], "t = 1700000000, 1700003600"),
+        ([1_700_000_000_500.0, -45_000.0], "t = 1700000000500, -45000"),
+        ([45352.02, 45352.04], "t = 45352.02, 45352.04"),
+        ([1e300], "t = 1e+300"),
+    ],
+)
+def test_large_times_are_written_with_as_many_digits_as_tell_them_apart(times: list[float], words: str):
+    assert at_times(times) == words
 
 
 def test_a_species_that_never_varies_is_named_with_its_value():

@@ -44,6 +44,7 @@ from weightflow.bridge.options import BridgeOptions, Curve, Spread
 from weightflow.bridge.pace import Pace
 from weightflow.data.snapshots import Snapshots
 from weightflow.data.spread import deviation
+from weightflow.data.words import written
 from weightflow.drift import Drift, Varied, fit_drifts
 from weightflow.errors import InputError
 from weightflow.files import within
@@ -228,8 +229,9 @@ class Bridge:
         times = np.asarray(times, dtype=np.float64)
         if times.size and (times.min() < self.times[0] or times.max() > self.times[-1]):
             raise InputError(
-                f"bridge samples were asked for between t={times.min():g} and t={times.max():g}, but the snapshots "
-                f"span [{self.times[0]:g}, {self.times[-1]:g}]; ask inside."
+                f"bridge samples were asked for between t={written(times.min())} and t={written(times.max())}, but "
+                "the snapshots "
+                f"span [{written(self.times[0])}, {written(self.times[-1])}]; ask inside."
             )
         k = np.clip(np.searchsorted(self.times, times, side="right") - 1, 0, len(self.times) - 2)
         s = (times - self.times[k]) / (self.times[k + 1] - self.times[k])
@@ -286,7 +288,8 @@ class Bridge:
         """
         if self.ahead is None or times.max() > self.reach:
             raise InputError(
-                f"forecasts were asked for up to t={times.max():g}, which no drift reaches; raise `bridge.horizon`."
+                f"forecasts were asked for up to t={written(times.max())}, which no drift reaches; raise "
+                "`bridge.horizon`."
             )
         forecasts = self._shaken(*self.ahead.sample(times, n, rng))
         rounded = np.maximum(np.floor(forecasts + rng.random(forecasts.shape)), 0.0)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from weightflow.data.words import written
+
 if TYPE_CHECKING:
     from weightflow.model import Band, WeightFlow
 
@@ -24,7 +26,7 @@ def beyond(model: "WeightFlow", times: Float[np.ndarray, "time"]) -> str:
     if not len(later):
         return ""
     reach = (later.max() - last) / (last - first)
-    said = f"warning: the forecast goes {reach:.2g} times the fitted span beyond t = {last:g}; "
+    said = f"warning: the forecast goes {reach:.2g} times the fitted span beyond t = {written(last)}; "
     some = later[np.unique(np.linspace(0, len(later) - 1, min(TOLD, len(later))).round().astype(int))]
     found = means(model, np.array([last, *some]))
     if found is None:
@@ -32,8 +34,9 @@ def beyond(model: "WeightFlow", times: Float[np.ndarray, "time"]) -> str:
     width = found.width.numpy()
     moving = width[0] > 0
     ratios = np.median(width[1:, moving] / width[0, moving], axis=1) if moving.any() else np.ones(len(some))
-    told = ", ".join(f"{ratio:.1f} at t = {t:g}" for ratio, t in zip(ratios, some, strict=True))
+    told = ", ".join(f"{ratio:.1f} at t = {written(t)}" for ratio, t in zip(ratios, some, strict=True))
     return said + (
-        f"the {LEVEL:.0%} bands of the means, in units of those at t = {last:g}, are as wide as {told}, and hold only "
+        f"the {LEVEL:.0%} bands of the means, in units of those at t = {written(last)}, are as wide as {told}, and "
+        "hold only "
         "if the system goes on as it did.\n"
     )

@@ -9,6 +9,7 @@ import typer
 from weightflow.cli.conditions import At, condition, told
 from weightflow.cli.output import writable_folder
 from weightflow.data import parse_times
+from weightflow.data.words import written
 
 
 def export(
@@ -35,7 +36,7 @@ def export(
     with writable_folder(out):
         export_model(fitted, wanted, out)
     sys.stdout.write(
-        f"{out}: weights.npz with {len(wanted)} times from {wanted[0]:g} to {wanted[-1]:g}"
+        f"{out}: weights.npz with {len(wanted)} times from {written(wanted[0])} to {written(wanted[-1])}"
         f"{fitted.unit and f' {fitted.unit}'}, and reader.py, which needs NumPy alone:\n"
         f"from reader import Model; Model({str(out)!r}).sample({wanted[-1]:g}, 1000)\n"
     )

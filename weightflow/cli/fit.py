@@ -12,7 +12,7 @@ from weightflow.cli.options import HEAD, HORIZON, Data, Device, HeadOfCounts, Ho
 from weightflow.cli.output import writable_folder
 from weightflow.cli.reading import reads_data, tell
 from weightflow.data import ReadOptions, advice
-from weightflow.data.words import listed
+from weightflow.data.words import listed, written
 from weightflow.progress import Shown
 from weightflow.systems import load_dataset
 
@@ -62,8 +62,9 @@ def fit(
     under = "" if known is None else f" under {len(known.distinct)} conditions of {listed(known.names)}"
     at = "" if known is None else "".join(f" --at {name}=.." for name in known.names)
     sys.stdout.write(
-        f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}{under}, t = {snapshots.times.min():g} to "
-        f"{snapshots.times.max():g}; {in_words(model.record['fidelity'])}\n"
+        f"{out}: fitted to {len(snapshots)} snapshots of {dataset.name}{under}, t = {written(snapshots.times.min())} "
+        "to "
+        f"{written(snapshots.times.max())}; {in_words(model.record['fidelity'])}\n"
         f"Forecasts: {forecasts_in_words(model.record['forecast'], model.rests)}\n"
         + (f"{told_of(model)} beside it give bands: {out / 'members'}\n" if members else "")
         + f"Use it with: python -m weightflow forecast --model {out}{at}\n"

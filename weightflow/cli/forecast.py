@@ -14,6 +14,7 @@ from weightflow.cli.options import Device
 from weightflow.cli.output import whole_file
 from weightflow.cli.samples import WRITERS, check_library, write_samples
 from weightflow.data import parse_times
+from weightflow.data.words import written
 from weightflow.progress import Shown
 
 
@@ -56,10 +57,10 @@ def forecast(
         write_samples(file, fitted.draws(wanted, draws, seed), means)
     sys.stderr.write(certainty.beyond(fitted, wanted))
     beyond, unit = int((wanted > last).sum()), fitted.unit and f" {fitted.unit}"
-    several = f"{len(wanted)} times from {wanted.min():g} to {wanted.max():g}"
-    count = several if len(wanted) > 1 else f"t = {wanted[0]:g}"
+    several = f"{len(wanted)} times from {written(wanted.min())} to {written(wanted.max())}"
+    count = several if len(wanted) > 1 else f"t = {written(wanted[0])}"
     sys.stdout.write(
         f"{out}: shape ({len(wanted)}, {draws}, {len(fitted.species)}), {draws:,} samples at {count}{unit}"
-        + (f", {beyond} of them forecasts beyond t = {last:g}{unit}" if beyond else "")
+        + (f", {beyond} of them forecasts beyond t = {written(last)}{unit}" if beyond else "")
         + f"; species {', '.join(fitted.species)}\n"
     )

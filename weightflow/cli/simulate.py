@@ -10,6 +10,7 @@ from rich.console import Console
 
 from weightflow.cli.output import whole_file
 from weightflow.data import parse_times
+from weightflow.data.words import written
 from weightflow.progress import Shown, within
 from weightflow.systems import (
     BUILT_IN,
@@ -89,7 +90,8 @@ def simulate(
         else:
             np.save(file, samples)
     sys.stdout.write(
-        f"{out}: {samples.shape[0]:,} trajectories, {samples.shape[1]:,} times from {wanted[0]:g} to {wanted[-1]:g}, "
+        f"{out}: {samples.shape[0]:,} trajectories, {samples.shape[1]:,} times from {written(wanted[0])} to "
+        f"{written(wanted[-1])}, "
         f"species {', '.join(simulator.species)}\n"
         + (f"Use it with: --data {out}\n" if named else _how_to_read(out, wanted))
     )
@@ -121,7 +123,7 @@ def _simulate_varied(
     conditions = len(found.samples) // trajectories
     sys.stdout.write(
         f"{out}: {trajectories:,} trajectories at each of {conditions:,} values of {', '.join(found.names)}, "
-        f"{len(times):,} times from {times[0]:g} to {times[-1]:g}, species {', '.join(found.species)}\n"
+        f"{len(times):,} times from {written(times[0])} to {written(times[-1])}, species {', '.join(found.species)}\n"
         f"Use it with: --data {out} --conditions {','.join(found.names)}\n"
     )
 

@@ -23,6 +23,7 @@ from jaxtyping import Float
 
 from weightflow.bridge import Bridge, BridgeOptions, Curve, Spread
 from weightflow.data import Snapshots
+from weightflow.data.words import written
 from weightflow.errors import InputError
 from weightflow.evaluation.sampler import Sampler
 from weightflow.rng import generator
@@ -155,7 +156,8 @@ def check_not_before(times: Float[np.ndarray, "time"], seen: Float[np.ndarray, "
     """
     if times.size and times.min() < seen[0]:
         raise InputError(
-            f"samples were asked for at t={times.min():g}, before the first seen snapshot at t={seen[0]:g}; "
+            f"samples were asked for at t={written(times.min())}, before the first seen snapshot at "
+            f"t={written(seen[0])}; "
             "ask from there on."
         )
 

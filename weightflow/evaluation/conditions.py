@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from weightflow.data import Value, in_words
+from weightflow.data.words import written
 from weightflow.errors import InputError
 from weightflow.evaluation.scores import Scores
 from weightflow.files import write_text
@@ -42,7 +43,7 @@ def overall(found: Sequence[LeftOutCondition], selected: bool = False) -> Scores
     for one in among:
         times = one.scores.times
         parts.append(replace(one.scores, times=tuple(float(len(places) + i) for i in range(len(times)))))
-        places += [f"{in_words(one.at)}, t={time:g}" for time in times]
+        places += [f"{in_words(one.at)}, t={written(time)}" for time in times]
     digest = sha256("".join(part.data for part in parts).encode()).hexdigest()[:16]
     return replace(Scores.joined(parts), places=tuple(places), selected=selected, data=digest)
 

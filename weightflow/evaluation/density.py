@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from weightflow.data.words import written
 from weightflow.errors import WeightFlowError
 from weightflow.model import Numbers
 
@@ -33,7 +34,7 @@ def log_densities(
     values = evaluated(model, times, clouds)
     for time, value in zip(times, values, strict=True):
         if not np.isfinite(value).all():
-            raise WeightFlowError(f"`{name}` returned a log-density that is not finite at t={time:g}.")
+            raise WeightFlowError(f"`{name}` returned a log-density that is not finite at t={written(time)}.")
     return values
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from weightflow.data import Snapshots, Split, in_words
+from weightflow.data.words import written
 from weightflow.errors import InputError, WeightFlowError
 from weightflow.evaluation.grouping import GROUPS, HALF_GROUPS, arranged
 
@@ -70,7 +71,8 @@ def check_scorable(split: Split) -> None:
         for time, cloud in zip(part.test.times, part.test.samples, strict=True):
             if len(cloud) < FEWEST:
                 raise InputError(
-                    f"the test snapshot{where} at t={time:g} has {len(cloud)} samples, but scores need {FEWEST} at "
+                    f"the test snapshot{where} at t={written(time)} has {len(cloud)} samples, but scores need "
+                    f"{FEWEST} at "
                     "least; leave that time out or give it more samples."
                 )
 

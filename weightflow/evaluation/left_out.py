@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from weightflow.data.words import written
 from weightflow.errors import InputError
 from weightflow.evaluation.sampler import Sampler
 from weightflow.model import Numbers, WeightFlow
@@ -52,7 +53,7 @@ class LeftOut:
         for k, own in enumerate(self.times):
             if time in own:
                 return k
-        raise InputError(f"t={time:g} was not left out by any fit; ask for one that was.")
+        raise InputError(f"t={written(time)} was not left out by any fit; ask for one that was.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from weightflow.data.words import written
 from weightflow.errors import WeightFlowError
 
 
@@ -44,7 +45,9 @@ def draw(
         )
     finite = np.isfinite(samples).all(axis=(1, 2))
     if not finite.all():
-        raise WeightFlowError(f"`{name}` returned samples that are not finite at t={times[np.argmin(finite)]:g}.")
+        raise WeightFlowError(
+            f"`{name}` returned samples that are not finite at t={written(times[np.argmin(finite)])}."
+        )
     return samples
 
 

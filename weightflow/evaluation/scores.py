@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from weightflow.card import Carded, Facts
 from weightflow.data import at_times
+from weightflow.data.words import written
 from weightflow.errors import InputError
 from weightflow.rng import generator
 
@@ -177,8 +178,9 @@ class Scores(Carded):
         values = [v for v, t in zip(self.by_time(method, metric), self.times, strict=True) if low < t <= high]
         if not values:
             raise InputError(
-                f"no scored time lies after {low:g} and not after {high:g}; they go from {min(self.times):g} to "
-                f"{max(self.times):g}: choose other bounds."
+                f"no scored time lies after {written(low)} and not after {written(high)}; they go from "
+                f"{written(min(self.times))} to "
+                f"{written(max(self.times))}: choose other bounds."
             )
         return float(np.mean(values))
 
@@ -334,7 +336,7 @@ def _check_joinable(parts: Sequence[Scores]) -> None:
     times = [time for part in parts for time in part.times]
     if len(set(times)) < len(times):
         twice = next(time for time in times if times.count(time) > 1)
-        raise InputError(f"t={twice:g} was scored twice; give each left-out time once.")
+        raise InputError(f"t={written(twice)} was scored twice; give each left-out time once.")
 
 
 def _joined_times(parts: Sequence[Scores], method: str, metric: str, order: np.ndarray) -> tuple[float, ...]:

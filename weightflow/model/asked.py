@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from weightflow.data.words import written
 from weightflow.errors import InputError
 
 Numbers = float | int | Sequence[Any] | np.ndarray | Tensor  # what users may give for times and samples
@@ -81,4 +82,4 @@ class Asked:
     def __str__(self) -> str:
         if self.times.size == 0:
             return "none"
-        return f"{len(self.times)} of them from {self.times.min():g} to {self.times.max():g}"
+        return f"{len(self.times)} of them from {written(self.times.min())} to {written(self.times.max())}"

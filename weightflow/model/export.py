@@ -1,6 +1,7 @@
 """A model for those who have NumPy alone: weights at some times, and a reader that needs nothing of this package."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from weightflow.model.flow import WeightFlow
 WEIGHTS, READER = "weights.npz", "reader.py"
 
 
-def export_model(model: WeightFlow, times: Numbers, folder: Path) -> None:
+def export_model(model: WeightFlow, times: Numbers, folder: str | os.PathLike[str]) -> None:
     """Write `weights.npz` and `reader.py` into `folder`; `reader.Model(folder)` samples and evaluates at `times`.
 
     Weights keep their precision, and there is no pickle in the file: what is no number is JSON.
@@ -22,7 +23,7 @@ def export_model(model: WeightFlow, times: Numbers, folder: Path) -> None:
     Raises:
         InputError: as for `WeightFlow.weights`, or the folder cannot be written.
     """
-    wanted = np.atleast_1d(array_of("times", times))
+    wanted, folder = np.atleast_1d(array_of("times", times)), Path(folder)
     backbone = model.backbone
     facts = {
         "species": list(model.species),

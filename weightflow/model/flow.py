@@ -22,6 +22,7 @@ from weightflow.backbones import Backbone
 from weightflow.bridge import Pace
 from weightflow.card import Carded, Facts
 from weightflow.data import Conditions, Dataset, Point, Snapshots, Value
+from weightflow.data.words import written
 from weightflow.device import find_device
 from weightflow.drift import Drift, Varied
 from weightflow.dynamics import Direct, Rollout, Under
@@ -566,7 +567,7 @@ class WeightFlow(Carded):
         core, standing = self.backbone.core, self.record.get("fidelity")
         return "WeightFlow", [
             ("species", ", ".join(species)),
-            ("fitted times", f"{first:g} to {last:g} {self.unit}".strip()),
+            ("fitted times", f"{written(first)} to {written(last)} {self.unit}".strip()),
             *([] if self.conditions is None else [("conditions", "; ".join(self.conditions.in_words()))]),
             ("backbone", f"{core.kind} of {core.hidden}, {self.backbone.layout.n_weights:,} weights"),
             ("path", f"{type(self.path).__name__.lower()}, on {self.device}"),
@@ -586,7 +587,8 @@ class WeightFlow(Carded):
         wanted = asked.times
         if wanted.size == 0 or not np.isfinite(wanted).all() or wanted.min() < first or wanted.max() > limit:
             raise InputError(
-                f"`times` must be finite and lie in [{first:g}, {limit:g}] (fitted: [{first:g}, {last:g}]), but got "
+                f"`times` must be finite and lie in [{written(first)}, {written(limit)}] (fitted: [{written(first)}, "
+                f"{written(last)}]), but got "
                 f"{asked}; ask for times in that range."
             )
         if wanted.max() > last and self.rests:

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from weightflow.backbones import Backbone
+from weightflow.data.words import written
 from weightflow.errors import InputError
 from weightflow.model.engine import Engine
 from weightflow.types import Kind
@@ -98,7 +99,8 @@ def resampled(
             return cloud[0][_chosen(weights, n, generator)]
         if candidates >= most:
             raise InputError(
-                f"at t={when:g} the values {given.words} are improbable: of {candidates:,} candidates {effective:.0f} "
+                f"at t={written(when)} the values {given.words} are improbable: of {candidates:,} candidates "
+                f"{effective:.0f} "
                 f"count, and {ENOUGH * n:,} must for {n:,} samples; ask for fewer samples or likelier values, or fit "
                 "with these species before the others, where any values are drawn from exactly."
             )

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from weightflow.data.words import written
+
 LAG = 0.002  # nats by which a value of a species may be less likely than under the path that a solution was taught on
 
 
@@ -27,11 +29,13 @@ def in_words(fidelity: Mapping[str, Any]) -> str:
             "the data, or as widely spread, as chance takes them, where nothing finer than 2 % of a species' deviation "
             f"over all times is looked at.{behind}"
         )
-    times = ", ".join(f"{time:g}" for time in fidelity["missed"])
+    times = ", ".join(written(time) for time in fidelity["missed"])
     return (
         f"its draws can be told from the fitted snapshots at t = {times}{took}: they are typically "
         f"{fidelity['ratio']:.1f} times as far from the data, or as widely spread, as chance takes them. More rounds "
-        f"(`teacher.rounds`, `training.rounds`) or a larger backbone (`backbone.hidden`, `backbone.components`) may reach them.{behind}"
+        "(`teacher.rounds`, `training.rounds`) or a larger backbone (`backbone.hidden`, `backbone.components`) may "
+        "reach "
+        f"them.{behind}"
     )
 
 

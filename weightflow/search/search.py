@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from weightflow.data import Dataset, Protocol, Split, shapes, split
+from weightflow.data.words import written
 from weightflow.errors import InputError
 from weightflow.evaluation import check_scorable
 from weightflow.experiment import ExperimentConfig, check_members, flatten, nest, prepares_as, preset
@@ -143,7 +144,7 @@ class Search:
         return {
             "data": {
                 "digest": snapshots.digest(),
-                "times": f"{len(snapshots)} from {snapshots.times[0]:g} to {snapshots.times[-1]:g}",
+                "times": f"{len(snapshots)} from {written(snapshots.times[0])} to {written(snapshots.times[-1])}",
                 "species": ", ".join(snapshots.species),
                 "samples": sum(snapshots.sizes),
             },

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from scipy.special import ndtri
 from torch import Tensor
 
+from weightflow.data.words import written
 from weightflow.model import Band, Numbers, WeightFlow
 from weightflow.report.picture import Picture, grid_of_axes, label_time, legend_above, whole_numbers
 from weightflow.report.plots.marginals import value_edges
@@ -99,7 +100,7 @@ def _draw_shares(
                 whole_numbers(axis.xaxis)
         axes[i][0].set_ylabel(f"share at {observed.label(i)}")
     for axis, k in zip(axes[0], places, strict=True):
-        axis.set_title(f"t = {observed.times[some[k]]:g} {observed.unit}".strip())
+        axis.set_title(f"t = {written(float(observed.times[some[k]]))} {observed.unit}".strip())
     legend_above(figure, *axes[0][0].get_legend_handles_labels())
     return figure
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from weightflow.data.words import written
 from weightflow.report.content import Report
 from weightflow.report.picture import Picture, grid_of_axes, label_time, legend_above, whole_numbers
 from weightflow.report.plots.observed import Observed
@@ -41,7 +42,8 @@ def fan(report: Report, observed: Observed) -> Picture:
     return Picture(
         "fan",
         "Forecast",
-        f"The model goes on beyond its last fitted snapshot (dotted line, t = {last:g}): median, middle 50 % and "
+        f"The model goes on beyond its last fitted snapshot (dotted line, t = {written(last)}): median, middle 50 % "
+        "and "
         f"middle 80 % of {DRAWS} draws a time. Marks: median and middle 80 % of the data.{held} What a forecast is "
         f"worth is told among the facts.{observed.left_out()}",
         alt="Median and ranges of the model's draws of each species against time, before and after the last fitted "

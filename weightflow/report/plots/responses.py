@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from weightflow.data import Conditions, Covariate, Snapshots, Value, in_words
+from weightflow.data.words import written
 from weightflow.evaluation import silently
 from weightflow.model import WeightFlow
 from weightflow.report.content import ConditionReport
@@ -154,7 +155,7 @@ def _draw_species(found: Responses, i: int, unit: str, axis: Axes, theme: Theme)
         axis.fill_between(found.places, low, high, color=colour, alpha=0.16, linewidth=0)
         if found.median is not None:
             axis.fill_between(found.places, *found.median[:, k, :, i], color=colour, alpha=0.4, linewidth=0)
-        label = f"t = {time:g} {unit}".strip()
+        label = f"t = {written(time)} {unit}".strip()
         axis.plot(found.places, middle, color=colour, linewidth=1.8, label=label)
         if len(places):
             axis.plot(places, medians[:, i], "o", color=colour, ms=4.5, mec=theme.background, mew=0.7)

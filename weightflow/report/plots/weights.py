@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from weightflow.data.words import written
 from weightflow.report.content import Report
 from weightflow.report.picture import Picture, grid_of_axes, label_time
 from weightflow.report.theme import Theme
@@ -89,7 +90,8 @@ def _draw_plane(plane: Plane, axis: Axes, theme: Theme) -> None:
     some = np.unique(np.linspace(0, len(plane.anchors) - 1, LABELS).round().astype(int))
     for k in some:
         x, y = plane.anchors[k]
-        axis.annotate(f"{plane.anchors_times[k]:g}", (x, y), xytext=(6, 5), textcoords="offset points", fontsize=9)
+        time = written(float(plane.anchors_times[k]))
+        axis.annotate(time, (x, y), xytext=(6, 5), textcoords="offset points", fontsize=9)
     axis.autoscale_view()
     axis.margins(0.08)
     axis.set_title("in the plane")

@@ -23,6 +23,7 @@ from weightflow.data import (
     leave_one_out,
 )
 from weightflow.data import in_words as at_condition
+from weightflow.data.words import written
 from weightflow.errors import InputError
 from weightflow.evaluation import (
     LeftOutCondition,
@@ -295,7 +296,8 @@ def fitted_before(
     scored = is_unseen if unseen else possible
     if not scored.any():
         raise InputError(
-            f"all times of `{dataset.name}` lie before t={model.span[0]:g}, the first one that the model was fitted "
+            f"all times of `{dataset.name}` lie before t={written(model.span[0])}, the first one that the model was "
+            "fitted "
             "to; give later ones."
         )
     test = _at(dataset.fresh or data, scored)
