@@ -59,6 +59,8 @@ def infer(
             _, low, high = interval(posterior, covariate, weight=WEIGHT_ALONE)
             sys.stdout.write(f" (without the members, that is, as if the model had no error: {low:.3g} and {high:.3g})")
         sys.stdout.write("\n")
+    if WEIGHT_ALONE not in posterior:
+        sys.stdout.write("This leaves the model's own error out; a model that was fitted with `--members` counts it.\n")
     sys.stdout.write(f"{out}: {len(posterior)} points; picture: {_picture(fitted.conditions, posterior, out)}\n")
 
 
