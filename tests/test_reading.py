@@ -170,8 +170,10 @@ def changed(value: float) -> np.ndarray:
         (GOOD[:0], {}, ["(0, 40, 2)", "longer than 0"]),
         (GOOD[:, :, :0], {}, ["(20, 40, 0)", "longer than 0"]),
         (GOOD[:, :1], {}, ["single snapshot", "t=0", "add times"]),
-        (changed(np.nan), {}, ["t=3 holds nan", "row 7, species 1", "fill or drop"]),
-        (changed(np.inf), {}, ["t=3 holds inf", "finite"]),
+        (changed(np.nan), {}, ["holds nan at [7, 3, 1]", "`x2` at t=3", "1 of 20 traj", "drop`", "zero`"]),
+        (changed(np.inf), {}, ["holds inf at [7, 3, 1]", "`x2` at t=3", "finite", "make it nan"]),
+        (changed(-np.inf), {"missing": "drop"}, ["holds -inf at [7, 3, 1]"]),
+        (changed(np.inf), {"missing": "zero"}, ["holds inf at [7, 3, 1]"]),
         (changed(-1), {}, ["`x2`", "-1 at t=3", "not negative", "--kind continuous"]),
         (changed(2.5), {"kind": Kind.COUNTS}, ["`x2`", "2.5 at t=3", "whole"]),
         (GOOD + 0j, {}, ["complex128", "real numbers"]),
@@ -729,6 +731,28 @@ def test_missing_values_are_refused_left_out_or_zero(tmp_path: Path):
     assert read(tmp_path / "a.npy", missing="zero").snapshots.samples[5][3, 1] == 0
 
 
+def test_a_row_that_is_left_out_may_hold_an_infinite_value(tmp_path: Path):
+    path = written(tmp_path, "time,x,y\n0,,inf\n0,1.5,2\n1,3,4.5\n")
+    assert read(path, missing="drop").snapshots.pooled().tolist() == [[1.5, 2], [3, 4.5]]
+    array = GOOD.copy()
+    array[3, 5] = np.nan, np.inf
+    np.save(tmp_path / "a.npy", array)
+    assert len(read(tmp_path / "a.npy", missing="drop").snapshots.samples[0]) == 19
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_an_infinite_value_of_a_cell_is_located_by_gene_and_row(form: Any):
+    anndata = pytest.importorskip("anndata")
+    values = np.arange(1.0, 25.0).reshape(8, 3)
+    values[5, 1] = np.inf
+    cells = anndata.AnnData(form(values), obs=pd.DataFrame({"day": [0, 1] * 4}, index=[*"abcdefgh"]))
+    cells.var_names = ["A", "B", "C"]
+    several: list[dict[str, Any]] = [{}, {"pca": 2}, {"where": "day=1"}]
+    for options in several:
+        with pytest.raises(InputError, match=r"the AnnData holds inf .*`B`.* row 6 of the data"):
+            from_anndata(cells, time="day", **options)
+
+
 def cages(gap: bool, order: int = 0) -> pd.DataFrame:
     rows = [(u, t, 10 * u + t) for u in range(10) for t in range(4) if not (gap and u == 3 and t == 2)]
     table = pd.DataFrame(rows, columns=["cage", "day", "N"])
@@ -809,9 +833,13 @@ def test_no_unit_with_gaps_is_both_fitted_and_scored(tmp_path: Path, protocol: P
         ("time,x\nE8,3\nP1,4\n", {}, ["different kinds", "`E8`, `P1`"]),
         ("time,x\nbefore,3\nafter,4\n", {}, ["`before`", "ordered category"]),
         ("time,x\nday 1 rep 2,3\nday 2 rep 2,4\n", {}, ["`day 1 rep 2`", "no time"]),
-        ("time,x\ninf,3\n1,4\n", {}, ["no finite number"]),
+        ("time,x\n0,3\ninf,3\n1,4\n", {}, ["column `time` holds inf, no finite number, in row 2 of the data"]),
+        ("time,x\n0,3\ninf,3\n1,4\n", {"missing": "drop"}, ["holds inf, no finite number, in row 2"]),
         ("time,x\nTrue,3\nFalse,4\n", {}, ["true and false", "--time"]),
-        ("time,x\n0,inf\n1,4\n", {}, ["holds inf", "finite"]),
+        ("time,x,y\n1,3,0\n0,4,inf\n", {}, ["holds inf in column `y`, row 2 of the data", "1 of 2", "`y` (1)"]),
+        ("time,x,y\n1,3,0\n0,4,-inf\n", {"missing": "drop"}, ["-inf in column `y`, row 2", "make it a missing"]),
+        ("a,time,y\n1,1,0\n2,0,inf\n", {"where": "a=2"}, ["inf in column `y`, row 2 of the data"]),
+        ("time,d,y\n1,3,0\n0,inf,4\n", {"conditions": "d"}, ["inf in `d`, row 2 of the data", "finite numbers"]),
         ("time,x\n0,True\n1,False\n", {}, ["`x`", "True, False", "--drop x"]),
         ("time,x\n0,1.234,5\n1,4\n", {}, ["3 values for 2 columns", "--sep"]),
         ("time;x,y\n0;3,4\n1;4,5\n", {}, ["semicolon", "comma", "--sep"]),

@@ -173,6 +173,7 @@ def _trajectories(
     values, species = _chosen(path, _numbers(path, array), species, options)
     said = list(times.said)
     gaps = np.isnan(values)
+    _check_whole(path, times, values, species, options.missing)
     if gaps.any() and options.missing is Missing.ZERO:
         said.append(f"{int(gaps.sum()):,} missing values are read as zero")
         values = np.where(gaps, 0.0, values)
@@ -185,6 +186,29 @@ def _trajectories(
         return _varied(path, Times(times.values, times.unit, ()), values, species, options, covariates, said)
     clouds = tuple(np.ascontiguousarray(values[:, i]) for i in range(values.shape[1]))
     return Clouds(times.values, times.unit, clouds, species, paired=True, dense=True, said=tuple(said))
+
+
+def _check_whole(path: Path, times: Times, values: np.ndarray, species: tuple[str, ...], missing: Missing) -> None:
+    """Refuse values that are no finite numbers, but for missing ones of which the user says what they become."""
+    wrong = ~np.isfinite(values)
+    if missing is not Missing.REFUSE:
+        wrong &= ~np.isnan(values)
+    if missing is Missing.DROP:
+        wrong &= ~np.isnan(values).any(axis=(1, 2), keepdims=True)
+    if not wrong.any():
+        return
+    place = np.argwhere(wrong)[0].tolist()
+    held = values[tuple(place)]
+    do = (
+        "fill it, leave such trajectories out with `--missing drop`, or read it as zero with `--missing zero`"
+        if np.isnan(held)
+        else "correct it, or make it nan and say `--missing drop`"
+    )
+    raise InputError(
+        f"`{path}` holds {held} at {place} (trajectory, time, species, counted from 0), that is in "
+        f"`{species[place[2]]}` at t={times.values[place[1]]:g} ({int(wrong.any(axis=(1, 2)).sum()):,} of "
+        f"{len(values):,} trajectories hold such a value); all must be finite: {do}."
+    )
 
 
 def _varied(

@@ -108,7 +108,7 @@ def clouds_of(cells: Cells, options: ReadOptions) -> Clouds:
     obs = chosen_rows(path, obs, options, said)
     time = time_column(path, obs, of_obs, said)
     said += confounded(obs, time, [c for c in obs.columns if c not in {time, options.unit, *options.covariates}])
-    times, covariates = times_of(path, obs[time], time), covariates_of(obs, options)
+    times, covariates = times_of(path, obs[time], time), covariates_of(cells.name, obs, options)
     bad = ~np.isfinite(times.values) | obs[list(options.covariates)].isna().to_numpy().any(axis=1)
     if bad.any() and options.missing is not Missing.DROP:
         raise InputError(
@@ -121,6 +121,7 @@ def clouds_of(cells: Cells, options: ReadOptions) -> Clouds:
         keep, values, told = settle(cells.name, values, species, options.missing, places, bad)
         said += told
     else:
+        _check_finite(cells.name, values, species, places)
         keep, values = ~bad, values[~bad]
     units = None if options.unit is None else obs[options.unit].astype(str).to_numpy(dtype=str)[keep]
     times = replace(times, values=times.values[keep])
@@ -128,6 +129,18 @@ def clouds_of(cells: Cells, options: ReadOptions) -> Clouds:
     kept = {name: held[keep] for name, held in covariates.items()}
     rows = Rows(times, values, species, units, tuple(said), kept)
     return replace(grouped(rows, options), alike=True, called=called)
+
+
+def _check_finite(name: str, values: Any, genes: tuple[str, ...], places: np.ndarray) -> None:
+    """Refuse a sparse matrix that holds what is no finite number."""
+    held = values.tocoo()
+    wrong = np.flatnonzero(~np.isfinite(held.data))
+    if len(wrong):
+        first = wrong[0]
+        raise InputError(
+            f"{name} holds {held.data[first]} for gene `{genes[held.col[first]]}` in row {places[held.row[first]] + 1} "
+            f"of the data ({len(wrong):,} such values); all must be finite numbers: correct them before."
+        )
 
 
 def _values(cells: Cells, options: ReadOptions, places: np.ndarray, said: list[str]) -> tuple[Any, tuple[str, ...]]:

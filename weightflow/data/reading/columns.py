@@ -84,7 +84,7 @@ def rows_of(path: Path, frame: Any, options: ReadOptions, hint: str = "") -> Row
     numbers = _numbers(path, frame, species)
     times = times_of(path, frame[time], time)
     units = None if options.unit is None else _units(frame[options.unit])
-    covariates = covariates_of(frame, options)
+    covariates = covariates_of(f"`{path}`", frame, options)
     labels = ~np.isfinite(times.values) if units is None else ~np.isfinite(times.values) | (units == "")
     labels |= frame[list(options.covariates)].isna().to_numpy().any(axis=1)
     if labels.any() and options.missing is not Missing.DROP:
@@ -102,8 +102,12 @@ def rows_of(path: Path, frame: Any, options: ReadOptions, hint: str = "") -> Row
     return Rows(times, numbers, species, None if units is None else units[keep], tuple(said), kept)
 
 
-def covariates_of(frame: Any, options: ReadOptions) -> dict[str, np.ndarray]:
-    """Return the values of each covariate: numbers, or text where it is no column of numbers or said to be none."""
+def covariates_of(where: str, frame: Any, options: ReadOptions) -> dict[str, np.ndarray]:
+    """Return the values of each covariate: numbers, or text where it is no column of numbers or said to be none.
+
+    Raises:
+        InputError: a number is infinite.
+    """
     import pandas as pd
 
     def plain(name: str) -> np.ndarray:
@@ -111,7 +115,14 @@ def covariates_of(frame: Any, options: ReadOptions) -> dict[str, np.ndarray]:
         kind = column.dtype.categories.dtype if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
         numeric = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
         if numeric and options.scales.get(name) is not Scale.CATEGORY:
-            return column.to_numpy(dtype=np.float64, na_value=np.nan)
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            if np.isinf(values).any():
+                row = int(np.argmax(np.isinf(values)))
+                raise InputError(
+                    f"{where} holds {values[row]} in `{name}`, row {frame.index[row] + 1} of the data; all must be "
+                    "finite numbers."
+                )
+            return values
         return column.astype(str).to_numpy(dtype=str)
 
     return {name: plain(name) for name in options.covariates}

@@ -1,4 +1,4 @@
-"""What becomes of missing values: refused, left out with their row, or read as zero."""
+"""What becomes of missing values: refused, left out with their row, or read as zero. Infinite ones are refused."""
 
 from collections.abc import Sequence
 
@@ -31,9 +31,11 @@ def settle(
         bad: rows that are left out anyway.
 
     Raises:
-        InputError: a value is missing, and nothing says what to do.
+        InputError: a value is missing, and nothing says what to do; or one that is kept is infinite.
     """
     gaps = np.isnan(values)
+    out = bad | gaps.any(axis=1) if missing is Missing.DROP else bad
+    _check_finite(where, values, species, rows, out)
     if not gaps.any() and not bad.any():
         return ~bad, values, []
     held = [f"`{name}` ({count})" for name, count in zip(species, gaps.sum(axis=0), strict=True) if count]
@@ -50,3 +52,23 @@ def settle(
     keep = ~(gaps.any(axis=1) | bad)
     told = [f"{int((~keep).sum()):,} of {len(values):,} rows left out, since values are missing"]
     return keep, values[keep], told
+
+
+def _check_finite(
+    where: str,
+    values: Float[np.ndarray, "row species"],
+    species: Sequence[str],
+    rows: np.ndarray,
+    out: Bool[np.ndarray, "row"],
+) -> None:
+    """Refuse infinite values: they are no missing ones, but what was divided by zero, or too large to be written."""
+    endless = np.isinf(values) & ~out[:, None]
+    if not endless.any():
+        return
+    row, column = np.argwhere(endless)[0]
+    held = [f"`{name}` ({count})" for name, count in zip(species, endless.sum(axis=0), strict=True) if count]
+    raise InputError(
+        f"{where} holds {values[row, column]} in column `{species[column]}`, row {rows[row] + 1} of the data ("
+        f"{int(endless.any(axis=1).sum()):,} of {len(values):,} rows hold an infinite value, in {listed(held)}); all "
+        "values must be finite: correct it, or make it a missing value and say `--missing drop`."
+    )

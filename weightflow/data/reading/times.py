@@ -144,11 +144,26 @@ def read_times(column: Any, name: str) -> Times:
 
     codes, distinct = pd.factorize(column)  # what is missing has the code -1
     labels = pd.Series(distinct)
+    _check_finite(labels, codes, column, name)
     ordered = isinstance(column.dtype, pd.CategoricalDtype) and column.dtype.ordered
     order = [c for c in column.dtype.categories if c in set(distinct)] if ordered else None
     values, unit, said = _understood(labels, order, name)
     of_row = np.append(np.asarray(values, dtype=np.float64), np.nan)[codes]
     return Times(of_row, unit or unit_of_name(name), said)
+
+
+def _check_finite(labels: Any, codes: np.ndarray, column: Any, name: str) -> None:
+    """Refuse an infinite time, and say in which row it stands; `codes` are the places of the rows among the labels."""
+    import pandas as pd
+
+    numbers = labels.astype(labels.cat.categories.dtype) if isinstance(labels.dtype, pd.CategoricalDtype) else labels
+    endless = np.isinf(numbers.to_numpy(dtype=np.float64)) if pd.api.types.is_float_dtype(numbers.dtype) else []
+    if np.any(endless):
+        code = int(np.argmax(endless))
+        row = column.index[int(np.argmax(codes == code))] + 1
+        raise InputError(
+            f"column `{name}` holds {numbers[code]}, no finite number, in row {row} of the data; write the time."
+        )
 
 
 def distinct_times(times: Float[np.ndarray, "row"]) -> tuple[Float[np.ndarray, "time"], np.ndarray]:
@@ -201,8 +216,6 @@ def _numbers(labels: Any, name: str) -> Read:
     import pandas as pd
 
     values = labels.to_numpy(dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise InputError(f"column `{name}` holds a time that is no finite number; mend it.")
     basic = ((values >= 18000101) & (values <= 22001231)).all() and "dat" in name.lower()
     dates = pd.to_datetime(pd.Series(values.astype(np.int64).astype(str)), format="%Y%m%d", errors="coerce")
     if basic and dates.notna().all():
