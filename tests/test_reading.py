@@ -565,10 +565,22 @@ def test_an_archive_of_one_table_is_read_and_one_of_several_is_not(tmp_path: Pat
     one = read(written(tmp_path, archive("inside.csv"), "data.csv.zip"))
     is_the_course(one)
     assert one.name == "data"
-    two = written(tmp_path, archive("a.csv", "b.csv"), "data.csv.zip")
-    with pytest.raises(InputError) as error:
-        read(two)
-    assert str(error.value) == f"`{two}` is an archive of 2 files (a.csv, b.csv); unpack it."
+    mac = archive("in/", "in/table.tsv", "__MACOSX/in/._table.tsv", "in/.DS_Store")
+    for name in ("data.zip", "data.csv.zip"):
+        plain = read(written(tmp_path, mac, name))
+        is_the_course(plain)
+        assert plain.name == "data"
+        assert "it is `in/table.tsv` in a zip archive" in told(plain)
+        two = written(tmp_path, archive("a.csv", "b.csv"), name)
+        with pytest.raises(InputError) as error:
+            read(two)
+        assert str(error.value) == (
+            f"`{two}` is an archive of 2 files (a.csv, b.csv), and one table is read; unpack it and give one of them, "
+            "or write all rows into one."
+        )
+    refuses(written(tmp_path, archive(), "no.zip"), ["is an archive of 0 files, and one"])
+    refuses(written(tmp_path, archive("a.h5ad"), "cells.zip"), ["an archive of `a.h5ad`", "only text", "unpack it"])
+    refuses(written(tmp_path, gzip.compress(course().encode()), "data.gz"), ["does not say what", "table.csv.gz"])
     refuses(written(tmp_path, archive("a.csv")[:-40], "cut.csv.zip"), ["cannot be decompressed", "cut off"])
     is_the_course(read(written(tmp_path, gzip.compress(course().encode()), "d.tsv.gz")))
     refuses(written(tmp_path, gzip.compress(course().encode())[:-40]), ["cannot be decompressed", "cut off"])
@@ -895,6 +907,39 @@ def test_the_first_sheet_of_excel_is_read(tmp_path: Path):
     dated.rename(columns={"day": "date"}).to_excel(tmp_path / "b.xlsx")
     is_the_course(read(tmp_path / "b.xlsx"), "day")
     refuses(written(tmp_path, b"not a book", "c.xlsx"), ["cannot be read as Excel"])
+
+
+def test_an_error_names_the_sheet_that_is_read_and_the_others(tmp_path: Path):
+    pytest.importorskip("openpyxl")
+    table = pd.read_csv(io.StringIO(course(name="day")))
+    twice = ["A", "A", "B"]
+    for first in (pd.DataFrame({"note": ["made by X"]}), table.set_axis(twice, axis=1), pd.DataFrame()):
+        with pd.ExcelWriter(tmp_path / "a.xlsx") as book:
+            first.to_excel(book, sheet_name="readme", index=False)
+            table.to_excel(book, sheet_name="data", index=False)
+            table.to_excel(book, sheet_name="again", index=False)
+        refuses(tmp_path / "a.xlsx", ["the first sheet alone is read, `readme`, and not `data`, `again`", "of its own"])
+    pd.DataFrame({"note": ["made by X"]}).to_excel(tmp_path / "b.xlsx", index=False)
+    with pytest.raises(InputError, match=r"columns note and 1 rows; [^`]*\.$"):
+        read(tmp_path / "b.xlsx")
+
+
+def test_formulas_that_were_never_calculated_are_told_from_missing_values(tmp_path: Path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["day", "A", "ratio"])
+    for row in range(2, 42):
+        book.active.append([row // 10, row % 7, 1.5 if row == 2 else f"=B{row}/A{row}"])
+    book.save(tmp_path / "a.xlsx")
+    for options in ({}, {"missing": "zero"}, {"missing": "drop"}, {"species": "ratio"}):
+        refuses(tmp_path / "a.xlsx", ["`ratio`", "39 formulas such as =B3/A3", "save it", "--drop ratio"], **options)
+    for options in ({"drop": "ratio"}, {"species": "A", "time": "day"}):
+        assert read(tmp_path / "a.xlsx", **options).snapshots.species == ("A",)
+    book.active["C2"] = None
+    for row in range(3, 42):
+        book.active[f"C{row}"] = None
+    book.save(tmp_path / "b.xlsx")
+    refuses(tmp_path / "b.xlsx", ["no value in column `ratio`"])
 
 
 # ---- single cells ----

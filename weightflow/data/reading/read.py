@@ -29,7 +29,7 @@ CELLS = (*TABLE, "use_rep", "layer", "genes")
 def read(path: "str | Path | DataFrame", options: ReadOptions | None = None, **said: Any) -> Dataset:
     """Read a file: .csv, .tsv, .txt (compressed or not), .parquet, .xlsx, .npy, .npz or .h5ad; or a DataFrame.
 
-    `reading` of the result says what was understood, in sentences.
+    A .zip is read that holds one file of text. `reading` of the result says what was understood, in sentences.
 
     Args:
         path: of the file, or a URI of one in an object store (`s3://bucket/cells.csv`); or a table of pandas with one
@@ -49,6 +49,8 @@ def read(path: "str | Path | DataFrame", options: ReadOptions | None = None, **s
     if not path.is_file():
         raise InputError(f"`{path}` is no file; give a path of {', '.join(FORMATS)} or the name of a built-in system.")
     suffix = _suffix(path)
+    if suffix in COMPRESSIONS and suffix not in FORMATS:
+        raise InputError(f"`{path}` does not say what is compressed; give it a name such as table.csv{suffix}.")
     if suffix not in FORMATS:
         raise InputError(f"`{path}` ends in {path.suffix or 'nothing'}; known formats are {', '.join(FORMATS)}.")
     allowed, reader = FORMATS[suffix]
@@ -109,7 +111,10 @@ def _read_cells(path: Path, options: ReadOptions) -> Clouds:
 def _read_table(path: Path, options: ReadOptions) -> Clouds:
     table = TABLES[_suffix(path)](path, options)
     hint = " (or say what separates the columns with `--sep`)" if "sep" in FORMATS[_suffix(path)][0] else ""
-    rows = rows_of(path, table.frame, options, hint)
+    try:
+        rows = rows_of(path, table.frame, options, hint)
+    except InputError as error:
+        raise InputError(f"{error}{table.aside}") from None
     return grouped(replace(rows, said=(*table.said, *rows.said)), options)
 
 
@@ -130,4 +135,5 @@ FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Path, ReadOptions], Clouds]]
     ".npy": ((*ARRAY, "step"), read_npy),
     ".npz": ((*ARRAY, *VARIED, "time", "unit"), read_npz),
     ".h5ad": (CELLS, _read_cells),
+    ".zip": (TEXT, _read_table),
 }

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ UNREADABLE = (  # what decompressing raises: each of them of data that are damag
     lzma.LZMAError,
     zipfile.BadZipFile,
 )
+PACKED = (b"PK\x03\x04", b"PK\x05\x06")  # how a zip archive begins, and one of no files
+NO_TEXT = (".parquet", ".xlsx", ".xls", ".ods", ".npy", ".npz", ".h5ad")
 BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 SEP_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 COMMA = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*")
@@ -54,10 +56,12 @@ class Table:
     Attributes:
         frame: a pandas DataFrame; its first column may have an empty name.
         said: what was found out about the file, in sentences.
+        aside: what else the file holds and is not read, to be said where the table cannot be used.
     """
 
     frame: Any
     said: tuple[str, ...] = ()
+    aside: str = ""
 
 
 def read_text(path: Path, options: ReadOptions) -> Table:
@@ -107,7 +111,7 @@ def read_parquet(path: Path, _options: ReadOptions) -> Table:
     return _tidy(path, [str(name) for name in frame.columns], frame)
 
 
-def read_excel(path: Path, _options: ReadOptions) -> Table:
+def read_excel(path: Path, options: ReadOptions) -> Table:
     """Read the first sheet of an Excel file."""
     import pandas as pd
 
@@ -119,18 +123,57 @@ def read_excel(path: Path, _options: ReadOptions) -> Table:
         raise InputError(f"`{path}` is read by openpyxl, which is missing: pip install 'weightflow[tables]'.") from None
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"`{path}` cannot be read as Excel ({_line(error)}); save it again, or as .csv.") from None
+    aside = (
+        f" Of this file the first sheet alone is read, `{sheets[0]}`, and not "
+        f"{listed([f'`{name}`' for name in sheets[1:]])}: move the table there, or save it as a file of its own."
+        if len(sheets) > 1
+        else ""
+    )
     if header.empty or frame.empty:
-        raise InputError(f"the first sheet of `{path}`, `{sheets[0]}`, holds no table; give a header and rows below.")
+        raise InputError(
+            f"the first sheet of `{path}`, `{sheets[0]}`, holds no table; give a header and rows below.{aside}"
+        )
     names = ["" if pd.isna(name) else str(name).strip() for name in header.iloc[0]]
     names += [""] * (frame.shape[1] - len(names))
+    _check_formulas(path, names, frame, options)
     said = (f"sheet `{sheets[0]}` is read, and not {listed(sheets[1:])}",) if len(sheets) > 1 else ()
-    return _tidy(path, names, frame, said)
+    try:
+        return replace(_tidy(path, names, frame, said), aside=aside)
+    except InputError as error:
+        raise InputError(f"{error}{aside}") from None
+
+
+def _check_formulas(path: Path, names: list[str], frame: Any, options: ReadOptions) -> None:
+    """Refuse a column whose formulas were never calculated: a file that a program wrote has no values of them."""
+    from openpyxl import load_workbook
+
+    used = {*options.species, *options.covariates, options.time, options.unit, *(name for name, _ in options.where)}
+    gaps = [
+        place
+        for place, name in enumerate(names)
+        if frame[place].isna().any() and name not in options.drop and (not options.species or name in used)
+    ]
+    if not gaps:
+        return
+    book = load_workbook(path, read_only=True)
+    rows = [list(row) for row in book.worksheets[0].iter_rows(min_row=2, values_only=True)]
+    book.close()
+    for place in gaps:
+        held = [row[place] for row in rows if len(row) > place and row[place] is not None]
+        formulas = [value for value in held if isinstance(value, str) and value.startswith("=")]
+        if formulas and frame[place].notna().sum() <= len(held) - len(formulas):
+            raise InputError(
+                f"column `{names[place]}` of `{path}` holds {_plural(len(formulas), 'formula')} such as {formulas[0]}, "
+                "and no value of them: they were never calculated, or all give errors. Open the file in a spreadsheet "
+                f"program and save it, or leave the column out with `--drop {names[place]}`."
+            )
 
 
 TABLES: dict[str, Callable[[Path, ReadOptions], Table]] = {
     ".csv": read_text,
     ".tsv": read_text,
     ".txt": read_text,
+    ".zip": read_text,
     ".parquet": read_parquet,
     ".xlsx": read_excel,
 }
@@ -186,7 +229,7 @@ def _western(raw: bytes) -> tuple[str, str]:
 
 
 def _decompressed(path: Path, raw: bytes, said: list[str]) -> bytes:
-    if raw.startswith(b"PK\x03\x04"):
+    if raw.startswith(PACKED):
         return _unpacked(path, raw, said)
     for mark, (name, decompress) in COMPRESSED.items():
         if raw.startswith(mark):
@@ -201,12 +244,26 @@ def _decompressed(path: Path, raw: bytes, said: list[str]) -> bytes:
 def _unpacked(path: Path, raw: bytes, said: list[str]) -> bytes:
     with _whole(path):
         archive = zipfile.ZipFile(io.BytesIO(raw))
-    names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
+    names = [name for name in archive.namelist() if not (name.endswith("/") or _is_of_a_mac(name))]
     if len(names) != 1:
-        raise InputError(f"`{path}` is an archive of {len(names)} files ({listed(names)}); unpack it.")
+        held = f" ({listed(names)})" if names else ""
+        raise InputError(
+            f"`{path}` is an archive of {len(names)} files{held}, and one table is read; unpack it and give one of "
+            "them, or write all rows into one."
+        )
+    if Path(names[0]).suffix.lower() in NO_TEXT:
+        raise InputError(
+            f"`{path}` is an archive of `{names[0]}`, and of packed files only text is read; unpack it, and give the "
+            "file itself."
+        )
     said.append(f"it is `{names[0]}` in a zip archive")
     with _whole(path):
         return archive.read(names[0])
+
+
+def _is_of_a_mac(name: str) -> bool:
+    """Whether a Mac put this file into an archive, beside those that people see."""
+    return name.startswith("__MACOSX/") or Path(name).name.startswith(".")
 
 
 @contextmanager
