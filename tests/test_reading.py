@@ -210,6 +210,11 @@ def test_arrays_of_trajectories(tmp_path: Path, array, options, says):
         ({"X": GOOD[:, 0], "times": np.arange(20)}, {"time": "day"}, ["must hold `day`"]),
         ({"X": GOOD[:, 0], "times": np.arange(20)}, {"step": 2.0}, ["--step", "holds its own times"]),
         ({"X": GOOD[0, 0], "times": np.arange(2)}, {}, ["(2,)", "(trajectory, time, species)"]),
+        (
+            {"X": GOOD[:, 0], "times": np.arange(20), "species": np.array(["A", "A"])},
+            {},
+            ["2 species `A`", "a name of its own"],
+        ),
         ({}, {}, ["holds nothing"]),
     ],
 )
@@ -715,6 +720,61 @@ def test_species_are_chosen_by_name_in_the_order_that_is_asked_for(tmp_path: Pat
     refuses(path, ["the time or the unit"], species="time,A", time="time")
 
 
+@pytest.mark.parametrize("sign", ["%", " %"])
+def test_percentages_are_numbers_and_it_is_said(tmp_path: Path, sign: str):
+    path = written(tmp_path, f"day,viable,B\n0,97.5{sign},3\n0,,4\n1,-5{sign},5\n")
+    data = read(path, missing="drop")
+    assert data.snapshots.pooled().tolist() == [[97.5, 3], [-5, 5]]
+    assert f"`viable` is in percent: `97.5{sign}` is read as 97.5" in told(data)
+    commas = read(written(tmp_path, f"day;viable\n0;97,5{sign}\n1;8{sign}\n", "commas.csv"), species="viable")
+    assert commas.snapshots.pooled().tolist() == [[97.5], [8]]
+    assert read(path, conditions="viable", missing="drop").snapshots.species == ("B",)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "boolean", "object"])
+def test_true_and_false_are_counts_where_they_are_named_as_a_species(dtype: str):
+    frame = pd.DataFrame({"day": [0, 0, 1, 1], "on": pd.array([True, False, True, True], dtype=dtype)})
+    with pytest.raises(InputError, match=r"`on` of .* true and false \(True, False\) and may mark rows"):
+        read(frame)
+    data = read(frame, species="on")
+    assert data.snapshots.pooled().tolist() == [[1], [0], [1], [1]]
+    assert data.snapshots.kinds == (Kind.COUNTS,)
+    assert "`on` holds true and false, read as 1 and 0" in told(data)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"unit": "cage"}, {"conditions": "cage"}, {"where": "cage=a", "drop": "cage"}, {"missing": "zero"}]
+)
+def test_merged_cells_are_to_be_filled_down(tmp_path: Path, options: dict[str, Any]):
+    column = "cage" if "cage" in options.values() or "where" in options else "day"
+    rows = [("a" if i % 10 == 0 else "", i // 10, i) for i in range(40)]
+    text = "cage,day,x\n" + "".join(f"{cage},{day},{x}\n" for cage, day, x in rows)
+    if column == "day":
+        text = "day,x\n" + "".join(f"{day if cage else ''},{x}\n" for cage, day, x in rows)
+    path = written(tmp_path, text)
+    refuses(path, [f"value of `{column}` in 4 of 40 rows", "merged cells", f"['{column}'].ffill()"], **options)
+    if column == "day":
+        assert read(path, missing="drop").snapshots.pooled().tolist() == [[0], [10], [20], [30]]
+
+
+def test_times_that_are_missing_here_and_there_are_no_merged_cells(tmp_path: Path):
+    path = written(tmp_path, "day,x\n" + "".join(f"{'' if i % 5 > 1 else i // 10},{i}\n" for i in range(40)))
+    refuses(path, ["no time, unit or condition in row 3 of the data (24 such rows)"])
+
+
+def test_columns_that_are_called_like_wells_are_warned_of(tmp_path: Path):
+    def table(*names: str) -> Path:
+        rows = "".join(f"{t},{','.join(str(t + i / 7) for i in range(len(names)))}\n" for t in range(3))
+        return written(tmp_path, f"Time,{','.join(names)}\n{rows}")
+
+    wells = [f"{row}{column}" for row in "AB" for column in ("1", "02", "12")]
+    plate = told(read(table("T600", *wells)))
+    assert "warning: 6 columns are called like wells of a plate (A1, A02, A12 and 3 more)" in plate
+    assert "`--unit`" in plate
+    assert "melt(id_vars='Time'" in plate
+    assert "wells" not in told(read(table("A1", "B2", "S1", "CD4", "IL6", "T25", "A0")))
+
+
 def test_kinds_are_given_for_all_or_for_each(tmp_path: Path):
     path = written(tmp_path, course())
     assert read(path, kind="continuous").snapshots.kinds == (Kind.CONTINUOUS,) * 2
@@ -810,7 +870,12 @@ def test_no_unit_with_gaps_is_both_fitted_and_scored(tmp_path: Path, protocol: P
         ("time,x\n0,1\n0,-\n1,3\n1,4\n", {}, ["`-` in column `x`, row 2", "--missing drop"]),
         ("time,x\n0,1\n1,2\n\ntime,x\n0,5\n1,6\n", {}, ["`x` in column `x`, row 3"]),
         ("a title\ntime,x\n0,1\n1,2\n", {}, ["more values in a row"]),
-        ("time,x\n0,10%\n1,20%\n", {}, ["`x`", "no numbers", "10%"]),
+        ("time;x\n0;10,125%\n1;20,5%\n", {}, ["`x`", "no numbers", "10,125%"]),
+        (
+            "time,x\n" + "".join(f"{i % 2},{i // 2} mg/l\n" for i in range(40)),
+            {},
+            ["numbers with something around them, such as 0 mg/l, 1 mg/l", "write them alone", "--drop x"],
+        ),
         ("year,month,x\n2001,1,4\n2001,2,5\n2002,1,6\n", {}, ["`year` and `month`", "--time"]),
         ("gene,0h,3h\nA,1,2\nB,3,4\n", {}, ["which column", "--time"]),
         ("time,x\n0,3\n1,4\n", {"missing": "fill"}, ["--missing fill", "refuse, drop, zero"]),
@@ -827,6 +892,9 @@ def test_no_unit_with_gaps_is_both_fitted_and_scored(tmp_path: Path, protocol: P
         ("time,x\n31/12/2020,3\n12/31/2020,4\n", {}, ["`31/12/2020`", "order of day, month and year"]),
         ("Export of plate 3;;\n;;\ntime;A;B\n0;3;4\n1;4;5\n", {}, ["`Export of plate 3`", "title", "#"]),
         ("rep,t=0 h,t=2 h\n1,3.5,4.5\n2,3.1,4.2\n3,2.9,4\n", {}, ["`t=0 h`, `t=2 h` are the times", "a row for each"]),
+        ("well,0:00:00,0:30:00\nA1,1.5,2\nA2,3,4\n", {}, ["If `0:00:00`, `0:30:00` are the times", "a row for each"]),
+        ("mouse,2024-03-01,2024-03-05\na,1.5,2\nb,3,4\n", {}, ["If `2024-03-01`, `2024-03-05` are the times"]),
+        ("gene,0,6,12\nSox2,1,2,4\nT,3,4,5\n", {}, ["If `0`, `6`, `12` are the times", "a row for each"]),
         (
             "day,cell,gene,n\n"
             + "".join(f"{d},{d}{c},{g},5\n" for d in (0, 3) for c in "abc" for g in ("Sox2", "Nanog")),
@@ -852,7 +920,8 @@ def test_no_unit_with_gaps_is_both_fitted_and_scored(tmp_path: Path, protocol: P
         ("time,x,y\n1,3,0\n0,4,-inf\n", {"missing": "drop"}, ["-inf in column `y`, row 2", "make it a missing"]),
         ("a,time,y\n1,1,0\n2,0,inf\n", {"where": "a=2"}, ["inf in column `y`, row 2 of the data"]),
         ("time,d,y\n1,3,0\n0,inf,4\n", {"conditions": "d"}, ["inf in `d`, row 2 of the data", "finite numbers"]),
-        ("time,x\n0,True\n1,False\n", {}, ["`x`", "True, False", "--drop x"]),
+        ("time,x\n0,True\n1,False\n", {}, ["`x`", "True, False", "--drop x", "--where 'x=True'", "--species"]),
+        ("time,x\n0,True\n1,\n", {}, ["`x`", "true and false (True)", "--drop x"]),
         ("time,x\n0,1.234,5\n1,4\n", {}, ["3 values for 2 columns", "--sep"]),
         ("time;x,y\n0;3,4\n1;4,5\n", {}, ["semicolon", "comma", "--sep"]),
         ("only one column\n1\n2\n", {}, ["species", "--sep"]),
@@ -1042,6 +1111,20 @@ def test_of_a_file_only_the_rows_and_genes_that_are_used_are_kept(tmp_path: Path
     assert np.array_equal(data.snapshots.pooled(), adata.X.toarray()[1::3][:, [7, 2]])
 
 
+def test_genes_of_one_name_are_refused_with_what_makes_them_differ():
+    anndata = pytest.importorskip("anndata")
+    values = np.arange(24.0).reshape(8, 3)
+    cells = anndata.AnnData(values, obs=pd.DataFrame({"day": [0, 1] * 4}, index=[*"abcdefgh"]))
+    cells.var_names = ["A", "B", "B"]
+    several: list[dict[str, Any]] = [{}, {"genes": "B"}, {"genes": "A,B"}, {"species": "B"}]
+    for options in several:
+        with pytest.raises(InputError, match=r"has 2 genes `B`; call AnnData.var_names_make_unique\.$"):
+            from_anndata(cells, **options)
+    several = [{"genes": "A"}, {"drop": "B"}, {"pca": 2}]
+    for options in several:
+        assert len(from_anndata(cells, **options).snapshots) == 2
+
+
 def test_files_that_are_no_cells_are_refused(tmp_path: Path):
     pytest.importorskip("anndata")
     import h5py
@@ -1128,10 +1211,18 @@ def test_a_table_of_pandas_is_read_as_a_file_of_it_is(tmp_path: Path) -> None:
     for given, said in (
         (frame.set_axis(["day", "A", "A", "B"], axis=1), "has the columns day, A, A, B; give each one name"),
         (frame["A"], "a Series was given to be read; give the path of a file, or a DataFrame"),
-        (3, "a int was given to be read"),
+        (3, "a int was given to be read; give the path of a file, or a DataFrame"),
+        (GOOD, r"a ndarray was given to be read; give arrays to `weightflow.Snapshots\(times, samples\)`"),
+        ([GOOD[0]], r"a list was given .*`weightflow.Snapshots\(times, samples\)`"),
     ):
         with pytest.raises(InputError, match=said):
             anything(given)
+    anndata = pytest.importorskip("anndata")
+    with pytest.raises(InputError, match=r"a AnnData was given to be read; `weightflow.from_anndata` makes a data set"):
+        anything(anndata.AnnData(GOOD[0]))
+    pyarrow = pytest.importorskip("pyarrow")
+    with pytest.raises(InputError, match=r"a Table was given .*to_pandas\(\)"):
+        anything(pyarrow.Table.from_pandas(frame))
     with pytest.raises(InputError, match=r"`--sep` means nothing for a DataFrame"):
         read(frame, sep=";")
 

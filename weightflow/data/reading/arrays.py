@@ -243,6 +243,9 @@ def _chosen(
     names = list(species or (f"x{i + 1}" for i in range(values.shape[-1])))
     if len(names) != values.shape[-1]:
         raise InputError(f"`{path}` names {len(names)} species for an array of shape {values.shape}; name each once.")
+    twins = [name for i, name in enumerate(names) if name in names[:i]]
+    if twins:
+        raise InputError(f"`{path}` has {names.count(twins[0])} species `{twins[0]}`; give each a name of its own.")
     for name in (*options.species, *options.drop):
         if name not in names:
             raise InputError(f"`{path}` has no species `{name}`; they are {listed(names)}.")

@@ -25,6 +25,7 @@ from weightflow.data.snapshots import exact
 from weightflow.data.words import listed
 from weightflow.errors import InputError
 
+GENES_ONCE = "call AnnData.var_names_make_unique"
 CHUNK = 20_000_000  # numbers of a dense matrix that are in memory at once
 
 
@@ -165,6 +166,8 @@ def _values(cells: Cells, options: ReadOptions, places: np.ndarray, said: list[s
         if wanted
         else [g for g in range(len(cells.genes)) if cells.genes[g] not in options.drop]
     )
+    if options.pca is None:
+        _check_unique(cells.name, "genes", [cells.genes[column] for column in columns], GENES_ONCE)
     said.append(f"values are those of {called}, {len(columns):,} of {len(cells.genes):,} genes")
     values = _rows_and_columns(_lazy(matrix), places, columns)
     if options.pca is None:
@@ -186,6 +189,7 @@ def _representation(
     names = [str(name) for name in getattr(held, "columns", ())]
     matrix = held.to_numpy() if names else held
     names = names or [f"{key.removeprefix('X_')}{i + 1}" for i in range(matrix.shape[1])]
+    _check_unique(f"`{key}` of {cells.name}", "columns", names, "give each a name of its own")
     for name in (*options.species, *options.drop):
         if name not in names:
             raise InputError(f"`{key}` of {cells.name} has no column `{name}`; they are {listed(names)}.")
@@ -193,6 +197,12 @@ def _representation(
     said.append(f"values are `{key}`, {len(kept)} of {len(names)} components")
     values = _rows_and_columns(matrix, places, [names.index(name) for name in kept])
     return (values.toarray() if hasattr(values, "toarray") else values), kept
+
+
+def _check_unique(where: str, what: str, names: list[str], do: str) -> None:
+    twins = [name for i, name in enumerate(names) if name in names[:i]]
+    if twins:
+        raise InputError(f"{where} has {names.count(twins[0])} {what} `{twins[0]}`; {do}.")
 
 
 def _columns_of(cells: Cells, wanted: tuple[str, ...]) -> list[int]:
@@ -208,8 +218,7 @@ def _columns_of(cells: Cells, wanted: tuple[str, ...]) -> list[int]:
                 f"{cells.name} has no gene `{gene}`"
                 + (f"; near it are {listed(near)}." if near else "; look at var_names.")
             )
-        if len(where[gene]) > 1:
-            raise InputError(f"{cells.name} has {len(where[gene])} genes `{gene}`; call AnnData.var_names_make_unique.")
+    _check_unique(cells.name, "genes", [gene for gene in cells.genes if gene in wanted], GENES_ONCE)
     return [where[gene][0] for gene in wanted]
 
 

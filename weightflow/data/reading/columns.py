@@ -26,6 +26,10 @@ IDENTIFIERS = {
     *("sample_id", "sampleid", "sample_name", "rownames", "unnamed_0"),
 }
 MARKED = re.compile(r"[-+]?\d+(?:[.,]\d+)*")  # a number with marks whose meaning is open
+PERCENT = re.compile(r"[-+]?(?:\d+(?:[.,]\d+)?|[.,]\d+)\s*%")
+MEASURED = re.compile(r"[<>≤≥~]?\s*[-+−]?\d+(?:[.,]\d+)*\s*\D*")  # a number, and perhaps a unit
+WELL = re.compile(r"[A-P]0?(?:[1-9]|1\d|2[0-4])")  # of plates of up to 384
+MANY_WELLS = 6  # so many are no chance
 CONDITIONS = re.compile(
     r"(^|_)(rep|repl|replica|replicate|batch|plate|donor|patient|subject|mouse|animal|cage|well|site|plot|group|treat|"
     r"treatment|condition|cond|dose|arm|cohort|genotype|strain|clone|run|lane|experiment|exp|cluster|label|salt|temp|"
@@ -73,8 +77,11 @@ def rows_of(path: Path, frame: Any, options: ReadOptions, hint: str = "") -> Row
             f"one row per sample{hint}."
         )
     check_names(path, frame, options)
+    _check_filled(path, frame, [name for name, _ in options.where])
     frame = chosen_rows(path, frame, options, said)
     time = time_column(path, frame, options, said)
+    _check_filled(path, frame, [time, *([options.unit] if options.unit else []), *options.covariates], options.missing)
+    frame = _as_numbers(frame, time, options, said)
     species = _species(path, frame, time, options, said)
     for name in (time, *options.covariates):
         if frame[name].dtype.kind == "c":
@@ -100,6 +107,60 @@ def rows_of(path: Path, frame: Any, options: ReadOptions, hint: str = "") -> Row
         raise InputError(f"no row of `{path}` is left; every one has a missing value: choose `--species` or `--drop`.")
     kept = {name: values[keep] for name, values in covariates.items()}
     return Rows(times, numbers, species, None if units is None else units[keep], tuple(said), kept)
+
+
+def _check_filled(path: Path, frame: Any, names: Sequence[str], missing: Missing = Missing.REFUSE) -> None:
+    """Refuse a column whose values stand where blocks of rows begin, and nowhere else, as of merged cells."""
+    for name in names if missing is not Missing.DROP else ():
+        gaps = frame[name].isna().to_numpy()
+        begins = not gaps[0] and not (~gaps[1:] & ~gaps[:-1]).any()
+        if begins and 2 * gaps.sum() > len(gaps):
+            raise InputError(
+                f"`{path}` has a value of `{name}` in {int((~gaps).sum()):,} of {len(gaps):,} rows, the first among "
+                "them, as where merged cells stand for a block of rows each: fill it down to the end of each block (in "
+                f"pandas: frame['{name}'].ffill()). `--missing drop` would leave nothing but the rows that have one."
+            )
+
+
+def _as_numbers(frame: Any, time: str, options: ReadOptions, said: list[str]) -> Any:
+    """Read percentages, and true and false where `--species` names them; else these may as well mark rows."""
+    others = {time, options.unit, *options.drop, *options.covariates, *(column for column, _ in options.where), ""}
+    made: dict[str, Any] = {}
+    names: list[str] = [name for name in options.species or frame.columns if name not in others]
+    for name in names:
+        if _is_true_or_false(frame[name]) and options.species:
+            made[name] = frame[name].astype("Float64")
+            said.append(f"`{name}` holds true and false, read as 1 and 0")
+        percentages = _percentages(frame[name])
+        if percentages is not None:
+            made[name] = percentages
+            said.append(
+                f"`{name}` is in percent: `{frame[name].dropna().iloc[0]}` is read as {percentages.dropna().iloc[0]:g}"
+            )
+    return frame.assign(**made)
+
+
+def _percentages(values: Any) -> Any | None:
+    """Return the numbers before the signs where each value has one; None where not, or where a comma is in doubt."""
+    import pandas as pd
+
+    if not _is_text(values) or values.isna().all():
+        return None
+    texts = values.dropna().astype(str).str.strip()
+    if not texts.str.fullmatch(PERCENT).all() or (texts.str.contains(",") & texts.str.contains(r",\d{3}\s*%")).any():
+        return None
+    plain = values.astype("string").str.strip().str.removesuffix("%").str.replace(",", ".")
+    return pd.to_numeric(plain)
+
+
+def _is_true_or_false(values: Any) -> bool:
+    """Whether a column holds true and false, and no other value."""
+    import pandas as pd
+
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return True
+    known = values.dropna()
+    return bool(_is_text(values) and len(known) and known.map(lambda value: isinstance(value, bool | np.bool_)).all())
 
 
 def covariates_of(where: str, frame: Any, options: ReadOptions) -> dict[str, np.ndarray]:
@@ -279,9 +340,22 @@ def _species(path: Path, frame: Any, time: str, options: ReadOptions, said: list
         _check_numbers(path, column, frame[column], _measured_again(frame[column], places))
         species.append(column)
         said += _doubts(column, frame[column], places)
+    said += _wells(species, time)
     if not species:
         raise InputError(f"`{path}` has {_columns(list(frame.columns))}, of which none is left as a species; add some.")
     return tuple(species)
+
+
+def _wells(species: Sequence[str], time: str) -> list[str]:
+    """Warn where species are called like the wells of a plate, A1 to H12: they may be one species, measured in each."""
+    wells = [name for name in species if WELL.fullmatch(name.strip())]
+    if len(wells) < MANY_WELLS or 2 * len(wells) < len(species):
+        return []
+    return [
+        f"warning: {len(wells)} columns are called like wells of a plate ({listed(wells, 3)}), and each is read as a "
+        "species of its own: if they hold one species, write them below each other, with a column for the well that "
+        f"`--unit` names (in pandas: frame.melt(id_vars='{time}', var_name='well'))"
+    ]
 
 
 def _check_one_row_each(path: Path, frame: Any, time: str, columns: Sequence[str]) -> None:
@@ -342,6 +416,12 @@ def _check_numbers(path: Path, column: str, values: Any, unit: bool = False) -> 
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
         return
     held = [str(value) for value in pd.unique(values.dropna())]
+    if _is_true_or_false(values):
+        raise InputError(
+            f"column `{column}` of `{path}` holds true and false ({listed(held)}) and may mark rows: keep those of one "
+            f"with `--where '{column}={held[0]}'`, leave the column out with {_option('drop', column)}, or name it in "
+            "`--species`, which reads it as counts, 1 and 0."
+        )
     as_numbers = pd.to_numeric(values.astype(str), errors="coerce") if _is_text(values) else pd.Series([np.nan])
     bad = (as_numbers.isna() & values.notna().to_numpy()).to_numpy() if _is_text(values) else np.array([True])
     if _is_text(values) and 2 * bad.sum() <= len(values) and len(values):
@@ -357,6 +437,12 @@ def _check_numbers(path: Path, column: str, values: Any, unit: bool = False) -> 
             f"column `{column}` of `{path}` holds numbers as text, such as {held[0]}: say which mark is the decimal "
             "one, with `--decimal ,` or `--decimal .`, where the file is text; else make them numbers where the table "
             "is made."
+        )
+    if len(held) > FEW_VALUES and all(MEASURED.fullmatch(value.strip()) for value in held):
+        raise InputError(
+            f"column `{column}` of `{path}` holds numbers with something around them, such as {listed(held, 3)}, all "
+            "values must be numbers: write them alone where the table is made, and the unit into the name of the "
+            f"column, or leave the column out with {_option('drop', column)}."
         )
     example = held[0] if held else "..."
     what = (

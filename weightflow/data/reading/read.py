@@ -66,8 +66,8 @@ def read(path: "str | Path | DataFrame", options: ReadOptions | None = None, **s
 
 
 def _read_frame(frame: "DataFrame", options: ReadOptions) -> Dataset:
-    if not hasattr(frame, "columns"):
-        raise InputError(f"a {type(frame).__name__} was given to be read; give the path of a file, or a DataFrame.")
+    if not (hasattr(frame, "columns") and hasattr(frame, "index")):
+        raise InputError(f"a {type(frame).__name__} was given to be read; {_instead(frame)}.")
     options.only(TABLE, "a DataFrame")
     levels = [level for level, name in enumerate(frame.index.names) if name is not None]
     names = [str(name) for name in (*(frame.index.names[level] for level in levels), *frame.columns)]
@@ -76,6 +76,20 @@ def _read_frame(frame: "DataFrame", options: ReadOptions) -> Dataset:
     told = frame.reset_index(level=levels) if levels else frame
     rows = rows_of(Path("the DataFrame"), told.set_axis(names, axis=1).reset_index(drop=True), options)
     return dataset_of("table", grouped(rows, options), options)
+
+
+def _instead(given: Any) -> str:
+    """Say what to do with what is no table of pandas."""
+    if all(hasattr(given, part) for part in ("obs", "var_names")):
+        return "`weightflow.from_anndata` makes a data set of it"
+    if hasattr(given, "to_pandas"):
+        return "give the DataFrame of pandas that its `to_pandas()` returns"
+    if isinstance(given, list | tuple) or (hasattr(given, "shape") and not hasattr(given, "name")):
+        return (
+            "give arrays to `weightflow.Snapshots(times, samples)`, with an array (samples, species) for each time, or "
+            "save trajectories as .npy"
+        )
+    return "give the path of a file, or a DataFrame"
 
 
 def _read_from_store(uri: str, options: ReadOptions) -> Dataset:

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ UNITS = {word: unit for unit, words in WORDS.items() for word in words}
 SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0, "week": 604800.0}
 SINCE = re.compile(r"[smhdw]p[a-z]")  # hpf, dpi: hours post fertilisation, days post infection
 PIECES = re.compile(r"^(?P<before>\D*?)(?P<sign>[-+−])?(?P<number>\d+(?:[.,]\d+)?|\.\d+)(?P<after>\D*)$")
+PLAIN = re.compile(r"[-+]?\d+(?:\.\d+)?")
 ISO = re.compile(r"\d{4}-\d\d(-\d\d)?([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?\s*(Z|[+-]\d\d:?\d\d)?")
 CLOCK = re.compile(r"(?:(?P<days>\d+) days?,? *)?(?P<hours>\d+):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d(?:[.,]\d+)?)")
 DATE = re.compile(
@@ -106,7 +107,14 @@ def is_time_name(name: str) -> bool:
 
 
 def names_of_times(names: Sequence[str]) -> list[str]:
-    """Return the names that are times themselves, as `t=0 min` and `day 3` are; none where it may be chance."""
+    """Return the names that are times themselves, as `t=0 min`, `day 3` and `0:30:00` are; none where it may be chance.
+
+    Dates are, too, and three numbers and more that increase.
+    """
+    for pattern in (CLOCK, ISO, PLAIN):
+        these = [name for name in names if pattern.fullmatch(name)]
+        if len({*these}) > (2 if pattern is PLAIN else 1) and (pattern is not PLAIN or _increase(map(float, these))):
+            return these
     stated = [name for name in names if (match := PIECES.match(name)) and _says_time(match["before"], match["after"])]
     found = _written(stated)
     return stated if found is not None and len(set(found[0])) == len(stated) > 1 else []
@@ -318,10 +326,14 @@ def _unit(word: str) -> str:
     return UNITS.get(word) or (word if SINCE.fullmatch(word) else "")
 
 
+def _increase(values: Iterable[float]) -> bool:
+    return all(a < b for a, b in itertools.pairwise(values))
+
+
 def _increases(values: list[float], texts: list[str], order: list) -> bool:
     of_text = dict(zip(texts, values, strict=True))
     in_order = [of_text[str(label).strip()] for label in order]
-    return all(a < b for a, b in itertools.pairwise(in_order))
+    return _increase(in_order)
 
 
 def _why_not(texts: list[str], name: str) -> str:
