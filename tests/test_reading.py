@@ -79,6 +79,14 @@ def test_times_that_differ_by_rounding_alone_are_one_time(tmp_path: Path, offset
         assert [sorted(cloud[:, 0]) for cloud in snapshots.samples] == [[4, 5], [0, 1], [2, 3], [6]]
 
 
+def test_a_time_that_is_zero_but_for_rounding_is_zero(tmp_path: Path):
+    rounded = [-1.93628e-12, 5e-13, 12.5, 25, -3.1, -3.1 + 1e-12]
+    np.savez(tmp_path / "a.npz", X=np.arange(6)[:, None], times=np.array(rounded))
+    assert read(tmp_path / "a.npz").snapshots.times.tolist() == [-3.1, 0, 12.5, 25]
+    np.savez(tmp_path / "b.npz", X=np.arange(3)[:, None], times=np.array([-2e-12, 1e-12, 5e-12]))
+    assert read(tmp_path / "b.npz").snapshots.times.tolist() == [-2e-12, 1e-12, 5e-12]
+
+
 def test_seconds_since_1970_stay_apart_by_microseconds_and_meet_by_rounding(tmp_path: Path):
     start = 1.6e9
     times = start + np.array([0.0, 1e-6, 2e-6, 0.3])
@@ -385,6 +393,15 @@ def test_times_in_several_units_are_changed_into_the_one_that_most_have(tmp_path
     assert [cloud[0, 0] for cloud in snapshots.samples] == [1, 2, 3, 4, 5]
 
 
+def test_months_and_years_are_changed_into_each_other_and_not_into_days(tmp_path: Path):
+    snapshots = read(written(tmp_path, "time,A\n0 mo,1\n3 mo,2\n18 months,3\n1 y,4\n")).snapshots
+    assert snapshots.times.tolist() == [0, 3, 12, 18]
+    assert snapshots.unit == "month"
+    assert [cloud[0, 0] for cloud in snapshots.samples] == [1, 2, 4, 3]
+    assert read(written(tmp_path, "time,A\n0,1\n6 mo,2\n1 y,3\n2 yr,4\n")).snapshots.times.tolist() == [0, 0.5, 1, 2]
+    refuses(written(tmp_path, "time,A\n0 d,1\n10 d,2\n1 mo,3\n"), ["different kinds", "`1 mo`"])
+
+
 def test_days_before_the_start_are_negative_and_a_dash_after_every_word_is_none(tmp_path: Path):
     before = read(written(tmp_path, "day,A\nD-2,1\nD0,2\nD3,3\n")).snapshots
     assert before.times.tolist() == [-2, 0, 3]
@@ -408,6 +425,26 @@ def test_dates_are_days_since_the_first_which_is_said(tmp_path: Path, dates, tim
     assert data.snapshots.times == pytest.approx(times, abs=1e-12)
     assert data.snapshots.unit == "day"
     assert f"times are days since {first}" in told(data)
+
+
+@pytest.mark.parametrize("form", [int, float, str, "category", "Int64"])
+@pytest.mark.parametrize("name", ["month", "date", "time", "Sampling month"])
+def test_months_that_are_written_as_numbers_are_dates(name: str, form: Any):
+    data = read(
+        pd.DataFrame({name: pd.Series([202011, 202012, 202101, 202101]).astype(form), "A": [1, 2, 3, 4]}), time=name
+    )
+    assert data.snapshots.times.tolist() == [0, 30, 61]
+    assert data.snapshots.unit == "day"
+    assert f"`{name}` holds dates, read as year and month: times are days since 2020-11-01" in told(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [("month", [202011, 202013]), ("month", [202011, 7]), ("time_s", [202011, 202012]), ("hours", [202011, 202012])],
+)
+def test_numbers_of_which_one_is_no_month_are_numbers(name: str, numbers: list[int]):
+    times = read(pd.DataFrame({name: numbers, "A": [1, 2]})).snapshots.times
+    assert times.tolist() == sorted(numbers)
 
 
 @pytest.mark.parametrize(
@@ -1232,6 +1269,9 @@ def test_a_table_of_pandas_is_read_as_a_file_of_it_is(tmp_path: Path) -> None:
     [
         (pd.to_timedelta([0, 0, 12, 36], "h"), [0, 0.5, 1.5], "day"),
         (pd.to_datetime(["2024-01-01", "2024-01-01", "2024-01-03", "2024-01-04"]), [0, 2, 3], "day"),
+        (pd.PeriodIndex([2000, 2000, 2001, 2005], freq="Y"), [2000, 2001, 2005], "year"),
+        (pd.PeriodIndex(["2001-01", "2001-01", "2001-02", "2001-03"], freq="M"), [0, 31, 59], "day"),
+        (pd.PeriodIndex(["2001Q1", "2001Q1", "2001Q2", "2001Q3"], freq="Q"), [0, 90, 181], "day"),
         (pd.array([0, 0, 2, 3], dtype="Int64"), [0, 2, 3], ""),
         (pd.array(["day 0", "day 0", "day 2", "day 3"], dtype="string"), [0, 2, 3], "day"),
         (pd.Categorical(["b", "b", "a", "c"], categories=["b", "a", "c"], ordered=True), [0, 1, 2], ""),
@@ -1244,6 +1284,15 @@ def test_times_of_a_table_may_be_of_any_kind_that_pandas_has_for_them(column: An
         np.testing.assert_allclose(seen.times, times)
         assert (seen.unit, seen.species, seen.kinds) == (unit, ("A",), (Kind.COUNTS,))
         assert [cloud.tolist() for cloud in seen.samples] == [[[1], [2]], [[3]], [[4]]]
+
+
+def test_years_of_pandas_are_years_whatever_the_column_is_called():
+    data = read(pd.DataFrame({"day": pd.PeriodIndex([2000, 2001, 2005], freq="Y-JUN"), "A": [1, 2, 3]}))
+    assert data.snapshots.times.tolist() == [2000, 2001, 2005]
+    assert data.snapshots.unit == "year"
+    assert "`day` holds years" in told(data)
+    months = read(pd.DataFrame({"year": pd.PeriodIndex(["2001-02", "2001-03"], freq="M"), "A": [1, 2]}))
+    assert "holds dates, read as the starts of periods: times are days since 2001-02-01" in told(months)
 
 
 def test_of_an_index_what_has_a_name_is_read_and_names_of_rows_are_no_species():

@@ -31,6 +31,7 @@ WORDS = {
 }
 UNITS = {word: unit for unit, words in WORDS.items() for word in words}
 SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0, "week": 604800.0}
+MONTHS = {"month": 1.0, "year": 12.0}  # how many days a month has, depends on which one it is
 SINCE = re.compile(r"[smhdw]p[a-z]")  # hpf, dpi: hours post fertilisation, days post infection
 PIECES = re.compile(r"^(?P<before>\D*?)(?P<sign>[-+−])?(?P<number>\d+(?:[.,]\d+)?|\.\d+)(?P<after>\D*)$")
 PLAIN = re.compile(r"[-+]?\d+(?:\.\d+)?")
@@ -178,13 +179,17 @@ def distinct_times(times: Float[np.ndarray, "row"]) -> tuple[Float[np.ndarray, "
     """Return the distinct times, increasing, and the place of each time among them; rounding makes no difference.
 
     Two units in the last place are always rounding, however short the span is: seconds since 1970 have 2e-7 of them. Of
-    times that are one, the one that takes the fewest digits to write is what was meant.
+    times that are one, the one that takes the fewest digits to write is what was meant, and zero where one lies no
+    farther from it.
     """
     values, which = np.unique(times, return_inverse=True)
     nearest = max(SAME_TIME * (values[-1] - values[0]), 2 * np.spacing(np.abs(values).max()))
     place = np.cumsum(np.diff(values, prepend=values[0]) > nearest)
     groups = np.split(values, np.flatnonzero(np.diff(place)) + 1)
-    return np.array([min(group.tolist(), key=lambda time: len(repr(time))) for group in groups]), place[which]
+    distinct = np.array([min(group.tolist(), key=lambda time: len(repr(time))) for group in groups])
+    start = np.abs(distinct).argmin()
+    distinct[start] = 0.0 if abs(distinct[start]) <= nearest else distinct[start]
+    return distinct, place[which]
 
 
 Read = tuple[list[float], str, tuple[str, ...]]
@@ -195,16 +200,11 @@ def _understood(labels: Any, order: list | None, name: str) -> Read:
     import pandas as pd
 
     labels = labels.astype(labels.cat.categories.dtype) if isinstance(labels.dtype, pd.CategoricalDtype) else labels
-    if pd.api.types.is_bool_dtype(labels.dtype):
-        raise InputError(f"column `{name}` holds true and false, which are no times; name another with `--time`.")
-    if pd.api.types.is_datetime64_any_dtype(labels.dtype):
-        return _dates(labels, name)
-    if pd.api.types.is_timedelta64_dtype(labels.dtype):
-        return (labels.dt.total_seconds() / 86_400).tolist(), "day", ()
-    if pd.api.types.is_numeric_dtype(labels.dtype):
-        return _numbers(labels, name)
+    typed = _typed(labels, name)
+    if typed is not None:
+        return typed
     texts = [str(label).strip() for label in labels]
-    dates = _written_dates(texts)
+    dates = _written_dates(texts) or _basic_dates(pd.Series(texts), name)
     if dates is not None:
         return _dates(dates[0], name, dates[1])
     found = _clock(texts) or _written(texts)
@@ -220,15 +220,51 @@ def _understood(labels: Any, order: list | None, name: str) -> Read:
     return values, unit, (f"{pattern}, and read as {', '.join(f'{v:g}' for v, _ in first)}{unit and f' ({unit})'}",)
 
 
-def _numbers(labels: Any, name: str) -> Read:
+def _typed(labels: Any, name: str) -> Read | None:
+    """Read labels that are no text."""
     import pandas as pd
 
+    if pd.api.types.is_bool_dtype(labels.dtype):
+        raise InputError(f"column `{name}` holds true and false, which are no times; name another with `--time`.")
+    if pd.api.types.is_datetime64_any_dtype(labels.dtype):
+        return _dates(labels, name)
+    if isinstance(labels.dtype, pd.PeriodDtype):
+        return _periods(labels, name)
+    if pd.api.types.is_timedelta64_dtype(labels.dtype):
+        return (labels.dt.total_seconds() / 86_400).tolist(), "day", ()
+    return _numbers(labels, name) if pd.api.types.is_numeric_dtype(labels.dtype) else None
+
+
+def _numbers(labels: Any, name: str) -> Read:
     values = labels.to_numpy(dtype=np.float64)
-    basic = ((values >= 18000101) & (values <= 22001231)).all() and "dat" in name.lower()
-    dates = pd.to_datetime(pd.Series(values.astype(np.int64).astype(str)), format="%Y%m%d", errors="coerce")
-    if basic and dates.notna().all():
-        return _dates(dates, name)
-    return values.tolist(), "", ()
+    dates = _basic_dates(labels, name)
+    return (values.tolist(), "", ()) if dates is None else _dates(dates[0], name, dates[1])
+
+
+def _basic_dates(labels: Any, name: str) -> tuple[Any, str] | None:
+    """Read whole numbers as dates or months, 20201130 and 202011, where all are such and the name does not object."""
+    import pandas as pd
+
+    if unit_of_name(name) not in {"", "day", "month"}:
+        return None
+    for pattern, order, first, last, names in (
+        ("%Y%m%d", "", 18000101, 22001231, r"dat|day|month|time"),
+        ("%Y%m", "year and month", 180001, 220012, r"dat|month|time"),
+    ):
+        values = pd.to_numeric(labels, errors="coerce")
+        if not re.search(names, name, re.IGNORECASE) or not values.between(first, last).all():
+            continue
+        dates = pd.to_datetime(values.astype(np.int64).astype(str), format=pattern, errors="coerce")
+        if (values % 1 == 0).all() and dates.notna().all():
+            return dates, order
+    return None
+
+
+def _periods(labels: Any, name: str) -> Read:
+    """Read years as such, whatever their column is called, and other periods as the dates on which they begin."""
+    if labels.dtype.freq.name.startswith("Y"):
+        return labels.dt.year.astype(float).tolist(), "year", (f"`{name}` holds years",)
+    return _dates(labels.dt.start_time, name, "the starts of periods")
 
 
 def _dates(labels: Any, name: str, order: str = "") -> Read:
@@ -304,11 +340,12 @@ def _written(texts: list[str]) -> tuple[list[float], str] | None:
     if not named or all(words == named[0] for words in named):
         return numbers, _one_unit(named[0] if named else ())
     units = [words[0] if len(words) == 1 else "" for words in around]
-    target = Counter(unit for unit in units if unit in SECONDS).most_common(1)
-    if not target or any(u not in SECONDS and not (u == "" and n == 0) for u, n in zip(units, numbers, strict=True)):
-        return None
-    to = target[0][0]
-    return [n * SECONDS.get(unit, 0.0) / SECONDS[to] for n, unit in zip(numbers, units, strict=True)], to
+    for sizes in (SECONDS, MONTHS):
+        target = Counter(unit for unit in units if unit in sizes).most_common(1)
+        if target and all(u in sizes or (u == "" and n == 0) for u, n in zip(units, numbers, strict=True)):
+            to = target[0][0]
+            return [n * sizes.get(unit, 0.0) / sizes[to] for n, unit in zip(numbers, units, strict=True)], to
+    return None
 
 
 def _words(before: str, after: str) -> tuple[str, ...]:
