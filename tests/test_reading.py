@@ -18,6 +18,7 @@ import weightflow
 from weightflow.data import Dataset, Protocol, ReadOptions, Snapshots, from_anndata, read, split
 from weightflow.data.reading.times import is_time_name, read_times, unit_of_name
 from weightflow.errors import InputError
+from weightflow.model.draws import Draws
 from weightflow.types import Kind
 
 GOOD = np.random.default_rng(0).poisson(5.0, (20, 40, 2)).astype(float)
@@ -1037,9 +1038,11 @@ def test_formulas_that_were_never_calculated_are_told_from_missing_values(tmp_pa
     for row in range(2, 42):
         book.active.append([row // 10, row % 7, 1.5 if row == 2 else f"=B{row}/A{row}"])
     book.save(tmp_path / "a.xlsx")
-    for options in ({}, {"missing": "zero"}, {"missing": "drop"}, {"species": "ratio"}):
+    several: list[dict[str, Any]] = [{}, {"missing": "zero"}, {"missing": "drop"}, {"species": "ratio"}]
+    for options in several:
         refuses(tmp_path / "a.xlsx", ["`ratio`", "39 formulas such as =B3/A3", "save it", "--drop ratio"], **options)
-    for options in ({"drop": "ratio"}, {"species": "A", "time": "day"}):
+    several = [{"drop": "ratio"}, {"species": "A", "time": "day"}]
+    for options in several:
         assert read(tmp_path / "a.xlsx", **options).snapshots.species == ("A",)
     book.active["C2"] = None
     for row in range(3, 42):
@@ -1160,6 +1163,50 @@ def test_genes_of_one_name_are_refused_with_what_makes_them_differ():
     several = [{"genes": "A"}, {"drop": "B"}, {"pca": 2}]
     for options in several:
         assert len(from_anndata(cells, **options).snapshots) == 2
+
+
+def drawn() -> Draws:
+    rng = np.random.default_rng(0)
+    samples = np.stack([rng.normal(5, 1, (3, 30)), rng.poisson(9, (3, 30))], axis=2)
+    return Draws(np.array([0.0, 2.5, 5.0]), samples, ("A", "B"), (Kind.CONTINUOUS, Kind.COUNTS), "h")
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_cells_that_a_model_drew_keep_their_unit_and_kinds(tmp_path: Path, on_disk: bool):
+    pytest.importorskip("anndata")
+    adata = drawn().anndata()
+
+    def taken(**options: Any) -> Dataset:
+        adata.write_h5ad(tmp_path / "drawn.h5ad")
+        return read(tmp_path / "drawn.h5ad", **options) if on_disk else from_anndata(adata, **options)
+
+    data = taken()
+    assert data.snapshots.unit == "h"
+    assert data.snapshots.kinds == (Kind.CONTINUOUS, Kind.COUNTS)
+    assert np.array_equal(np.stack(data.snapshots.samples), drawn().samples)
+    assert "`time` is in h, as WeightFlow wrote into `uns`" in told(data)
+    assert "kinds are those that WeightFlow wrote into `var`" in told(data)
+    assert taken(genes="B").snapshots.kinds == (Kind.COUNTS,)
+    given = taken(kind="continuous")
+    assert given.snapshots.kinds == (Kind.CONTINUOUS,) * 2
+    assert "kinds are those" not in told(given)
+    assert taken(kind="B=continuous").snapshots.kinds == (Kind.CONTINUOUS,) * 2
+    adata.X = np.log1p(adata.X)
+    assert taken().snapshots.kinds == (Kind.CONTINUOUS,) * 2
+    adata.obs = adata.obs.rename(columns={"draw": "replicate"})
+    assert taken().snapshots.unit == ""
+
+
+def test_a_table_that_a_model_drew_keeps_its_unit_and_its_draws_are_no_species():
+    data = read(drawn().frame())
+    assert data.snapshots.unit == "h"
+    assert data.snapshots.species == ("A", "B")
+    assert data.snapshots.kinds == (Kind.CONTINUOUS, Kind.COUNTS)
+    assert "`time` is in h, as WeightFlow wrote into `attrs`" in told(data)
+    assert "`draw` numbers the draws of a model" in told(data)
+    paired = read(drawn().frame(), unit="draw", kind="B=continuous")
+    assert paired.paired
+    assert paired.snapshots.kinds == (Kind.CONTINUOUS,) * 2
 
 
 def test_files_that_are_no_cells_are_refused(tmp_path: Path):

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from weightflow.data.reading.options import Missing, ReadOptions
 from weightflow.data.snapshots import exact
 from weightflow.data.words import listed
 from weightflow.errors import InputError
+from weightflow.types import Kind
 
 GENES_ONCE = "call AnnData.var_names_make_unique"
 CHUNK = 20_000_000  # numbers of a dense matrix that are in memory at once
@@ -40,6 +41,8 @@ class Cells:
         x: the matrix (cell, gene); None where there is none.
         layers: others like it, by key.
         reps: matrices (cell, component), by key.
+        unit: of the times in `obs["time"]`, where WeightFlow wrote it; else empty.
+        kinds: of the values of X by gene, where WeightFlow wrote them; else none.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Cells:
     x: Any
     layers: Mapping[str, Any]
     reps: Mapping[str, Any]
+    unit: str = ""
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
 
 @contextmanager
@@ -75,7 +80,9 @@ def opened(path: Path) -> Generator[Cells, None, None]:
             )
         obs, var = read_elem(file["obs"]), read_elem(file["var"])
         layers, reps = file.get("layers", {}), file.get("obsm", {})
-        yield Cells(f"`{path}`", obs, list(map(str, var.index)), file.get("X"), layers, reps)
+        unit = read_elem(file["uns/time_unit"]) if "time_unit" in file.get("uns", ()) else None
+        genes = list(map(str, var.index))
+        yield Cells(f"`{path}`", obs, genes, file.get("X"), layers, reps, *_ours(obs, var, unit))
 
 
 def cells_of(adata: Any) -> Cells:
@@ -84,10 +91,20 @@ def cells_of(adata: Any) -> Cells:
     Raises:
         InputError: it is none.
     """
-    if not all(hasattr(adata, part) for part in ("obs", "var_names", "X", "layers", "obsm")):
+    if not all(hasattr(adata, part) for part in ("obs", "var", "uns", "X", "layers", "obsm")):
         raise InputError(f"an AnnData is needed, and {type(adata).__name__} was given; `weightflow.read` reads files.")
     layers = {name: layer for name, layer in adata.layers.items() if name is not None}  # anndata 0.13 calls X so
-    return Cells("the AnnData", adata.obs, list(map(str, adata.var_names)), adata.X, layers, adata.obsm)
+    ours = _ours(adata.obs, adata.var, adata.uns.get("time_unit"))
+    return Cells("the AnnData", adata.obs, list(map(str, adata.var_names)), adata.X, layers, adata.obsm, *ours)
+
+
+def _ours(obs: Any, var: Any, unit: Any) -> tuple[str, dict[str, Kind]]:
+    """Return the unit and the kinds that `WeightFlow.to_anndata` wrote; nothing where the cells are of others."""
+    if not isinstance(unit, str) or "kind" not in var or not {"time", "draw"} <= {*obs}:
+        return "", {}
+    kinds = {str(gene): str(kind) for gene, kind in var["kind"].items()}
+    known = {*kinds.values()} <= {*Kind}
+    return (str(unit), {gene: Kind(kind) for gene, kind in kinds.items()}) if known else ("", {})
 
 
 def clouds_of(cells: Cells, options: ReadOptions) -> Clouds:
@@ -110,6 +127,9 @@ def clouds_of(cells: Cells, options: ReadOptions) -> Clouds:
     time = time_column(path, obs, of_obs, said)
     said += confounded(obs, time, [c for c in obs.columns if c not in {time, options.unit, *options.covariates}])
     times, covariates = times_of(path, obs[time], time), covariates_of(cells.name, obs, options)
+    if cells.unit and time == "time" and not times.unit:
+        times = replace(times, unit=cells.unit)
+        said.append(f"`time` is in {cells.unit}, as WeightFlow wrote into `uns`")
     bad = ~np.isfinite(times.values) | obs[list(options.covariates)].isna().to_numpy().any(axis=1)
     if bad.any() and options.missing is not Missing.DROP:
         raise InputError(
@@ -129,7 +149,18 @@ def clouds_of(cells: Cells, options: ReadOptions) -> Clouds:
     called = "genes" if options.use_rep is None else f"components of {options.use_rep}"
     kept = {name: held[keep] for name, held in covariates.items()}
     rows = Rows(times, values, species, units, tuple(said), kept)
-    return replace(grouped(rows, options), alike=True, called=called)
+    kinds = () if options.use_rep or options.layer or options.pca else _kinds(cells, values, species)
+    if kinds and not isinstance(options.kind, Kind):
+        rows = replace(rows, said=(*rows.said, "kinds are those that WeightFlow wrote into `var`"))
+    return replace(grouped(rows, options), alike=True, called=called, kinds=kinds)
+
+
+def _kinds(cells: Cells, values: Any, species: tuple[str, ...]) -> tuple[Kind, ...]:
+    """Return the kinds that WeightFlow wrote of these genes; none where the values have changed since."""
+    kinds = tuple(cells.kinds[gene] for gene in species if gene in cells.kinds)
+    counts = values[:, [i for i, kind in enumerate(kinds) if kind is Kind.COUNTS]]
+    whole = bool((counts == np.rint(counts)).all() and (counts >= 0).all())
+    return kinds if whole and len(kinds) == len(species) else ()
 
 
 def _check_finite(name: str, values: Any, genes: tuple[str, ...], places: np.ndarray) -> None:

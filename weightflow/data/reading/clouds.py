@@ -33,6 +33,7 @@ class Clouds:
         units: for each time the unit of each row; None where nothing says.
         paired: whether row i is the same unit at every time.
         alike: whether all species are of one kind, as the genes of one matrix.
+        kinds: of the species, where the file says them.
         dense: whether the times are those of a simulation, of which every tenth is seen by default.
         said: what was understood.
         called: what the species are.
@@ -50,6 +51,7 @@ class Clouds:
     said: tuple[str, ...] = ()
     called: str = SPECIES
     conditions: Conditions | None = None
+    kinds: tuple[Kind, ...] = ()
 
 
 def grouped(rows: Rows, options: ReadOptions) -> Clouds:
@@ -144,7 +146,7 @@ def dataset_of(name: str, clouds: Clouds, options: ReadOptions) -> Dataset:
     guessed = guess_kinds(clouds.samples, negative=True) if found is None else (Kind.CONTINUOUS,)
     if len(guessed) < len(clouds.species) or (clouds.alike and Kind.CONTINUOUS in guessed):
         guessed = (Kind.CONTINUOUS,) * len(clouds.species)
-    kinds = options.kinds_of(clouds.species, guessed)
+    kinds = options.kinds_of(clouds.species, clouds.kinds or guessed)
     snapshots = Snapshots(clouds.times, clouds.samples, clouds.species, kinds, clouds.unit, clouds.conditions)
     said = (*clouds.said, *_of_courses(snapshots, seen), _of_species(snapshots))
     return Dataset(name, snapshots, seen, clouds.paired, reading=said, units=clouds.units, called=clouds.called)
