@@ -13,6 +13,7 @@ from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig
 from weightflow.experiment.timing import Stopwatch, measure
 from weightflow.report.picture import label_time
+from weightflow.types import Kind
 
 
 def snapshots(*clouds: np.ndarray, unit: str = "") -> Snapshots:
@@ -90,7 +91,57 @@ def test_values_over_decades_and_far_out_are_named_with_what_to_take_instead():
 
 def test_a_common_start_that_repeats_itself_is_no_copy():
     start = np.column_stack([np.full(60, 200.0), np.repeat(normal(30, 1), 2)])
-    assert said(start, normal(seed=1), normal(seed=2)) == ""
+    assert "copies" not in said(start, normal(seed=1), normal(seed=2))
+    assert said(np.tile([200.0, 3.5], (60, 1)), normal(seed=1), normal(seed=2)) == ""
+
+
+def test_ties_of_rounding_are_no_copies_and_repeated_rows_are():
+    one = [np.clip(95 + 5 * normal(200, 1, seed), 0, 100).round(1) for seed in range(3)]
+    assert said(*one) == ""
+    twentieths = [np.rint(20 * np.clip(normal(200, 1, seed) / 9 + 0.5, 0, 1)) / 20 for seed in range(3)]
+    assert said(*twentieths) == ""
+    both = [np.column_stack([one[i], (one[i][:, 0] / 3).round(1)]) for i in range(3)]
+    assert said(*both) == ""
+    fine = [normal(100, 3, seed).round(2) for seed in range(3)]
+    assert said(*fine) == ""
+    told = said(*(np.repeat(cloud, 2, axis=0) for cloud in fine))
+    assert "300 of 600 samples are exact copies of others" in told
+    assert "remove repeated rows." in told
+    assert "counts" not in told
+    one_exact = [np.column_stack([one[i], normal(200, 1, i)]) for i in range(3)]
+    assert said(*one_exact) == ""
+    assert "copies" in said(*(np.repeat(cloud, 2, axis=0) for cloud in one_exact))
+
+
+def test_samples_in_which_nothing_was_found_are_no_copies():
+    clouds = [np.maximum(normal(200, 3, seed), 0.3) for seed in range(3)]
+    assert said(*clouds) == ""
+    assert "copies" in said(*(np.repeat(cloud, 2, axis=0) for cloud in clouds))
+
+
+def test_whole_numbers_that_repeat_may_be_counts_that_were_called_otherwise():
+    clouds = tuple(np.repeat(counts(seed=seed, mean=1e9), 2, axis=0).astype(float) for seed in range(2))
+    told = " ".join(advice(Snapshots(np.arange(2.0), clouds, kinds=(Kind.CONTINUOUS,) * 3)))
+    assert "remove repeated rows, or say `--kind counts` if they are counts." in told
+
+
+def test_a_species_that_is_constant_at_some_times_alone_is_named_and_a_common_start_is_not():
+    clouds = [normal(seed=seed) for seed in range(4)]
+    clouds[1][:, 1] = clouds[2][:, 1] = 1.5
+    told = said(*clouds, unit="h")
+    assert "`x2` is the same in all samples at t = 1, 2 h (1.5), and varies at other times: was it measured" in told
+    first = np.column_stack([normal(60, 1), np.full(60, 0.1)])
+    assert "`x2` is the same in all samples at t = 0 (0.1)" in said(first, *clouds[:1], *clouds[3:])
+    start = np.tile([0.5, 1.5, 7.5], (60, 1))
+    later = [np.column_stack([cloud, np.full(60, 7.5)]) for cloud in clouds[:1] + clouds[3:]]
+    assert "same in all samples" not in said(start, *later)
+    still = [counts(seed=seed) for seed in range(3)]
+    still[1][:, 0] = 5
+    assert "`x1` is the same in all samples at t = 1 (5)" in said(*still)
+    for k in (0, 2):
+        gone = [counts(seed=seed) for seed in range(3)]
+        gone[k][:, 0] = 5
+        assert said(*gone) == ""
 
 
 def test_copies_of_samples_and_of_whole_times_are_named():
@@ -142,6 +193,8 @@ def test_a_file_is_inspected_in_words_and_in_a_picture(course: Path, tmp_path: P
 def test_a_condition_is_named_before_anything_is_fitted(course: Path, tmp_path: Path):
     result = inspected(course, "--out", tmp_path / "look.png", "--no-measure")
     assert "warning: `batch` is read as a species, but looks like a condition" in result.output
+    assert "What to look at:\n  - nothing but what was warned of above.\n" in result.output
+    assert "nothing stands out" not in result.output
 
 
 def test_two_times_are_inspected_and_it_is_said_that_nothing_can_be_judged(tmp_path: Path):

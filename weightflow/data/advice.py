@@ -15,6 +15,9 @@ FEW = 30  # samples of one time; fewer support a broad density, and scores that 
 APART = 1e6  # ratio of the spreads of two species from which distances tell nothing of the smaller one
 COPIES = 0.05  # share of continuous samples that are copies, from which that is no chance
 DECADES = 1e3  # ratio of large to small values of a positive species from which Gaussians describe the small ones badly
+DIGITS = 6  # of a number, up to which it may well be rounded
+GRID = 1e-3  # how far values lie off a grid of rounding, in its steps
+STILL = 10  # samples from which it is no chance that all are the same
 TAILS = 50.0  # widths of its middle half that a species' farthest sample lies off its median, from which its tails rule
 JUMP = 5.0  # factor by which the total of one time is off both its neighbours
 
@@ -31,7 +34,7 @@ def advice(snapshots: Snapshots) -> tuple[str, ...]:
         *(
             f"{said}{f' ({under})' if under else ''}"
             for under, course in _courses(snapshots)
-            for said in _composition(course)
+            for said in (*_composition(course), *_still(course))
         ),
     )
 
@@ -77,7 +80,18 @@ def _mingled(snapshots: Snapshots) -> list[str]:
             f"no two conditions were observed at the same time: what changes with {names} cannot be told from what "
             "changes with time."
         ]
-    return []
+    spans = {point: (course.times[0], course.times[-1]) for point, course in snapshots.courses.items()}
+    apart = [
+        in_words(known.named(point))
+        for point, (first, last) in spans.items()
+        if all(last < start or end < first for other, (start, end) in spans.items() if other != point)
+    ]
+    if not apart:
+        return []
+    return [
+        f"while {listed(apart, SHOWN)} was observed, no other condition was: what is different there cannot be told "
+        "from what changes with time."
+    ]
 
 
 def _constant(snapshots: Snapshots) -> list[str]:
@@ -87,6 +101,33 @@ def _constant(snapshots: Snapshots) -> list[str]:
         return []
     names = listed([f"`{snapshots.species[i]}` ({pooled[0, i]:g})" for i in still], SHOWN)
     return [f"{names} never varies: it is drawn as this constant, and tells nothing; `--drop` leaves it out."]
+
+
+def _still(snapshots: Snapshots) -> list[str]:
+    """Say where a species is the same in all samples of some times and varies at others.
+
+    A start that all samples have in common is none, nor are counts that begin or end so: all may be healthy, or dead.
+    """
+    moving = np.array([varies(cloud) for cloud in snapshots.samples])
+    said: list[str] = []
+    for i, (name, kind) in enumerate(zip(snapshots.species, snapshots.kinds, strict=True)):
+        times = [
+            k
+            for k, cloud in enumerate(snapshots.samples)
+            if not moving[k, i] and len(cloud) >= STILL and (k > 0 or (moving[0] & moving.any(axis=0)).any())
+        ]
+        when = np.flatnonzero(moving[:, i])
+        if kind is Kind.COUNTS:
+            times = [k for k in times if len(when) and when[0] < k < when[-1] and snapshots.samples[k][0, i] > 0]
+        if not times or not len(when):
+            continue
+        held = [f"{value:g}" for value in dict.fromkeys(float(snapshots.samples[k][0, i]) for k in times)]
+        at = at_times([snapshots.times[k] for k in times], snapshots.unit, SHOWN)
+        said.append(
+            f"`{name}` is the same in all samples at {at} ({listed(held, SHOWN)}), and varies at other times: was it "
+            "measured there, or is that a limit of detection, or where values were cut off?"
+        )
+    return said
 
 
 def _apart(snapshots: Snapshots) -> list[str]:
@@ -152,16 +193,54 @@ def _copies(snapshots: Snapshots) -> list[str]:
             when = at_times([snapshots.times[same[0]], snapshots.times[i]], snapshots.unit)
             said.append(f"the samples at {when} are the same: one may be a copy of the other by mistake.")
     if Kind.COUNTS not in snapshots.kinds:
-        moving = varies(snapshots.pooled())
+        pooled = snapshots.pooled()
+        moving = varies(pooled)
         whole = [cloud for cloud in sorted_clouds if varies(cloud)[moving].all()]  # a common start repeats itself
+        ends = (pooled.min(axis=0), pooled.max(axis=0))  # where all that lies farther out is written as one value
+        whole = [cloud[((cloud > ends[0]) & (cloud < ends[1]))[:, moving].any(axis=1)] for cloud in whole]
         copies = sum(int((np.diff(cloud, axis=0) == 0).all(axis=1).sum()) for cloud in whole)
         total = sum(map(len, whole))
-        if copies > COPIES * total:
+        if copies > COPIES * total and copies > 2 * _ties(whole, np.flatnonzero(moving)):
+            counted = bool((pooled == np.rint(pooled)).all() and (pooled >= 0).all())
             said.append(
                 f"{copies:,} of {total:,} samples are exact copies of others at the same time, which continuous values "
-                "hardly are by chance: remove repeated rows, or say `--kind counts` if they are counts."
+                f"hardly are by chance: remove repeated rows{', or say `--kind counts` if they are counts' * counted}."
             )
     return said
+
+
+def _ties(clouds: list[np.ndarray], moving: np.ndarray) -> float:
+    """Return how many samples are copies of others because values are rounded; none where one species is not.
+
+    Of a single species all may be. Of several two samples are as likely to agree in all as in each, one after the
+    other; more likely where species go along with each other, as their correlation says of Gaussians.
+    """
+    if not all(_rounded(np.concatenate([cloud[:, i] for cloud in clouds])) for i in moving):
+        return 0.0
+    expected = 0.0
+    for cloud in (cloud for cloud in clouds if varies(cloud)[moving].all()):
+        n, agree = len(cloud), [_agreement(cloud[:, i]) for i in moving]
+        alike = np.linalg.det(np.atleast_2d(np.corrcoef(cloud[:, moving], rowvar=False)))
+        both = min(float(np.prod(agree)) / np.sqrt(max(alike, 1e-12)), *agree) if len(moving) > 1 else agree[0]
+        # n samples that fall on 1 / both values equally often, leave so many of these empty
+        expected += n - (1 - np.exp(-n * both)) / both if both > 0 else 0.0
+    return expected
+
+
+def _agreement(values: np.ndarray) -> float:
+    """Return the share of pairs that are equal."""
+    repeated, n = np.unique(values, return_counts=True)[1], len(values)
+    return float((repeated * (repeated - 1)).sum() / (n * (n - 1))) if n > 1 else 0.0
+
+
+def _rounded(values: np.ndarray) -> bool:
+    """Whether values have few digits, or stand on a grid: are whole multiples of the smallest distance of two."""
+    distinct = np.unique(values)
+    if all(float(f"{value:.{DIGITS}g}") == value for value in distinct):
+        return True
+    steps = np.diff(distinct)
+    places = (distinct - distinct[0]) / steps[steps > 1e-12 * np.abs(distinct).max()].min()
+    return bool(len(distinct) > 2 and (np.abs(places - np.rint(places)) < GRID).all())
 
 
 def _composition(snapshots: Snapshots) -> list[str]:
