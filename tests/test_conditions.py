@@ -86,12 +86,28 @@ def test_conditions_that_differ_by_rounding_alone_are_one(tmp_path: Path):
 def test_advice_names_conditions_that_are_times_or_names_of_samples():
     each = {dose: course([time]) for dose, time in ((1.0, 0.0), (2.0, 1.0), (3.0, 2.0))}
     assert "cannot be told from what changes with time" in "".join(advice(Snapshots.of_conditions(each, "dose")))
+    batches = Snapshots.of_conditions({"p1": course([0]), "p2": course([1.5, 3])}, "batch")
+    assert "changes with `batch` cannot be told from what changes with time" in "".join(advice(batches))
+    third = Snapshots.of_conditions({1.0: course([0, 1]), 2.0: course([0, 1]), 3.0: course([2, 3])}, "dose")
+    assert "while dose=3 was observed, no other condition was" in "".join(advice(third))
+    between = Snapshots.of_conditions({1.0: course([0, 2]), 2.0: course([0, 2]), 3.0: course([1])}, "dose")
+    assert "no other condition" not in "".join(advice(between))
     both = Snapshots.of_conditions({1.0: course([0, 1]), 2.0: course([1, 2])}, "dose")
     assert "cannot be told" not in "".join(advice(both))
     single = {float(i): course([0, 1], n=1) for i in range(20)}
     assert "`cage` has 20 values for 40 samples" not in "".join(advice(Snapshots.of_conditions(single, "cage")))
     rows = {float(i): course([0], n=1) for i in range(20)}
     assert "`cage` has 20 values for 20 samples" in "".join(advice(Snapshots.of_conditions(rows, "cage")))
+
+
+def test_too_few_conditions_to_leave_one_out_are_told_from_conditions_that_nobody_named():
+    two = Snapshots.of_conditions({"p1": course([0]), "p2": course([1.5, 3])}, "batch")
+    with pytest.raises(
+        InputError, match=r"there are 2 of `batch`; observe more, or take one with `--where 'batch=\.\.'`"
+    ):
+        conditions_left_out(two)
+    with pytest.raises(InputError, match=r"there is one; name the columns that tell them apart with `--conditions`"):
+        conditions_left_out(course([0, 1]))
 
 
 def test_a_condition_is_asked_for_by_a_number_of_any_library():

@@ -43,7 +43,9 @@ def inspect(
     dataset = load_dataset(file, 0, reading)
     seen = dataset.visible
     _section("What was understood", dataset.reading or (f"{dataset.name} is built in",))
-    _section("What to look at", advice(seen) or ("nothing stands out.",))
+    warned = any(sentence.startswith("warning") for sentence in dataset.reading)
+    nothing = "nothing but what was warned of above." if warned else "nothing stands out."
+    _section("What to look at", advice(seen) or (nothing,))
     _section("What would be done", [*_heads(seen), *_protocol(dataset)])
     if time_it:
         _section("How long it would take", _durations(dataset, seen))

@@ -58,10 +58,13 @@ def conditions_left_out(snapshots: Snapshots) -> tuple[Fold, ...]:
         InputError: there are fewer than three conditions, or none can be left out.
     """
     known = snapshots.conditions
-    if known is None or len(known.distinct) < FEWEST:
+    needed = "leaving one condition out takes three at least, and there"
+    if known is None:
+        raise InputError(f"{needed} is one; name the columns that tell them apart with `--conditions`.")
+    if len(known.distinct) < FEWEST:
         raise InputError(
-            f"leaving one condition out takes three at least, and there are "
-            f"{1 if known is None else len(known.distinct)}; name the columns that tell them apart with `--conditions`."
+            f"{needed} are {len(known.distinct)} of {' and '.join(f'`{name}`' for name in known.names)}; observe more, "
+            f"or take one with `--where '{known.names[0]}=..'` alone, whose times can be left out."
         )
     folds: list[Fold] = []
     for point in known.distinct:
