@@ -6,7 +6,7 @@ import numpy as np
 
 from weightflow.card import Carded, Facts
 from weightflow.data.snapshots import Snapshots
-from weightflow.data.words import listed
+from weightflow.data.words import listed, written
 from weightflow.errors import InputError
 
 SPECIES = "species"
@@ -44,7 +44,8 @@ class Dataset(Carded):
     def __post_init__(self) -> None:
         if len(self.snapshots) < 2:
             raise InputError(
-                f"`{self.name}` holds one single snapshot (t={self.snapshots.times[0]:g}); a distribution over time "
+                f"`{self.name}` holds one single snapshot (t={written(self.snapshots.times[0])}); a distribution over "
+                "time "
                 "needs at least two: add times."
             )
         wrong = [i for i in self.seen if not 0 <= i < len(self.snapshots)]

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from weightflow.card import Carded, Facts
 from weightflow.data.conditions import Conditions, Point, Scale, in_words, without_rounding
-from weightflow.data.words import listed
+from weightflow.data.words import listed, written
 from weightflow.errors import InputError
 from weightflow.types import Kind
 
@@ -198,7 +198,7 @@ class Snapshots(Carded):
         species = [f"{name} ({kind})" for name, kind in zip(self.species, self.kinds, strict=True)]
         under = () if self.conditions is None else (("conditions", "; ".join(self.conditions.in_words())),)
         return [
-            ("times", f"{len(times)}, from {times[0]:g} to {times[-1]:g} {self.unit}".rstrip()),
+            ("times", f"{len(times)}, from {written(times[0])} to {written(times[-1])} {self.unit}".rstrip()),
             ("samples", f"{each} in each of {len(self)} snapshots"),
             ("species", listed(species)),
             *under,
@@ -327,7 +327,8 @@ def _check_order(times: np.ndarray) -> None:
     if (steps <= 0).any():
         i = int(np.argmax(steps <= 0))
         raise InputError(
-            f"`times` must strictly increase, but times[{i}]={times[i]:g} and times[{i + 1}]={times[i + 1]:g}; "
+            f"`times` must strictly increase, but times[{i}]={written(times[i])} and "
+            f"times[{i + 1}]={written(times[i + 1])}; "
             "sort the snapshots or merge those two."
         )
 
@@ -336,22 +337,22 @@ def _check_clouds(times: np.ndarray, samples: tuple[np.ndarray, ...]) -> None:
     for time, cloud in zip(times, samples, strict=True):
         if cloud.ndim == 1:
             raise InputError(
-                f"the snapshot at t={time:g} has shape {cloud.shape}; each must be (samples, species): with one "
+                f"the snapshot at t={written(time)} has shape {cloud.shape}; each must be (samples, species): with one "
                 "species, add an axis of length 1, as x[:, None] does."
             )
         if cloud.ndim != 2 or cloud.shape[1] != samples[0].shape[-1]:
             raise InputError(
-                f"the snapshot at t={time:g} has shape {cloud.shape}; each must be "
+                f"the snapshot at t={written(time)} has shape {cloud.shape}; each must be "
                 f"(samples, {samples[0].shape[-1]} species)."
             )
         if cloud.size == 0:
             raise InputError(
-                f"the snapshot at t={time:g} is empty; give it at least one sample or leave that time out."
+                f"the snapshot at t={written(time)} is empty; give it at least one sample or leave that time out."
             )
         if not np.isfinite(cloud).all():
             row, column = np.argwhere(~np.isfinite(cloud))[0]
             raise InputError(
-                f"the snapshot at t={time:g} holds {cloud[row, column]} (row {row}, species {column}); "
+                f"the snapshot at t={written(time)} holds {cloud[row, column]} (row {row}, species {column}); "
                 "all values must be finite: fill or drop those rows."
             )
 
@@ -373,6 +374,6 @@ def _check_counts(snapshots: Snapshots) -> None:
             row, column = np.argwhere(bad)[0]
             raise InputError(
                 f"species `{snapshots.species[counts[column]]}` is of kind counts but holds "
-                f"{values[row, column]:g} at t={time:g}; counts are whole, not negative, and at most 2^52: "
+                f"{values[row, column]:g} at t={written(time)}; counts are whole, not negative, and at most 2^52: "
                 "correct the data or use `--kind continuous`."
             )

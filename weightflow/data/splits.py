@@ -11,6 +11,7 @@ from weightflow.data.condition_splits import split_conditions
 from weightflow.data.dataset import Dataset
 from weightflow.data.parts import FEWEST_NESTED, Fold, Protocol, Split, spread, unseen
 from weightflow.data.snapshots import Snapshots
+from weightflow.data.words import written
 from weightflow.errors import InputError
 from weightflow.rng import generator
 
@@ -188,7 +189,8 @@ def _fresh_rows(dataset: Dataset, units: tuple[np.ndarray, ...], seed: int) -> l
     for time, held in zip(dataset.snapshots.times, is_fresh, strict=True):
         if held.all() or not held.any():
             raise InputError(
-                f"`{dataset.name}` has too few units at t={time:g} to fit some and to score others; leave out that "
+                f"`{dataset.name}` has too few units at t={written(time)} to fit some and to score others; leave out "
+                "that "
                 "time, or leave out `--unit` if rows of one unit may count as independent."
             )
     return is_fresh

@@ -20,7 +20,7 @@ from weightflow.data.reading.missing import settle
 from weightflow.data.reading.options import Missing, ReadOptions
 from weightflow.data.reading.times import Times, is_time_name
 from weightflow.data.snapshots import exact
-from weightflow.data.words import listed
+from weightflow.data.words import listed, written
 from weightflow.errors import InputError
 
 
@@ -206,7 +206,7 @@ def _check_whole(path: Path, times: Times, values: np.ndarray, species: tuple[st
     )
     raise InputError(
         f"`{path}` holds {held} at {place} (trajectory, time, species, counted from 0), that is in "
-        f"`{species[place[2]]}` at t={times.values[place[1]]:g} ({int(wrong.any(axis=(1, 2)).sum()):,} of "
+        f"`{species[place[2]]}` at t={written(float(times.values[place[1]]))} ({int(wrong.any(axis=(1, 2)).sum()):,} of "
         f"{len(values):,} trajectories hold such a value); all must be finite: {do}."
     )
 

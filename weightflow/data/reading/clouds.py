@@ -14,7 +14,7 @@ from weightflow.data.reading.components import Components, principal_components
 from weightflow.data.reading.options import ReadOptions
 from weightflow.data.reading.times import distinct_times
 from weightflow.data.snapshots import Snapshots, guess_kinds
-from weightflow.data.words import listed
+from weightflow.data.words import listed, written
 from weightflow.errors import InputError
 from weightflow.types import Kind
 
@@ -175,11 +175,11 @@ def _of_times(snapshots: Snapshots, seen: Sequence[int]) -> str:
     times, sizes = snapshots.times, snapshots.sizes
     unit = f" ({snapshots.unit})" if snapshots.unit else ""
     if len(times) <= 20:
-        held = listed([f"{time:g} ({n:,})" for time, n in zip(times, sizes, strict=True)], 20)
+        held = listed([f"{written(time)} ({n:,})" for time, n in zip(times, sizes, strict=True)], 20)
         told = f"{len(times)} times{unit}, with samples: {held}"
     else:
         of = f"{sizes[0]:,}" if len({*sizes}) == 1 else f"{min(sizes):,} to {max(sizes):,}"
-        told = f"{len(times)} times{unit} from {times[0]:g} to {times[-1]:g}, of {of} samples"
+        told = f"{len(times)} times{unit} from {written(times[0])} to {written(times[-1])}, of {of} samples"
     return told if len(seen) == len(times) else f"{told}; {len(seen)} of them are seen"
 
 

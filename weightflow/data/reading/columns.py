@@ -15,7 +15,7 @@ from weightflow.data.reading.missing import settle
 from weightflow.data.reading.options import Missing, ReadOptions, flag
 from weightflow.data.reading.times import Times, is_time_name, names_of_times, read_times, unit_of_name
 from weightflow.data.snapshots import exact
-from weightflow.data.words import listed
+from weightflow.data.words import listed, written
 from weightflow.errors import InputError
 
 FEW_VALUES = 12  # a condition has no more values
@@ -198,7 +198,8 @@ def _uneven(times: Float[np.ndarray, "row"], keep: Bool[np.ndarray, "row"]) -> l
         return []
     most = int(share.argmax())
     return [
-        f"warning: {share[most]:.0%} of the rows at time {distinct[most]:g} are left out, {share.min():.0%} at others: "
+        f"warning: {share[most]:.0%} of the rows at time {written(distinct[most])} are left out, {share.min():.0%} at "
+        "others: "
         "where values are missing because nothing was left (died out, not detected), they are zeros: `--missing zero`"
     ]
 
