@@ -198,7 +198,7 @@ def _check_whole(path: Path, times: Times, values: np.ndarray, species: tuple[st
     if not wrong.any():
         return
     place = np.argwhere(wrong)[0].tolist()
-    held = values[tuple(place)]
+    held, time = values[tuple(place)], float(times.values[place[1]])
     do = (
         "fill it, leave such trajectories out with `--missing drop`, or read it as zero with `--missing zero`"
         if np.isnan(held)
@@ -206,7 +206,7 @@ def _check_whole(path: Path, times: Times, values: np.ndarray, species: tuple[st
     )
     raise InputError(
         f"`{path}` holds {held} at {place} (trajectory, time, species, counted from 0), that is in "
-        f"`{species[place[2]]}` at t={written(float(times.values[place[1]]))} ({int(wrong.any(axis=(1, 2)).sum()):,} of "
+        f"`{species[place[2]]}` at t={written(time)} ({int(wrong.any(axis=(1, 2)).sum()):,} of "
         f"{len(values):,} trajectories hold such a value); all must be finite: {do}."
     )
 
