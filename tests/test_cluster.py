@@ -4,6 +4,7 @@ import ipaddress
 import os
 import socket
 import stat
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,6 +67,18 @@ def test_where_paths_of_sockets_would_be_too_long_ray_gets_a_short_folder_for_th
     assert line.startswith(f"{variable} has {len(os.fsencode(deep))} bytes, too many for the sockets")
     assert not taken.exists()
     assert len(str(taken)) < len(tempfile.gettempdir()) + 30
+
+
+def test_workers_start_where_a_shell_would_take_the_path_of_the_interpreter_apart(
+    ray_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "My $Projects (1)"
+    here.symlink_to(Path(sys.executable).parent.parent, target_is_directory=True)
+    monkeypatch.setattr(sys, "executable", str(here / "bin" / Path(sys.executable).name))
+    own = {"runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1"}}}  # Tune's actors have one too, and a shell starts them
+    with connected(None, Wanted(1), pytest.fail):
+        started = ray.get(ray.remote(lambda: sys.executable).options(**own).remote(), timeout=120)
+    assert started == sys.executable
 
 
 def listening() -> set[str]:

@@ -128,6 +128,6 @@ def test_a_node_whose_gpu_is_busy_is_used_and_that_is_said(
     resources = resources_of_cluster(Wanted(), said.append)
     assert (resources.cpus, resources.gpus, resources.refused) == (1, 1, ())
     assert said == [
-        f"node {here.address} did not answer within 5 s, as where its GPU is busy; it is used without having been "
-        "looked at"
+        f"node {here.address} did not answer within 5 s, as where its GPU is busy, or where the path of its Python "
+        "has a space, with which Ray starts nothing; it is used without having been looked at"
     ]

@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -184,6 +185,24 @@ def test_a_search_in_a_pipe_that_closes_on_oddly_named_data_with_too_small_a_bud
     (folder,) = (tmp_path / "out").glob("my-cells-1-*")
     check_results(folder)
     assert [trial.state for trial in read_study(folder)[1]] == [TrialState.FINISHED]
+
+
+@pytest.mark.slow
+def test_a_search_from_a_checkout_whose_path_has_a_space_comes_to_its_end(
+    tmp_path: Path, root: Path, ray_environment: dict[str, str]
+) -> None:
+    home = tmp_path / "My Projects"
+    home.mkdir()
+    (home / "environment").symlink_to(Path(sys.executable).parent.parent, target_is_directory=True)
+    (home / "weightflow").symlink_to(root, target_is_directory=True)
+    furnish(home)
+    _, _, *words = command("--trials", "2", "--name", "spaced")
+    spaced = [str(home / "environment" / "bin" / Path(sys.executable).name), str(home / "weightflow/launch/tune.py")]
+    code, out, err = Process(home, ray_environment, [*spaced, *words]).end()
+    assert code == 0, out + err
+    check_results(home / "out" / "spaced")
+    next_command = out.partition("\nNext:\n")[2].splitlines()[0]
+    assert "--model out/spaced/best" in next_command
 
 
 @pytest.mark.slow

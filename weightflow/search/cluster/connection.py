@@ -5,6 +5,8 @@ What is started here listens on 127.0.0.1 alone, in a folder that only its user 
 
 import logging
 import os
+import shlex
+import sys
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -113,6 +115,7 @@ def _start(resources: Resources, until_then: ExitStack, say: Say) -> None:
         "include_dashboard": False,
         # By default Ray ranks its workers below every other process, and one that computes beside a search starves it.
         "_system_config": {"worker_niceness": 0},  # which is added to that of this process
+        "runtime_env": _interpreter(),
         "_temp_dir": until_then.enter_context(_private_folder(_usual_place())),
     }
     first = _failure(how)
@@ -129,6 +132,17 @@ def _start(resources: Resources, until_then: ExitStack, say: Say) -> None:
             f"Ray could not be started, nor a second time: {first_line(second)}. Wait until the machine is less "
             "busy, or take fewer `--cpus`; `fit` does without Ray."
         ) from second
+
+
+def _interpreter() -> dict[str, str] | None:
+    """Return what Ray has to be told of the interpreter, if anything.
+
+    Ray hands its path to a shell as it is; what a shell would take apart, such as a path with a space, is quoted here,
+    or else no worker would ever start, and Ray would try for ever. Being told makes workers start later, so that it is
+    left out where it is not needed.
+    """
+    quoted = shlex.quote(sys.executable)
+    return None if quoted == sys.executable else {"py_executable": quoted}
 
 
 def _failure(how: Mapping[str, Any]) -> Exception | None:

@@ -149,8 +149,9 @@ def _unfit(there: Sequence[Node], gpus: bool, say: Say) -> dict[str, str]:
     for one in late:
         ray.cancel(one)
         say(
-            f"node {_address(asked[one])} did not answer within {PROBE_SECONDS:.0f} s, as where its GPU is busy; it "
-            "is used without having been looked at"
+            f"node {_address(asked[one])} did not answer within {PROBE_SECONDS:.0f} s, as where its GPU is busy, or "
+            "where the path of its Python has a space, with which Ray starts nothing; it is used without having been "
+            "looked at"
         )
     return found
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -202,7 +203,7 @@ def next_commands(folder: Path, parts: Split) -> tuple[str, ...]:
     """Return what a user may want to type after a search."""
     tested = [part.test.times for part in parts.courses]
     grid = _grid(np.unique(np.concatenate([parts.seen.times, *tested])))
-    best = os.path.relpath(folder / MODEL)
+    best = shlex.quote(os.path.relpath(folder / MODEL))
     at = as_options(parts.tests[0].at)
     return (
         f"python -m weightflow forecast --model {best} --times {grid}{at} --out samples.npy",

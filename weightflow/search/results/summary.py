@@ -1,5 +1,6 @@
 """What a search says at its end."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,8 +38,12 @@ def print_outcome(console: Console, outcome: Outcome, mlflow: Path | None = None
     _print_registered(console, outcome.tracked, outcome.scores)
     if "problem" in outcome.tracked:
         tell(console, f"MLflow lacks a part ({outcome.tracked['problem']}); all of it is on disk. Send it later:")
-        where = "" if outcome.folder.parent == Path("runs").resolve() else f" --out {outcome.folder.parent}"
-        where += "" if mlflow is None else f" --mlflow {mlflow}"
+        where = (
+            ""
+            if outcome.folder.parent == Path("runs").resolve()
+            else f" --out {shlex.quote(str(outcome.folder.parent))}"
+        )
+        where += "" if mlflow is None else f" --mlflow {shlex.quote(str(mlflow))}"
         console.print(f"  python -m weightflow sync {outcome.folder.name}{where}", highlight=False, soft_wrap=True)
     console.print()
     console.print(f"Report: {(outcome.folder / REPORT).as_uri()}", highlight=False, soft_wrap=True)
