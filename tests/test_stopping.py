@@ -142,3 +142,12 @@ def test_data_may_be_named_as_it_likes(root: Path, tmp_path: Path, name: str) ->
     process = start(fitting(tmp_path, data=name), tmp_path, root)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
+
+
+def test_letters_that_a_terminal_cannot_show_end_no_command(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("time,protéine φ\n" + "".join(f"{i // 9},{i}\n" for i in range(36)), "utf-8")
+    words = [sys.executable, "-m", "weightflow", "inspect", "--data", "data.csv"]
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "protéine \\u03c6" in done.stdout.decode("latin-1")

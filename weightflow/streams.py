@@ -1,4 +1,7 @@
-"""Output that outlives its reader: what a closed pipe (`| head`) or terminal no longer takes is dropped."""
+"""Output that never ends the work: what a closed pipe (`| head`) or terminal no longer takes is dropped.
+
+What its encoding has no letter for, as ASCII and Latin-1 have none for much of what is printed, is written as an escape.
+"""
 
 import errno
 import io
@@ -10,7 +13,7 @@ CLOSED = {errno.EPIPE, errno.EIO}
 
 
 def outlive_readers() -> None:
-    """Let the work go on when nobody reads what the process prints.
+    """Let the work go on when nobody reads what the process prints, or it cannot be encoded.
 
     A stream that something else has taken the place of is left alone.
     """
@@ -42,7 +45,7 @@ def _lasting(stream: TextIO) -> TextIO:
     return io.TextIOWrapper(
         raw if unbuffered else io.BufferedWriter(raw),
         encoding=stream.encoding,
-        errors=stream.errors,
+        errors="backslashreplace",
         line_buffering=bool(stream.line_buffering),
         write_through=unbuffered,
     )

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from weightflow.errors import InputError
+from weightflow.streams import outlive_readers
 from weightflow.tracking.config import TrackingConfig
 from weightflow.tracking.ui import show
 
@@ -24,4 +25,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    outlive_readers()
     sys.exit(main(sys.argv[1:]))
