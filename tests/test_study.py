@@ -361,12 +361,23 @@ def test_what_a_search_has_gained_on_the_default_is_told_by_place() -> None:
 
     default, forecaster = ended(0, 8.0234, 7.9186), ended(4, 8.0424, 7.8022)
     assert against_default(forecaster, [default, forecaster]) == (
-        "Its score (nats per sample) is 0.0487 lower than that of the default, trial 0: "
+        "The score by which it was chosen (nats per sample) is 0.0487 lower than that of the default, trial 0: "
         "0.0190 higher between the fitted times and 0.1164 lower after them."
     )
     assert against_default(default, [default, forecaster]) == "The default configuration itself is best."
     pruned = ended(0, 9.0, 9.0, TrialState.PRUNED)
     assert against_default(forecaster, [pruned, forecaster]) == ""
+    repeats = [replace(ended(5, 8.03, 7.9), repeat_of=4), replace(ended(6, 8.05, 7.94), repeat_of=4)]
+    repeats.append(replace(ended(7, 1.0, 1.0, TrialState.FAILED), repeat_of=4))
+    assert against_default(forecaster, [default, forecaster, *repeats]) == (
+        "Its mean score over 2 fresh seeds (nats per sample) is 0.0090 higher than that of the default, trial 0: "
+        "0.0166 higher between the fitted times and 0.0014 higher after them."
+    )
+    of_default = replace(ended(8, 8.05, 8.0), repeat_of=0)
+    assert against_default(forecaster, [default, forecaster, *repeats[:1], of_default]) == (
+        "Its score over 1 fresh seed (nats per sample) is 0.0600 lower than that of the default, trial 0: "
+        "0.0200 lower between the fitted times and 0.1000 lower after them."
+    )
 
 
 def test_a_grid_is_tried_once_and_ends(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ class Repeated:
         if self.mean is None:
             return f"no fresh seed finished{lost}; {self.chosen_by:.4f} is the score that it was chosen by"
         half = "" if self.half is None else f" ± {self.half:.4f}"
-        seeds = "1 fresh seed" if len(self.scores) == 1 else f"mean over {len(self.scores)} fresh seeds"
+        seeds = f"{'mean over ' if len(self.scores) > 1 else ''}{_seeds(len(self.scores))}"
         return f"{self.mean:.4f}{half}, {seeds}{lost}"
 
     @property
@@ -177,21 +177,43 @@ def against_default(best: TrialRecord, trials: Sequence[TrialRecord]) -> str:
     """Say by how much the score of the best trial and that of the first one differ, and at which held-out snapshots.
 
     The first trial has the default configuration, or what of the space is nearest to it. A search that looks at
-    forecasts and at what lies between the snapshots may gain at one of them alone. Empty where there is no comparison:
-    the first trial did not finish.
+    forecasts and at what lies between the snapshots may gain at one of them alone. Of a trial that was repeated, the
+    means over fresh seeds count: the score by which the best was chosen is too low more often than not, and is said to
+    be that where there is no other. Empty where there is no comparison: the first trial did not finish.
     """
     default = next((record for record in trials if record.number == 0), None)
     if best.number == 0:
         return "The default configuration itself is best."
     if default is None or default.state is not TrialState.FINISHED:
         return ""
+    fresh = _fresh(best, trials)
+    theirs, own = _measured(_fresh(default, trials) or [default]), _measured(fresh or [best])
     halves = {"score_interior": "between the fitted times", "score_last": "after them"}
-    last = default.history[-1], best.history[-1]
-    gains = {where: last[0][key] - last[1][key] for key, where in halves.items() if key in last[0] and key in last[1]}
+    gains = {where: theirs[key] - own[key] for key, where in halves.items() if key in theirs and key in own}
     parts = " and ".join(f"{_difference(gain)} {where}" for where, gain in gains.items())
-    whole = default.value(Criterion.SCORE) - best.value(Criterion.SCORE)
-    told = f"Its score (nats per sample) is {_difference(whole)} than that of the default, trial 0"
+    score = Criterion.SCORE.metric
+    what = (
+        f"Its {'mean ' if len(fresh) > 1 else ''}score over {_seeds(len(fresh))}"
+        if fresh
+        else "The score by which it was chosen"
+    )
+    told = f"{what} (nats per sample) is {_difference(theirs[score] - own[score])} than that of the default, trial 0"
     return f"{told}: {parts}." if parts else f"{told}."
+
+
+def _fresh(record: TrialRecord, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the finished repeats of a trial."""
+    return [one for one in trials if one.repeat_of == record.number and one.state is TrialState.FINISHED]
+
+
+def _measured(records: Sequence[TrialRecord]) -> dict[str, float]:
+    """Return the means of what was measured after the last epochs, as far as all of them have it."""
+    ends = [record.history[-1] for record in records]
+    return {key: fmean(end[key] for end in ends) for key in ends[0] if all(key in end for end in ends)}
+
+
+def _seeds(number: int) -> str:
+    return "1 fresh seed" if number == 1 else f"{number} fresh seeds"
 
 
 def _difference(gain: float) -> str:
