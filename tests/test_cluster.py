@@ -6,6 +6,7 @@ import socket
 import stat
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,6 +48,19 @@ def test_a_start_that_times_out_is_tried_once_more_and_then_told_in_one_line(
     assert line.endswith("); trying once more")
     assert not ray.is_initialized()
     assert dict(os.environ) == before  # a `PYTHONPATH` that stayed would be that of all that is started later
+
+
+@pytest.mark.parametrize("address", [None, "auto"])
+def test_an_address_of_the_environment_where_nobody_listens_is_named_within_seconds(
+    address: str | None, ray_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    began = time.monotonic()
+    refused = pytest.raises(InputError, match=r"at `RAY_ADDRESS=127.0.0.1:1` \(.*refused\); .* or unset RAY_ADDRESS")
+    with refused, connected(address, Wanted(1), pytest.fail):
+        pytest.fail("it started")
+    assert time.monotonic() - began < 10.0
+    assert not ray.is_initialized()
 
 
 @pytest.mark.slow

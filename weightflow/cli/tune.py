@@ -167,7 +167,8 @@ def tune(
     address: Annotated[
         str | None,
         typer.Option(
-            help="A running Ray cluster: auto or HOST:PORT. Starts Ray here by default.", rich_help_panel=MACHINE
+            help="A running Ray cluster: auto or HOST:PORT [default: what RAY_ADDRESS names; else Ray starts here].",
+            rich_help_panel=MACHINE,
         ),
     ] = None,
     out: Annotated[

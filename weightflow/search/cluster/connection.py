@@ -70,8 +70,9 @@ def connected(address: str | None, wanted: Wanted, say: Say) -> Generator[Resour
 
 
 def _connect(address: str | None, wanted: Wanted, say: Say, until_then: ExitStack) -> Resources:
-    if address or os.environ.get("RAY_ADDRESS"):
-        _join(address)
+    named = os.environ.get(ADDRESS) if address in {None, "", "auto"} else None  # it has the last word for Ray
+    if address or named not in {None, "", "local"}:
+        _join(named or address or "", f"`{ADDRESS}={named}`" if named else f"`--address {address}`")
         return resources_of_cluster(wanted, say)
     if wanted.elastic:
         raise InputError("`--elastic` is for clusters, whose nodes come and go: join one with `--address`.")
@@ -82,21 +83,28 @@ def _connect(address: str | None, wanted: Wanted, say: Say, until_then: ExitStac
     return replace(resources, nodes=tuple(here))
 
 
+ADDRESS = "RAY_ADDRESS"
 KNOCK_SECONDS = 5.0
 SHORT = "/tmp"  # noqa: S108 (the folder in it is private, and a short path is what it is for)
 SOCKET_BYTES = 107  # of a path, by Linux; Ray's own check says the same
 SOCKET_TOO_LONG = "AF_UNIX path length"
 
 
-def _knock(address: str) -> None:
+def _knock(address: str, given: str) -> None:
     """Find out within seconds whether anybody listens; Ray itself would try for minutes."""
     try:
         knock(address.removeprefix("ray://"), KNOCK_SECONDS)
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"Ray could not be reached at `{address}` ({error}); give the HOST:PORT that `ray start --head` printed, "
-            "or `auto` on a machine of the cluster."
-        ) from None
+        raise InputError(_unreachable(given, error)) from None
+
+
+def _unreachable(given: str, error: Exception) -> str:
+    """Say what was given, and what to give instead."""
+    alone = f", or unset {ADDRESS} to search on this machine alone" if ADDRESS in given else ""
+    return (
+        f"Ray could not be reached at {given} ({first_line(error)}); give the HOST:PORT that `ray start --head` "
+        f"printed, or `auto` on a machine of the cluster{alone}."
+    )
 
 
 def _start(resources: Resources, until_then: ExitStack, say: Say) -> None:
@@ -216,10 +224,15 @@ def _too_long(taken: str) -> str:
     )
 
 
-def _join(address: str | None) -> None:
-    """A running cluster; a submitted job has brought its working tree, everybody else sends the package."""
-    if address and address != "auto":
-        _knock(address)
+def _join(address: str, given: str) -> None:
+    """A running cluster; a submitted job has brought its working tree, everybody else sends the package.
+
+    Args:
+        address: of the cluster, as Ray takes it.
+        given: how it was said.
+    """
+    if address != "auto":
+        _knock(address, given)
     submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     if submitted:
         # Ray may unpack the job's folder anew while the job runs, which leaves it in a folder that is no more
@@ -227,4 +240,4 @@ def _join(address: str | None) -> None:
     try:
         _init({"address": address, "runtime_env": None if submitted else {"py_modules": [str(PACKAGE)]}})
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(f"Ray could not be reached at `{address}`: {first_line(error)}") from None
+        raise InputError(_unreachable(given, error)) from None
