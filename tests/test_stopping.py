@@ -146,7 +146,7 @@ def test_data_may_be_named_as_it_likes(root: Path, tmp_path: Path, name: str) ->
 
 def test_letters_that_a_terminal_cannot_show_end_no_command(root: Path, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("time,protéine φ\n" + "".join(f"{i // 9},{i}\n" for i in range(36)), "utf-8")
-    words = [sys.executable, "-m", "weightflow", "inspect", "--data", "data.csv"]
+    words = [sys.executable, "-m", "weightflow", "inspect", "data.csv"]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONIOENCODING": "latin-1"}
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,6 @@
 """Output that never ends the work: what a closed pipe (`| head`) or terminal no longer takes is dropped.
 
-What its encoding has no letter for, as ASCII and Latin-1 have none for much of what is printed, is written as an escape.
+What its encoding has no letter for, as ASCII has none for much of what is printed, is written as an escape.
 """
 
 import errno
