@@ -141,7 +141,7 @@ class TestConfigurations:
         assert again.content() == space.content()
 
     def test_a_space_without_preparations_has_the_content_that_it_always_had(self, read: Reader):
-        plain = read("parameters: {dynamics.hidden: {kind: int, low: 8, high: 16}}")
+        plain = read("parameters: {dynamics.hidden: {kind: int, low: 8, high: 16, step: 2}}")
         assert sorted(plain.content()) == ["first_trials", "fixed", "order", "parameters"]
         assert [*plain.parameters] == ["dynamics.hidden"]
         assert Space.of_content(plain.content(), flat_keys()) == plain

@@ -12,7 +12,8 @@ from spaces import Reader, check_refused, space_reader
 
 from weightflow.dynamics.options import Solver
 from weightflow.errors import InputError
-from weightflow.experiment import ExperimentConfig, flat_keys, nest, preset
+from weightflow.experiment import ExperimentConfig, flat_keys, nest, preset, whole_keys
+from weightflow.search.space.parameters import IntRange
 from weightflow.search.space.space import Space
 from weightflow.search.study.options import SearchOptions
 
@@ -304,6 +305,16 @@ class TestMistakes:
         [
             ("dynamics.solver: {kind: choice, values: [rk4, rk5]}", r"`dynamics.solver`='rk5' is not allowed"),
             ("training.learning_rate: {kind: float, low: -1, high: 1}", r"`training.learning_rate`=-1"),
+            # only within a range, also a long one
+            (
+                """
+                  dynamics.hidden: {kind: int, low: 4, high: 8}
+                  dynamics.heads: {kind: choice, values: [4]}""",
+                r"`heads`=4 must divide `hidden`=5 \(in dynamics.hidden: 5, dynamics.heads: 4\)",
+            ),
+            ("dynamics.hidden: {kind: int, low: 4, high: 1000}", r"`heads`=2 must divide `hidden`=5 "),
+            ("dynamics.depth: {kind: float, low: 1, high: 3, step: 1}", r"`dynamics.depth`: is of `kind: float`"),
+            ("backbone.components: {kind: float, low: 1, high: 3}", r"holds whole numbers alone; give `kind: int`, or"),
             # only together, and only where a condition holds
             (
                 """
@@ -318,4 +329,12 @@ class TestMistakes:
         file = tmp_path / "space.yaml"
         file.write_text(dedent(f"parameters:\n                  {text}\n"))
         with pytest.raises(InputError, match=message):
-            Space.read(file, flat_keys(), can_be_used)
+            Space.read(file, flat_keys(), can_be_used, whole_keys())
+
+    def test_values_of_a_range_of_whole_numbers_are_tried_all_or_if_many_some_with_neighbours_and_both_ends(self):
+        few, many = (IntRange(kind="int", low=3, high=high) for high in (9, 1000))
+        assert few.corners() == [*range(3, 10)]
+        tried = many.corners()
+        assert (tried[:2], tried[-1], len(tried)) == ([3, 4], 1000, len({*tried}))
+        assert len(tried) < 20
+        assert IntRange(kind="int", low=8, high=40, step=8).corners() == [8, 16, 24, 32, 40]

@@ -6,7 +6,7 @@ on, or begins anew with more, where it can be told from them.
 """
 
 from weightflow.experiment.attempt import Attempt
-from weightflow.experiment.config import ExperimentConfig, flat_keys, flatten, nest, preset
+from weightflow.experiment.config import ExperimentConfig, flat_keys, flatten, nest, preset, whole_keys
 from weightflow.experiment.fitting import fit_model
 from weightflow.experiment.judging import DRAWS, Fitted, fit_each, judge, reference_points, seconds_to_judge, shown
 from weightflow.experiment.judging_conditions import judge_conditions, line_between
@@ -50,5 +50,6 @@ __all__ = [
     "seconds_to_judge",
     "shown",
     "told_of",
+    "whole_keys",
     "with_members",
 ]

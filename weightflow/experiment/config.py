@@ -1,7 +1,8 @@
 """What a fit depends on beside data and seed, and its forms: presets, dotted keys, later rounds."""
 
 from collections.abc import Mapping
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from weightflow.anchors import AnchorOptions
 from weightflow.backbones import BackboneOptions
@@ -90,6 +91,16 @@ def preset(name: str, **groups: Mapping[str, Any]) -> ExperimentConfig:
 def flat_keys() -> tuple[str, ...]:
     """Return the dotted names of all configuration values, such as `dynamics.hidden`."""
     return tuple(flatten(ExperimentConfig()))
+
+
+def whole_keys() -> frozenset[str]:
+    """Return those of them that hold whole numbers alone."""
+    types = {
+        f"{group}.{key}": {*get_args(field.annotation)} or {field.annotation}
+        for group, options in ExperimentConfig()
+        for key, field in type(options).model_fields.items()
+    }
+    return frozenset(key for key, kinds in types.items() if kinds - {NoneType} == {int})
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

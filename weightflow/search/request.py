@@ -13,7 +13,7 @@ from rich.console import Console
 
 from weightflow.data import Dataset, Protocol, Snapshots, read
 from weightflow.errors import InputError
-from weightflow.experiment import ExperimentConfig, flat_keys, nest
+from weightflow.experiment import ExperimentConfig, flat_keys, nest, whole_keys
 from weightflow.search.cluster.connection import connected
 from weightflow.search.cluster.resources import Wanted, read_memory
 from weightflow.search.home import Home
@@ -117,7 +117,8 @@ def tune(
         register: whether the model becomes a version of the registered one whatever its scores are; otherwise it must
             beat persistence, the mixture and McCann beyond chance.
         seed: rules all random numbers.
-        address: of a running Ray cluster, `auto` or HOST:PORT; Ray starts here by default.
+        address: of a running Ray cluster, `auto` or HOST:PORT; by default the one that RAY_ADDRESS names, or else Ray
+            starts here.
         out: results go to OUT/NAME: a folder, or a URI of an object store (`s3://bucket/searches`), where the search
             is copied to as it goes on.
         mlflow: a file that says where runs are tracked; `mlflow.yml` of the current folder or of the checkout by
@@ -267,7 +268,8 @@ def read_space(path: str | Path | None, fixed: Mapping[str, Parameter]) -> Space
         InputError: as for `Space.read`, or a key is not known.
     """
     file = shipped_file(DEFAULT_SPACE) if path is None else Path(path)
-    return _fixing(Space.read(file, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat))), fixed)
+    space = Space.read(file, flat_keys(), lambda flat: ExperimentConfig.parse(nest(flat)), whole_keys())
+    return _fixing(space, fixed)
 
 
 def _fixing(space: Space, fixed: Mapping[str, Parameter]) -> Space:

@@ -11,6 +11,7 @@ from weightflow.trials import Parameter
 
 Condition = dict[str, Parameter | Annotated[list[Parameter], Field(min_length=1)]]
 N = TypeVar("N", int, float)
+FEW = 12  # whole numbers of a range that are all tried whether they can be used
 WHEN = "when"
 
 
@@ -148,6 +149,17 @@ class IntRange(_Range[int]):
     def grid(self) -> list[Parameter]:
         """List all values."""
         return [*range(self.low, self.high + 1, self.step or 1)]
+
+    def corners(self) -> list[Parameter]:
+        """List values that show whether all of them can be used: all, or of many the first ones, some, and the last.
+
+        Neighbours are among them: what must be divisible by something is so at one of them alone.
+        """
+        values = range(self.low, self.high + 1, self.step or 1)
+        if len(values) <= FEW:
+            return [*values]
+        spread = values[:: -(-len(values) // (FEW // 2))]
+        return sorted({*values[: FEW // 2], *spread, self.high})
 
     def nearest(self, value: Any) -> Parameter:
         """Return the nearest whole number of the range, on its grid."""

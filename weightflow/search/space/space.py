@@ -27,7 +27,7 @@ from typing import Any
 
 from weightflow.data import Shape
 from weightflow.errors import InputError
-from weightflow.search.space.parameters import Choice, Searched, parse_parameter
+from weightflow.search.space.parameters import Choice, FloatRange, Searched, parse_parameter
 from weightflow.search.space.preparations import NamedPreparation, expanded, nearest, parse_preparations
 from weightflow.search.space.yaml_file import read_yaml
 from weightflow.trials import PREPARATION, Parameter
@@ -56,14 +56,17 @@ class Space:
     preparations: dict[str, NamedPreparation] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path, known: Collection[str], check: Check | None = None) -> "Space":
+    def read(
+        cls, path: Path, known: Collection[str], check: Check | None = None, whole: Collection[str] = ()
+    ) -> "Space":
         """Read a YAML file.
 
         Args:
             path: of the file.
             known: the configuration keys that exist.
             check: raises InputError if a whole configuration, by dotted keys, cannot be used. It is asked about the
-                first trials and about all pairs of extreme values, before hours are spent on trials that fail.
+                first trials and about all pairs of values that may show it, before hours are spent on trials that fail.
+            whole: the keys that hold whole numbers alone.
 
         Raises:
             InputError: the file cannot be read, or a key or value is not allowed; the message names file, key, what was
@@ -71,7 +74,7 @@ class Space:
         """
         content = read_yaml(path)
         try:
-            space = cls.build(content, known)
+            space = cls.build(content, known, whole)
             if check is not None:
                 space.check(check)
         except InputError as error:
@@ -79,11 +82,11 @@ class Space:
         return space
 
     @classmethod
-    def build(cls, content: object, known: Collection[str]) -> "Space":
+    def build(cls, content: object, known: Collection[str], whole: Collection[str] = ()) -> "Space":
         """Validate what a YAML file holds; see `read`."""
         sections = _mapping(content, "the file", _SECTIONS)
         preparations = parse_preparations(sections.get("preparations") or {}, known)
-        parameters = _parameters(sections.get("parameters"), known, preparations)
+        parameters = _parameters(sections.get("parameters"), known, whole, preparations)
         fixed = _mapping(sections.get("fixed") or {}, "`fixed`", known)
         for key in (*parameters, *_prepared(preparations)):
             if key in fixed:
@@ -144,7 +147,7 @@ class Space:
         return [name for name, preparation in self.preparations.items() if not {*preparation.suits}.isdisjoint(shapes)]
 
     def check(self, check: Check) -> None:
-        """Ask `check` about the first trials and about each pair of extreme values.
+        """Ask `check` about the first trials and about each pair of values that may show what cannot be used.
 
         Raises:
             InputError: one of them cannot be used; the message names the searched values.
@@ -247,7 +250,7 @@ def _prepared(preparations: Mapping[str, NamedPreparation]) -> list[str]:
 
 
 def _parameters(
-    section: object, known: Collection[str], preparations: Mapping[str, NamedPreparation]
+    section: object, known: Collection[str], whole: Collection[str], preparations: Mapping[str, NamedPreparation]
 ) -> dict[str, Searched]:
     parameters: dict[str, Searched] = {}
     if preparations:
@@ -257,6 +260,8 @@ def _parameters(
             raise InputError(f"`{key}` stands under `parameters` and in `preparations`; keep one of the two.")
         try:
             parameter = parse_parameter(value)
+            if key in whole and isinstance(parameter, FloatRange):
+                raise InputError("is of `kind: float`, and holds whole numbers alone; give `kind: int`, or a choice")
             _check_conditions(parameter, parameters)
         except InputError as error:
             raise InputError(f"`{key}`: {error}.") from None

@@ -86,9 +86,9 @@ class LiveTable:
         self.records[record.number] = record
 
     def end_trial(self, record: TrialRecord) -> None:
-        """Close a row."""
+        """Close a row; that a trial failed is said on a terminal too, whose rows have no room for why."""
         self.records[record.number] = record
-        if not self._on_terminal:
+        if not self._on_terminal or record.state is TrialState.FAILED:
             score = "no score" if record.score is None else f"score {record.score:.4f}"
             reason = f" ({record.reason})" if record.reason else ""
             self.console.print(

@@ -12,7 +12,7 @@ import torch
 from ray import tune
 
 from weightflow.data import Split
-from weightflow.errors import TrainingError
+from weightflow.errors import InputError, TrainingError
 from weightflow.evaluation import (
     FLOOR_LEVEL,
     HeldOut,
@@ -61,7 +61,8 @@ def train_trial(asked: dict[str, Any], task: Task) -> None:
     A preparation that was not made yet is made by the trial; where it was asked to, for others that wait, it reports
     that it is `prepared`. One that was cut off goes on from its checkpoint, and first repeats the report that
     belongs to it, which may have been lost. One that diverges reports that as its `failure`: its process is as good as
-    before. Whatever else is raised ends the process too.
+    before. So does one whose configuration cannot be used, and that this is `final`. Whatever else is raised ends the
+    process too.
 
     Args:
         asked: `number` of the trial, `params` by dotted key, `seed`: 0, or i for the i-th repeat, and whether it
@@ -70,8 +71,9 @@ def train_trial(asked: dict[str, Any], task: Task) -> None:
     """
     try:
         _train(asked, task)
-    except TrainingError as error:
-        tune.report({"number": asked["number"], "failure": str(error)})
+    except (InputError, TrainingError) as error:
+        final = isinstance(error, InputError)
+        tune.report({"number": asked["number"], "failure": str(error), "final": final})
 
 
 def _train(asked: dict[str, Any], task: Task) -> None:

@@ -249,7 +249,7 @@ class StudyCallback(NotPickled, tune.Callback):
             number, reason = trial.config["number"], trial.last_result.get("failure") or _reason(trial.error_file)
             if self.study.records[number].state is not TrialState.RUNNING:
                 continue  # it was ended here
-            if not self._retried(number, reason):
+            if trial.last_result.get("final") or not self._retried(number, reason):
                 self._end(number, TrialState.FAILED, reason)
 
     def _is_over(self, trial: Any) -> None:
