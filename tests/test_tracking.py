@@ -40,6 +40,7 @@ from weightflow.tracking import (
     environment_facts,
     lookup,
     machine,
+    open_run,
     search_run,
     sync,
 )
@@ -773,6 +774,38 @@ class TestStoresThatCannotBeOpened:
             SearchRun.open(config, ID, FACTS)
         client.restore_experiment(found.experiment_id)
         assert stop(SearchRun.open(config, ID, FACTS))["run_id"] == before
+
+    def test_a_search_goes_on_while_its_store_is_away_and_sends_what_it_has_at_its_end(
+        self, tmp_path: Path, empty_store: Path, capsys: pytest.CaptureFixture[str]
+    ):
+        away = tmp_path / "away"
+        config = settings(tmp_path, tracking_uri=f"sqlite:///{away}/mlflow.db")
+        away.touch()
+        with pytest.raises(InputError, match="cannot be used"):  # one that begins is refused
+            open_run(config, ID, FACTS, known=False)
+        results = Results("KILLED", reason="it was asked to stop")
+        for back in (False, True):
+            run = open_run(config, ID, FACTS, known=True)
+            warning = capsys.readouterr().err
+            assert warning.startswith("warning: MLflow at sqlite:")
+            assert warning.endswith("`python -m weightflow sync night`.\n")
+            assert warning.count("\n") == 1
+            run.replay([remembered(0, 2, TrialState.FINISHED)])
+            for record in (remembered(1, 1), remembered(1, 2)):
+                run.start_trial(record)
+                run.log_epoch(record, record.epochs, metrics(record.epochs))
+            run.end_trial(remembered(1, 2, TrialState.PRUNED))
+            if back:
+                away.unlink()
+                away.mkdir()
+                shutil.copy(empty_store, away)
+            found = run.finish(results)
+            assert ("problem" in found) != back
+            assert run.finish(results) == {}
+            assert capsys.readouterr().err == ""
+        runs = children(config, parent_of(config))
+        assert {number: run.data.tags["state"] for number, run in runs.items()} == {"00": "finished", "01": "pruned"}
+        assert history(config, runs["01"]) == [(1, 3.9), (2, 3.8)]
 
     def test_files_that_cannot_be_stored_are_found_out_at_the_start(self, tmp_path: Path, empty_store: Path):
         (tmp_path / "taken").touch()

@@ -33,7 +33,7 @@ from weightflow.search.trials.table import LiveTable
 from weightflow.search.trials.trainable import Task
 from weightflow.search.trials.tuner import run_trials
 from weightflow.stopping import noting, stop_if_asked
-from weightflow.tracking import Results, SearchRun
+from weightflow.tracking import LaterRun, Results, SearchRun, open_run
 from weightflow.trials import why_none_finished
 
 REPEATED = 3  # configurations that are trained with fresh seeds
@@ -69,7 +69,7 @@ def _run(search: Search, study: Study, resources: Resources, console: Console) -
         say(f"warning: {warning}")
     stopper = _stopper(search, study, resources)
     with noting():  # a run that was made but is not known here would never be closed
-        run = SearchRun.open(search.tracking, study.search_id, search.facts)
+        run = open_run(search.tracking, study.search_id, search.facts, search.resume)
     try:
         stop_if_asked()
         run.replay(study.all())
@@ -90,7 +90,7 @@ def _run(search: Search, study: Study, resources: Resources, console: Console) -
         raise
 
 
-def _without_head(search: Search, run: SearchRun, console: Console, what: str) -> None:
+def _without_head(search: Search, run: SearchRun | LaterRun, console: Console, what: str) -> None:
     """Say so, and close the runs, before the process ends; the thread that ran the search hangs in a call into Ray."""
     console.show_cursor()
     sys.stderr.write(
@@ -228,7 +228,7 @@ def _finish(
     study: Study,
     stopper: Stopper,
     resources: Resources,
-    run: SearchRun,
+    run: SearchRun | LaterRun,
     console: Console,
     say: Say,
 ) -> Outcome:

@@ -18,6 +18,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 from weightflow.tracking.config import TrackingConfig
 from weightflow.tracking.datasets import FIT, HELD_OUT, TEST
 from weightflow.tracking.facts import DataPart, RunFacts, environment_facts
+from weightflow.tracking.later import LaterRun, open_run
 from weightflow.tracking.results import Results
 from weightflow.tracking.search_run import SearchRun
 from weightflow.tracking.sync import sync
@@ -31,10 +32,12 @@ __all__ = [
     "HELD_OUT",
     "TEST",
     "DataPart",
+    "LaterRun",
     "Results",
     "RunFacts",
     "SearchRun",
     "TrackingConfig",
     "environment_facts",
+    "open_run",
     "sync",
 ]
