@@ -11,7 +11,6 @@ from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -33,6 +32,7 @@ from weightflow.search.cluster.auth import keep_token, token_path
 from weightflow.search.cluster.head import knock
 from weightflow.search.cluster.nodes import asked_for, nodes, resources_of_cluster
 from weightflow.search.cluster.resources import Node, Resources, Wanted, usable_cpus
+from weightflow.search.cluster.scratch import private_folder
 from weightflow.search.say import Say
 from weightflow.search.shipped import PACKAGE
 from weightflow.stopping import unheard_by_children
@@ -124,14 +124,14 @@ def _start(resources: Resources, until_then: ExitStack, say: Say) -> None:
         # By default Ray ranks its workers below every other process, and one that computes beside a search starves it.
         "_system_config": {"worker_niceness": 0},  # which is added to that of this process
         "runtime_env": _interpreter(),
-        "_temp_dir": until_then.enter_context(_private_folder(_usual_place())),
+        "_temp_dir": until_then.enter_context(private_folder(_usual_place())),
     }
     first = _failure(how)
     if first is None:
         return
     ray.shutdown()
     if SOCKET_TOO_LONG in str(first):
-        how["_temp_dir"] = until_then.enter_context(_private_folder(SHORT))
+        how["_temp_dir"] = until_then.enter_context(private_folder(SHORT))
         say(_too_long(how["_temp_dir"]))
     else:
         say(f"Ray did not start ({first_line(first)}); trying once more")
@@ -200,13 +200,6 @@ def _set(variable: str, value: str) -> Generator[None, None, None]:
             os.environ.pop(variable, None)
         else:
             os.environ[variable] = before
-
-
-@contextmanager
-def _private_folder(above: str) -> Generator[str, None, None]:
-    """Give Ray a folder in one that nobody else may enter: Ray itself opens its folder to everybody."""
-    with TemporaryDirectory(prefix="wf-", dir=above, ignore_cleanup_errors=True) as folder:  # its mode is 0700
-        yield str(Path(folder, "r"))
 
 
 def _usual_place() -> str:
