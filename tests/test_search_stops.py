@@ -10,7 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from io import StringIO
 from pathlib import Path
 from threading import Thread
 
@@ -19,14 +20,17 @@ import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from rich.console import Console
 from searches import Process, check_results, command, furnish, lines, run_here, tracked, tune_here, wait_for
 
 from weightflow import Snapshots
 from weightflow.cache import ArrayCache
 from weightflow.experiment import ExperimentConfig
+from weightflow.search import request
 from weightflow.search.cluster.resources import Resources
 from weightflow.search.cluster.workers import WorkerPool
 from weightflow.search.folder import STUDY
+from weightflow.search.search import Search
 from weightflow.search.study.reading import read_study
 from weightflow.trials import TrialRecord, TrialState
 
@@ -107,6 +111,25 @@ def test_ctrl_c_outside_of_trials_is_answered_as_cleanly(
     folder = tmp_path / "out" / "early"
     assert not (folder / "conclusion.json").exists()
     assert tracked(tmp_path, "early")[0].info.status == "KILLED"
+
+
+def test_a_second_ctrl_c_too_leads_to_how_the_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked_twice(search: Search, *_: object) -> None:
+        search.open_study().close()
+        raise KeyboardInterrupt
+
+    furnish(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(request, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(request, "run_search", asked_twice)
+    told = Console(file=StringIO(), width=1000)
+    with pytest.raises(KeyboardInterrupt):
+        request.tune("counts.npy", space="space.yaml", name="twice", mlflow="mlflow.yml", console=told)
+    assert isinstance(told.file, StringIO)
+    last = told.file.getvalue().splitlines()[-1]
+    assert (
+        last == f"Stopped. 0 finished trial(s) are kept in {tmp_path / 'runs' / 'twice'}. Go on with `--resume twice`."
+    )
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from numbers import Real
 from pathlib import Path
@@ -18,13 +19,14 @@ from weightflow.search.cluster.connection import connected
 from weightflow.search.cluster.resources import Wanted, read_memory
 from weightflow.search.home import Home
 from weightflow.search.result import SearchResult
+from weightflow.search.results.outcome import stopped
 from weightflow.search.run import run_search
 from weightflow.search.say import Say, saying
 from weightflow.search.search import Search
 from weightflow.search.shipped import shipped_file
 from weightflow.search.space.space import Space
 from weightflow.search.study.options import Point, SearchOptions
-from weightflow.search.study.reading import best_points, space_of
+from weightflow.search.study.reading import best_points, read_study, space_of
 from weightflow.systems import load_dataset
 from weightflow.tracking import TrackingConfig
 from weightflow.trials import Criterion, Parameter, SamplerName, SchedulerName
@@ -180,8 +182,13 @@ def tune(
     )
     search.check()
     wanted = Wanted(cpus, gpus, cpus_per_trial, gpus_per_trial, read_memory(memory_per_trial), elastic)
-    with home.copied(search.name, say), connected(address, wanted, say) as resources:
-        return SearchResult(run_search(search, resources, shown))
+    try:
+        with home.copied(search.name, say), connected(address, wanted, say) as resources:
+            return SearchResult(run_search(search, resources, shown))
+    except KeyboardInterrupt:  # a second one, which cuts off what follows the first; or one while Ray starts
+        with suppress(InputError):  # no trial was asked for yet
+            say(stopped(search.folder, read_study(search.folder)[1]))
+        raise
 
 
 def tracking_config(path: str | Path | None) -> TrackingConfig:

@@ -1,11 +1,11 @@
 """What a search has left, for whoever called it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from weightflow.evaluation import Scores
-from weightflow.trials import Front, Repeated, TrialRecord
+from weightflow.trials import Front, Repeated, TrialRecord, TrialState
 
 
 @dataclass(frozen=True)
@@ -33,3 +33,9 @@ class Outcome:
     scores: Scores | None = None
     next_commands: tuple[str, ...] = ()
     tracked: Mapping[str, str] = field(default_factory=dict)
+
+
+def stopped(folder: Path, trials: Sequence[TrialRecord]) -> str:
+    """Say what a search that was stopped has kept, and how it goes on."""
+    finished = sum(record.state is TrialState.FINISHED for record in trials)
+    return f"Stopped. {finished} finished trial(s) are kept in {folder}. Go on with `--resume {folder.name}`."

@@ -10,9 +10,9 @@ from rich.table import Table
 from weightflow.evaluation import Scores, below_bar
 from weightflow.report.terminal import print_scores
 from weightflow.search.folder import REPORT
-from weightflow.search.results.outcome import Outcome
+from weightflow.search.results.outcome import Outcome, stopped
 from weightflow.terminal import tell
-from weightflow.trials import Front, TrialState
+from weightflow.trials import Front
 
 PAGES = {"Trials": "runs", "Searches": "searches", "Model": "model_url"}  # what is told -> where MLflow shows it
 
@@ -81,8 +81,7 @@ def _print_front(console: Console, front: Front) -> None:
 
 
 def _print_interrupted(console: Console, outcome: Outcome) -> None:
-    finished = sum(record.state is TrialState.FINISHED for record in outcome.trials)
-    tell(console, f"Stopped. {finished} finished trial(s) are kept in {outcome.folder}.")
+    tell(console, stopped(outcome.folder, outcome.trials))
     if outcome.best is not None and outcome.best.score is not None:
         tell(console, f"The best so far is trial {outcome.best.number}, score {outcome.best.score:.4f}:")
         for key, value in outcome.best.chosen.items():
