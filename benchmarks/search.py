@@ -26,8 +26,8 @@ import torch
 import typer
 
 from weightflow.cache import ArrayCache
-from weightflow.data import Protocol, Split, split
-from weightflow.evaluation import evaluate
+from weightflow.data import Dataset, Protocol, Split, split
+from weightflow.evaluation import evaluate, left_out_model
 from weightflow.experiment import ExperimentConfig, flat_keys, nest, prepare, prepares_as
 from weightflow.search.cluster.connection import connected
 from weightflow.search.cluster.resources import Resources, Wanted
@@ -42,6 +42,7 @@ from weightflow.search.trials.trainable import Task
 from weightflow.search.trials.tuner import run_trials
 from weightflow.systems import PAPER, load_dataset
 from weightflow.trials import SamplerName, SchedulerName, TrialRecord, TrialState
+from weightflow.types import Kind
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -131,9 +132,9 @@ class Ground:
     seed: int
 
     @classmethod
-    def of(cls, system: str, protocol: Protocol, space: Space, seed: int = 0) -> "Ground":
+    def of(cls, dataset: Dataset, protocol: Protocol, space: Space, seed: int = 0) -> "Ground":
         torch.set_num_threads(1)
-        parts = split(load_dataset(system, seed), protocol, seed)
+        parts = split(dataset, protocol, seed)
         _, first = next(SearchOptions().first_points(space))
         config = ExperimentConfig.parse(nest(space.configuration(first)))
         cache = tempfile.TemporaryDirectory()
@@ -192,7 +193,7 @@ def efficiency(
     rows: list[common.Row] = []
     with connected(None, Wanted(2), typer.echo):
         for system in systems.split(","):
-            ground = Ground.of(system, Protocol.INTERPOLATION, small_space())
+            ground = Ground.of(load_dataset(system, 0), Protocol.INTERPOLATION, small_space())
             for seed in range(seeds):
                 for method, (kind, sampler, scheduler) in METHODS.items():
                     made = kind(
@@ -283,13 +284,13 @@ def _fresh(path: Path) -> Path:
 
 @app.command()
 def worth(
-    systems: Annotated[str, typer.Option(help="Comma-separated names.")] = ",".join(PAPER),
+    systems: Annotated[str, typer.Option(help="Comma-separated names of systems, or files of data.")] = ",".join(PAPER),
     protocols: Annotated[str, typer.Option(help="Comma-separated names.")] = "interpolation,forecast",
     trials: Annotated[int, typer.Option(min=1, help="Of each search.")] = 12,
     seed: Annotated[int, typer.Option(help="Of data and search.")] = 0,
     out: common.Out = common.RESULTS,
 ) -> None:
-    """Compare the searched model with the untuned default on fresh trajectories.
+    """Compare the searched model with the untuned default on what neither has seen, such as fresh trajectories.
 
     Rows that the CSV file has are not made again, so that a benchmark that was cut off goes on.
     """
@@ -300,11 +301,11 @@ def worth(
     with connected(None, Wanted(2), typer.echo):
         for protocol in protocols.split(","):
             for system in systems.split(","):
-                if (system, protocol, str(trials)) in done:
+                if (Path(system).stem, protocol, str(trials)) in done:
                     continue
                 began = time.monotonic()
-                rows = _worth(Ground.of(system, Protocol(protocol), space, seed), options)
-                place = {"system": system, "protocol": protocol, "trials": trials}
+                rows = _worth(Ground.of(load_dataset(system, seed), Protocol(protocol), space, seed), options)
+                place = {"system": Path(system).stem, "protocol": protocol, "trials": trials}
                 common.append_rows(path, [{**place, **row} for row in rows])
                 typer.echo(f"{protocol} {system}: {time.monotonic() - began:.0f} s")
     rows = [row for row in common.read_rows(path) if row["trials"] == str(trials)]
@@ -316,14 +317,18 @@ def _worth(ground: Ground, options: SearchOptions) -> list[common.Row]:
     best = study.finished()[0]
     configs = {"default": ground.config, "searched": ExperimentConfig.parse(nest(best.params))}
     models: dict[str, Any] = {}
+    tests = ground.parts.tests
+    times = [fold.held_out.times for fold in tests]
     with tempfile.TemporaryDirectory() as cache, WorkerPool(Resources(2, 0), ArrayCache(Path(cache)), _silent) as pool:
         for name, config in configs.items():
             if name == "searched" and config == configs["default"]:
                 models[name] = models["default"]
                 continue
-            prepared = pool.prepare([ground.parts.seen], config, ground.seed)
-            (models[name],) = pool.fit(prepared, config, ground.seed, {})
-    scores = evaluate(models, ground.parts, 1000, ground.seed, ("paper_jsd", "sliced_w1", "nll"))
+            prepared = pool.prepare([fold.fit for fold in tests], config, ground.seed)
+            models[name] = left_out_model(pool.fit(prepared, config, ground.seed, {}), times)
+    counts = {*ground.parts.seen.kinds} == {Kind.COUNTS}
+    metrics = ("energy_distance", *(["paper_jsd"] if counts else []), "sliced_w1", "nll")
+    scores = evaluate(models, ground.parts, 1000, ground.seed, metrics)
     rows: list[common.Row] = []
     for metric in scores.metrics:
         difference = scores.difference("searched", "default", metric)
@@ -352,7 +357,9 @@ def _worth_text(rows: list[dict[str, str]], trials: int) -> str:
     text = common.head("The searched model beside the untuned default")
     text += (
         f"\n{trials} trials of `search_spaces/default.yaml`, two at a time, one seed; both models are then fitted "
-        "to all seen snapshots and scored on fresh trajectories at unseen times. `difference` is the 95 % interval of "
+        "to all seen snapshots and scored on fresh trajectories at unseen times; under `leave-one-out` to all but one, "
+        "and scored there, each in turn, where there are seven times or more at such as the search has not held out, "
+        "else at the very ones by which it chose. `difference` is the 95 % interval of "
         "the searched model's score less the default's: below zero, searching paid. `best` is the number of the "
         "winning trial and its kind; trial 0 is the default itself, and then both models are the same.\n"
     )
@@ -394,7 +401,7 @@ def overhead(
     walls: dict[tuple[str, int], float] = {}
     with connected(None, Wanted(2), typer.echo):
         for name, space in spaces.items():
-            ground = Ground.of("epidemic", Protocol.INTERPOLATION, space)
+            ground = Ground.of(load_dataset("epidemic", 0), Protocol.INTERPOLATION, space)
             n = trials if name.startswith("about") else 40
             for cpus in (2, 1):
                 options = NothingFirst(
@@ -440,7 +447,7 @@ def thousand(
     memory: list[float] = []
     driver = psutil.Process()
     with connected(None, Wanted(2), typer.echo):
-        ground = Ground.of("epidemic", Protocol.INTERPOLATION, trivial_space())
+        ground = Ground.of(load_dataset("epidemic", 0), Protocol.INTERPOLATION, trivial_space())
         options = SearchOptions(trials=trials, time_budget=FOREVER, stop_at_floor=False, repeats=1)
         clock, _, _ = ground.run(options, 0, 2, lambda: memory.append(driver.memory_info().rss / 2**20))
     times = clock.ended
