@@ -15,12 +15,12 @@ from weightflow.dynamics import Rollout, Solver, solve
 from weightflow.errors import TrainingError
 from weightflow.evaluation import Fidelity, fidelity, in_words
 from weightflow.evaluation.fidelity import FAR, FEWEST, MISSED, RESOLUTION
-from weightflow.experiment import ExperimentConfig, Prepared, Trial, flatten, prepare
+from weightflow.experiment import ExperimentConfig, Prepared, Trial, flatten, preparation, prepare
 from weightflow.experiment.attempt import Attempt
+from weightflow.experiment.preparation import CUT
 from weightflow.files import read_arrays, write_arrays
 from weightflow.model.standing import LAG
 from weightflow.training import Checkpoint, EpochReport
-from weightflow.training import teacher as teaching
 from weightflow.training.options import TeacherOptions
 from weightflow.training.teacher import LONG, priced
 
@@ -218,13 +218,13 @@ def test_a_path_that_is_long_goes_on_once_at_a_tenth_of_its_price_though_it_reac
     still = Snapshots(TIMES, tuple(np.random.default_rng(k).normal(0.0, 1.0, (100, 2)) for k in range(5)))
     config = hasty(anchors={"base_steps": 150}, teacher={"rounds": 3})
     short = prepare(still, config, seed=0).taught
-    assert (short.rounds, short.cut, short.missed) == (1, False, ())
-    assert 0 < short.length < LONG
-    monkeypatch.setattr(teaching, "LONG", 0.5 * short.length)
+    assert (short.rounds, short.missed) == (1, ())
+    assert 0 < config.teacher.length * short.length < CUT
+    monkeypatch.setattr(preparation, "CUT", 0.5 * config.teacher.length * short.length)
     further = prepare(still, config, seed=0).taught
-    assert (further.rounds, further.cut, further.missed) == (2, False, ())
-    assert further.length > 0.5 * short.length
-    assert prepare(still, hasty(anchors={"base_steps": 150}), seed=0).taught.cut
+    assert (further.rounds, further.missed) == (2, ())
+    cheap = prepare(still, hasty(anchors={"base_steps": 150}, teacher={"rounds": 3, "length": 1e-4}), seed=0).taught
+    assert cheap.rounds == 1  # its price cuts nothing
 
 
 @pytest.mark.parametrize(("pull_back", "steps", "substeps"), [(5.0, 8, 1), (15.0, 8, 1), (15.0, 8, 2), (5.0, 2, 1)])

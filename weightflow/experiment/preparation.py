@@ -135,6 +135,7 @@ class Prepared:
         return {"by": by, "until": until, **forecasts[0].facts()}
 
 
+CUT = 0.09  # nats, of a path of length 9 at the default price: see `weightflow.training.teacher`
 GAIN = 0.8  # share of a teacher's ratio that a round must come below for another one to follow
 # The pieces of a preparation, and the groups of the configuration that each depends on, beside data and seed.
 PIECES = {
@@ -210,12 +211,14 @@ class Preparation:
 
         Each round goes on from the one before, with a tenth of its price on length and twice its steps. One that gained
         little is the last: what it misses is not for want of steps. A long path goes on once whatever its draws are at
-        the snapshots, since what is cut short between them shows in no draws there.
+        the snapshots, since what is cut short between them shows in no draws there: one whose length costs more than
+        `CUT`.
         """
         family = self.assemble(None, bridge, None).family
         options, told = self.config.teacher, within(progress, "teacher")
         kept = last = self._held(fit_teacher(self.backbone, family, base["tokens"], options, self.seed, device, told))
-        while (last.missed or last.cut) and last.rounds < options.rounds:
+        cut = options.length / family.many * last.length > CUT
+        while (last.missed or (cut and last.rounds == 1)) and last.rounds < options.rounds:
             told = within(progress, f"teacher, round {last.rounds + 1}")
             again = fit_teacher(self.backbone, family, last, options.of_round(last.rounds), self.seed, device, told)
             before, last = last, self._held(again, last.rounds + 1)

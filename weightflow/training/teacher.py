@@ -10,7 +10,7 @@ it has far to go, as around a cycle, the same price would cut its corners: beyon
 so that another unit costs the less the longer the path is. Five systems that do not turn have paths of 3 to 6; a
 repressilator, a Brusselator and predators with their prey have 10 to 14. With L_0 = 9 the latter are nearer to fresh
 data at the fitted times, predators and prey by a quarter, and the former are as they were; with 6 or 7.5 these lose. A
-path that is `cut` short nevertheless goes on at a tenth of the price (`Preparation.teacher`).
+path that is cut short nevertheless goes on at a tenth of the price (`Preparation.teacher`).
 
 Of several conditions each step takes some, with the snapshots and bridges of each, and places between neighbouring
 ones: one network serves all of them, which is what lets it answer between them. There are more steps where there are
@@ -61,11 +61,6 @@ class Teacher:
     rounds: int = 1
     ratio: float = 1.0
     missed: tuple[float, ...] = ()
-
-    @property
-    def cut(self) -> bool:
-        """Whether the price may hold a long path back from where the samples between snapshots are."""
-        return self.rounds == 1 and self.length > LONG
 
     def arrays(self) -> Arrays:
         """Return everything as arrays; `of_arrays` undoes it."""
