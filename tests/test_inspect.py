@@ -117,6 +117,9 @@ def test_samples_in_which_nothing_was_found_are_no_copies():
     clouds = [np.maximum(normal(200, 3, seed), 0.3) for seed in range(3)]
     assert said(*clouds) == ""
     assert "copies" in said(*(np.repeat(cloud, 2, axis=0) for cloud in clouds))
+    ends = [np.repeat([[0.1234567, 0.3]], 40, axis=0), np.repeat([[0.7654321, 0.1]], 40, axis=0)]
+    ends[1][0] = ends[0][0]
+    assert "copies" not in said(*ends)  # nothing lies between the ends
 
 
 def test_whole_numbers_that_repeat_may_be_counts_that_were_called_otherwise():
@@ -129,15 +132,15 @@ def test_a_species_that_is_constant_at_some_times_alone_is_named_and_a_common_st
     clouds = [normal(seed=seed) for seed in range(4)]
     clouds[1][:, 1] = clouds[2][:, 1] = 1.5
     told = said(*clouds, unit="h")
-    assert "`x2` is the same in all samples at t = 1, 2 h (1.5), and varies at other times: was it measured" in told
+    assert "`x2` (1.5 at t = 1, 2 h) is the same in all samples there, and varies at other times: was it" in told
     first = np.column_stack([normal(60, 1), np.full(60, 0.1)])
-    assert "`x2` is the same in all samples at t = 0 (0.1)" in said(first, *clouds[:1], *clouds[3:])
+    assert "`x2` (0.1 at t = 0) is the same in all samples there" in said(first, *clouds[:1], *clouds[3:])
     start = np.tile([0.5, 1.5, 7.5], (60, 1))
     later = [np.column_stack([cloud, np.full(60, 7.5)]) for cloud in clouds[:1] + clouds[3:]]
     assert "same in all samples" not in said(start, *later)
     still = [counts(seed=seed) for seed in range(3)]
     still[1][:, 0] = 5
-    assert "`x1` is the same in all samples at t = 1 (5)" in said(*still)
+    assert "`x1` (5 at t = 1) is the same in all samples there" in said(*still)
     for k in (0, 2):
         gone = [counts(seed=seed) for seed in range(3)]
         gone[k][:, 0] = 5

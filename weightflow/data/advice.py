@@ -109,7 +109,7 @@ def _still(snapshots: Snapshots) -> list[str]:
     A start that all samples have in common is none, nor are counts that begin or end so: all may be healthy, or dead.
     """
     moving = np.array([varies(cloud) for cloud in snapshots.samples])
-    said: list[str] = []
+    told: list[str] = []
     for i, (name, kind) in enumerate(zip(snapshots.species, snapshots.kinds, strict=True)):
         times = [
             k
@@ -121,13 +121,14 @@ def _still(snapshots: Snapshots) -> list[str]:
             times = [k for k in times if len(when) and when[0] < k < when[-1] and snapshots.samples[k][0, i] > 0]
         if not times or not len(when):
             continue
-        held = [f"{value:g}" for value in dict.fromkeys(float(snapshots.samples[k][0, i]) for k in times)]
-        at = at_times([snapshots.times[k] for k in times], snapshots.unit, SHOWN)
-        said.append(
-            f"`{name}` is the same in all samples at {at} ({listed(held, SHOWN)}), and varies at other times: was it "
-            "measured there, or is that a limit of detection, or where values were cut off?"
-        )
-    return said
+        held = listed([f"{value:g}" for value in dict.fromkeys(float(snapshots.samples[k][0, i]) for k in times)], 3)
+        told.append(f"`{name}` ({held} at {at_times([snapshots.times[k] for k in times], snapshots.unit, SHOWN)})")
+    if not told:
+        return []
+    return [
+        f"{listed(told, SHOWN)} is the same in all samples there, and varies at other times: was it measured, or is "
+        "that a limit of detection, or where values were cut off?"
+    ]
 
 
 def _apart(snapshots: Snapshots) -> list[str]:
@@ -218,7 +219,7 @@ def _ties(clouds: list[np.ndarray], moving: np.ndarray) -> float:
     if not all(_rounded(np.concatenate([cloud[:, i] for cloud in clouds])) for i in moving):
         return 0.0
     expected = 0.0
-    for cloud in (cloud for cloud in clouds if varies(cloud)[moving].all()):
+    for cloud in (cloud for cloud in clouds if len(cloud) > 1 and varies(cloud)[moving].all()):
         n, agree = len(cloud), [_agreement(cloud[:, i]) for i in moving]
         alike = np.linalg.det(np.atleast_2d(np.corrcoef(cloud[:, moving], rowvar=False)))
         both = min(float(np.prod(agree)) / np.sqrt(max(alike, 1e-12)), *agree) if len(moving) > 1 else agree[0]
@@ -238,8 +239,7 @@ def _rounded(values: np.ndarray) -> bool:
     distinct = np.unique(values)
     if all(float(f"{value:.{DIGITS}g}") == value for value in distinct):
         return True
-    steps = np.diff(distinct)
-    places = (distinct - distinct[0]) / steps[steps > 1e-12 * np.abs(distinct).max()].min()
+    places = (distinct - distinct[0]) / np.diff(distinct).min(initial=np.inf)
     return bool(len(distinct) > 2 and (np.abs(places - np.rint(places)) < GRID).all())
 
 
