@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
 
 import weightflow
+from weightflow.cli.samples import write_samples
 from weightflow.data import Dataset, Protocol, ReadOptions, Snapshots, from_anndata, read, split
 from weightflow.data.reading.times import is_time_name, read_times, unit_of_name
 from weightflow.errors import InputError
@@ -1197,16 +1199,31 @@ def test_cells_that_a_model_drew_keep_their_unit_and_kinds(tmp_path: Path, on_di
     assert taken().snapshots.unit == ""
 
 
-def test_a_table_that_a_model_drew_keeps_its_unit_and_its_draws_are_no_species():
-    data = read(drawn().frame())
-    assert data.snapshots.unit == "h"
-    assert data.snapshots.species == ("A", "B")
-    assert data.snapshots.kinds == (Kind.CONTINUOUS, Kind.COUNTS)
-    assert "`time` is in h, as WeightFlow wrote into `attrs`" in told(data)
-    assert "`draw` numbers the draws of a model" in told(data)
+def test_a_table_that_a_model_drew_keeps_its_unit_and_its_draws_are_no_species(tmp_path: Path):
+    pytest.importorskip("pyarrow")
+    write_samples(tmp_path / "drawn.parquet", drawn())
+    for data in (read(drawn().frame()), read(tmp_path / "drawn.parquet")):
+        assert data.snapshots.unit == "h"
+        assert data.snapshots.species == ("A", "B")
+        assert data.snapshots.kinds == (Kind.CONTINUOUS, Kind.COUNTS)
+        assert "`time` is in h, as WeightFlow wrote into `attrs`" in told(data)
+        assert "`draw` numbers the draws of a model" in told(data)
     paired = read(drawn().frame(), unit="draw", kind="B=continuous")
     assert paired.paired
     assert paired.snapshots.kinds == (Kind.CONTINUOUS,) * 2
+
+
+def test_an_archive_that_a_model_drew_is_read_by_its_times(tmp_path: Path):
+    path = tmp_path / "drawn.npz"
+    write_samples(path, drawn())
+    data = read(path)
+    assert data.snapshots.times.tolist() == [0, 2.5, 5]
+    assert (data.snapshots.unit, data.snapshots.species, data.paired) == ("h", ("A", "B"), False)
+    assert data.snapshots.kinds == (Kind.CONTINUOUS, Kind.COUNTS)
+    assert np.array_equal(np.stack(data.snapshots.samples), drawn().samples)
+    assert "what a model drew at 3 times, in h" in told(data)
+    assert read(path, species="B").snapshots.species == ("B",)
+    refuses(path, ["holds what a model drew", "`--unit`"], unit="A")
 
 
 def test_files_that_are_no_cells_are_refused(tmp_path: Path):
@@ -1297,6 +1314,7 @@ def test_a_table_of_pandas_is_read_as_a_file_of_it_is(tmp_path: Path) -> None:
         (frame["A"], "a Series was given to be read; give the path of a file, or a DataFrame"),
         (3, "a int was given to be read; give the path of a file, or a DataFrame"),
         (GOOD, r"a ndarray was given to be read; give arrays to `weightflow.Snapshots\(times, samples\)`"),
+        (torch.ones(3, 2), r"a Tensor was given .*`weightflow.Snapshots\(times, samples\)`"),
         ([GOOD[0]], r"a list was given .*`weightflow.Snapshots\(times, samples\)`"),
     ):
         with pytest.raises(InputError, match=said):

@@ -23,6 +23,8 @@ from weightflow.data.snapshots import exact
 from weightflow.data.words import listed, written
 from weightflow.errors import InputError
 
+DRAWN = {"times", "samples", "species", "unit"}  # arrays of what `forecast` writes
+
 
 def read_npy(path: Path, options: ReadOptions) -> Clouds:
     """Read one array of trajectories.
@@ -57,6 +59,8 @@ def read_npz(path: Path, options: ReadOptions) -> Clouds:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"`{path}` cannot be read as plain .npz arrays ({error}); save it with numpy.savez.") from None
+    if {*arrays} >= DRAWN and arrays["unit"].ndim == 0:
+        return _drawn(path, arrays, options)
     named = "species" in arrays and arrays["species"].dtype.kind == "U" and arrays["species"].ndim == 1
     species = tuple(arrays.pop("species").tolist()) if named else ()
     held = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
@@ -78,6 +82,17 @@ def read_npz(path: Path, options: ReadOptions) -> Clouds:
     if unit is not None:
         raise InputError(f"`--unit {options.unit}` is for tables; `{values[0]}` in `{path}` holds trajectories.")
     return _trajectories(path, times, array, species, options, covariates)
+
+
+def _drawn(path: Path, arrays: dict[str, np.ndarray], options: ReadOptions) -> Clouds:
+    """Read what `forecast` wrote: other draws at each time, of shape (time, draw, species)."""
+    if options.unit is not None or options.covariates or options.time not in {None, "times"}:
+        raise InputError(f"`{path}` holds what a model drew; leave `--time`, `--unit` and `--conditions` out.")
+    unit, samples, times = str(arrays["unit"]), arrays["samples"], arrays["times"]
+    said = (f"it holds what a model drew at {len(times)} times{unit and f', in {unit}'}, as `forecast` wrote it",)
+    of_row = Times(np.repeat(times, samples.shape[1]), unit, said)
+    species = tuple(arrays["species"].astype(str).tolist())
+    return grouped(_rows(path, of_row, samples.reshape(-1, samples.shape[-1]), species, None, options, {}), options)
 
 
 def _told_apart(arrays: dict[str, np.ndarray], time: str | None) -> str:

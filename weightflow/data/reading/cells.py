@@ -142,8 +142,8 @@ def clouds_of(cells: Cells, options: ReadOptions) -> Clouds:
         keep, values, told = settle(cells.name, values, species, options.missing, places, bad)
         said += told
     else:
-        _check_finite(cells.name, values, species, places)
         keep, values = ~bad, values[~bad]
+        _check_finite(cells.name, values, species, places[keep])
     units = None if options.unit is None else obs[options.unit].astype(str).to_numpy(dtype=str)[keep]
     times = replace(times, values=times.values[keep])
     called = "genes" if options.use_rep is None else f"components of {options.use_rep}"

@@ -77,6 +77,7 @@ def rows_of(path: Path, frame: Any, options: ReadOptions, hint: str = "") -> Row
             f"one row per sample{hint}."
         )
     check_names(path, frame, options)
+    unit, options = _drawn(frame, options, said)
     _check_filled(path, frame, [name for name, _ in options.where])
     frame = chosen_rows(path, frame, options, said)
     time = time_column(path, frame, options, said)
@@ -90,6 +91,7 @@ def rows_of(path: Path, frame: Any, options: ReadOptions, hint: str = "") -> Row
     said += confounded(frame, time, [c for c in frame.columns if c not in others])
     numbers = _numbers(path, frame, species)
     times = times_of(path, frame[time], time)
+    times = replace(times, unit=times.unit or (unit if time == "time" else ""))
     units = None if options.unit is None else _units(frame[options.unit])
     covariates = covariates_of(f"`{path}`", frame, options)
     labels = ~np.isfinite(times.values) if units is None else ~np.isfinite(times.values) | (units == "")
@@ -107,6 +109,19 @@ def rows_of(path: Path, frame: Any, options: ReadOptions, hint: str = "") -> Row
         raise InputError(f"no row of `{path}` is left; every one has a missing value: choose `--species` or `--drop`.")
     kept = {name: values[keep] for name, values in covariates.items()}
     return Rows(times, numbers, species, None if units is None else units[keep], tuple(said), kept)
+
+
+def _drawn(frame: Any, options: ReadOptions, said: list[str]) -> tuple[str, ReadOptions]:
+    """Return the unit of times that a model drew at, and leave the numbers of the draws out; none of other tables."""
+    unit = frame.attrs.get("time_unit")
+    if not isinstance(unit, str) or not {"time", "draw"} <= {*frame.columns}:
+        return "", options
+    if unit:
+        said.append(f"`time` is in {unit}, as WeightFlow wrote into `attrs`")
+    if "draw" in {*options.species, *options.drop, *options.covariates, options.unit, options.time}:
+        return unit, options
+    said.append("`draw` numbers the draws of a model, and is no species")
+    return unit, replace(options, drop=(*options.drop, "draw"))
 
 
 def _check_filled(path: Path, frame: Any, names: Sequence[str], missing: Missing = Missing.REFUSE) -> None:

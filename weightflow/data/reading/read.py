@@ -74,16 +74,8 @@ def _read_frame(frame: "DataFrame", options: ReadOptions) -> Dataset:
     if frame.columns.nlevels > 1 or len({*names}) < len(names):
         raise InputError(f"the DataFrame has the columns {', '.join(names)}; give each one name that no other has.")
     told = frame.reset_index(level=levels) if levels else frame
-    unit, said = frame.attrs.get("time_unit"), list[str]()
-    ours = isinstance(unit, str) and {"time", "draw"} <= {*names} and options.time in {None, "time"}
-    if ours and "draw" not in {*options.species, *options.drop, *options.covariates, options.unit}:
-        options = replace(options, drop=(*options.drop, "draw"))
-        said.append("`draw` numbers the draws of a model, and is no species")
     rows = rows_of(Path("the DataFrame"), told.set_axis(names, axis=1).reset_index(drop=True), options)
-    if ours and unit and not rows.times.unit:
-        rows = replace(rows, times=replace(rows.times, unit=unit))
-        said.append(f"`time` is in {unit}, as WeightFlow wrote into `attrs`")
-    return dataset_of("table", grouped(replace(rows, said=(*rows.said, *said)), options), options)
+    return dataset_of("table", grouped(rows, options), options)
 
 
 def _instead(given: Any) -> str:
@@ -92,7 +84,7 @@ def _instead(given: Any) -> str:
         return "`weightflow.from_anndata` makes a data set of it"
     if hasattr(given, "to_pandas"):
         return "give the DataFrame of pandas that its `to_pandas()` returns"
-    if isinstance(given, list | tuple) or (hasattr(given, "shape") and not hasattr(given, "name")):
+    if isinstance(given, list | tuple) or (hasattr(given, "shape") and not hasattr(given, "to_frame")):
         return (
             "give arrays to `weightflow.Snapshots(times, samples)`, with an array (samples, species) for each time, or "
             "save trajectories as .npy"
