@@ -6,7 +6,7 @@ import pytest
 from cryptography.fernet import InvalidToken
 
 from weightflow.errors import InputError
-from weightflow.masking import hide_password
+from weightflow.masking import hide_password, without_account
 from weightflow.search.jobs.sealed import FILE, URI, seal, settings_to_send, take_up, unseal
 
 PASSWORD, TOKEN = "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"
@@ -29,6 +29,11 @@ PASSWORD, TOKEN = "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"
 def test_a_password_is_masked_wherever_a_uri_can_hold_one(uri: str, masked: str) -> None:
     assert hide_password(uri) == masked
     assert hide_password(f"cannot reach `{uri}`, gave up") == f"cannot reach `{masked}`, gave up"
+
+
+@pytest.mark.parametrize("account", ["", "me@", "me:pass@", ":pass@", "ghp_abcdef@", "me:p@/:ss@"])
+def test_a_link_to_be_opened_holds_no_account(account: str) -> None:
+    assert without_account(f"http://{account}host:5057/mlflow") == "http://host:5057/mlflow"
 
 
 @pytest.mark.parametrize("text", ["sqlite:////home/a@b/mlflow.db", "http://host:5000/#/experiments/1", "s3://bucket/a"])

@@ -1049,9 +1049,10 @@ class TestServer:
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
     def test_a_server_gets_everything_and_says_where(self, server: Server, tmp_path: Path, model_dir: Path):
-        config = settings(tmp_path, tracking_uri=server.uri)
+        config = settings(tmp_path, tracking_uri=server.uri.replace("://", "://someuser:secret@"))
         summary = finish_with_model(config, tmp_path, model_dir, "all")
         assert "problem" not in summary
+        assert summary["tracking_uri"] == server.uri.replace("://", "://someuser:***@")
         client = MlflowClient(server.uri)
         best = client.get_run(summary["best_run_id"])
         assert "pictures/weights.png" in files(config, best)

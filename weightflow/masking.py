@@ -23,6 +23,11 @@ def hide_password(text: str) -> str:
     return _QUERY.sub(rf"\g<key>{MASK}", _ACCOUNT.sub(_masked, text))
 
 
+def without_account(address: str) -> str:
+    """Return an address that a browser can open: without the account in it, since one with a mask is refused."""
+    return hide_password(_ACCOUNT.sub(r"\g<scheme>://", address))
+
+
 def _masked(found: re.Match[str]) -> str:
     scheme, account = found["scheme"], found["account"]
     if scheme.startswith(("sqlite", "file")):  # the names of files know no accounts

@@ -10,7 +10,7 @@ import yaml
 from pydantic import StringConstraints
 
 from weightflow.errors import InputError
-from weightflow.masking import hide_password
+from weightflow.masking import hide_password, without_account
 from weightflow.types import Options
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -65,6 +65,11 @@ class TrackingConfig(Options):
     def shown_uri(self) -> str:
         """The tracking URI without a password, for people to read."""
         return hide_password(self.tracking_uri)
+
+    @property
+    def page(self) -> str:
+        """Where a server shows the runs, for links that are opened: the browser asks for the account itself."""
+        return without_account(self.tracking_uri)
 
     def model_name(self, data_name: str) -> str:
         """Return the registered model's name for a data set; MLflow allows neither slash nor colon in it."""

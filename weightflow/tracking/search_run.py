@@ -325,7 +325,7 @@ class SearchRun:
     @property
     def _base(self) -> str:
         """Where the UI is: of this machine's own store, where `make ui` will serve it."""
-        return self.config.shown_uri if self.config.on_server else views.LOCAL
+        return self.config.page if self.config.on_server else views.LOCAL
 
 
 def _comparable(facts: RunFacts) -> views.View:

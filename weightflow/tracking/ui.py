@@ -50,7 +50,7 @@ def show(config: TrackingConfig, port: int, browse: bool = True) -> int:
         InputError: the store cannot be used, or the port is taken.
     """
     if config.on_server:
-        _tell(pages(config, config.shown_uri), browse)
+        _tell(pages(config, config.page), browse)
         return 0
     base = f"http://127.0.0.1:{port}"
     found = pages(config, base)
