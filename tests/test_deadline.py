@@ -121,15 +121,20 @@ def test_what_follows_is_foreseen_from_the_sizes_of_fits_and_the_number_of_worke
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5h", 5400), ("2h30m", 9000), ("1h1m1s", 3661), (30.0, 30)]
-)
-def test_times_are_read_in_hours_minutes_and_seconds(text: str | float, seconds: float) -> None:
+    ("text", "seconds"),
+    [
+        ("90", 90), ("90s", 90), ("1.5h", 5400), ("2h30m", 9000), ("1h1m1s", 3661), (30.0, 30), ("1min", 60),
+        ("1H", 3600), ("1h 30m", 5400), ("1 hour 5 minutes 1 sec", 3901), ("1d", 86400), ("2d12h", 216000),
+        ("1:30:00", 5400), ("0:00:05", 5),
+    ],
+)  # fmt: skip
+def test_times_are_read_in_days_hours_minutes_and_seconds(text: str | float, seconds: float) -> None:
     options = asked_for(time_budget=text, deadline=text, trial_time=text)
     assert (options.time_budget, options.deadline, options.trial_time) == (seconds, seconds, seconds)
 
 
 @pytest.mark.parametrize("option", ["time_budget", "deadline", "trial_time"])
-@pytest.mark.parametrize("text", ["", "soon", "0", "30m2h", "-5m", "5 minutes"])
+@pytest.mark.parametrize("text", ["", "soon", "0", "30m2h", "-5m", "5 min utes", "1:90:00", "1 0m", "３0m"])
 def test_a_time_that_cannot_be_read_is_refused_with_the_name_of_its_option(option: str, text: str) -> None:
     with pytest.raises(InputError, match=rf"`--{option.replace('_', '-')} {text}` cannot be read; write a time"):
         asked_for(**{option: text})

@@ -85,6 +85,7 @@ def test_an_interrupted_search_returns_what_it_has_and_can_be_resumed(result: Se
         ({"time_budget": "soon"}, "write a time above 0 such as 90s, 30m or 2h"),
         ({"fixed": {"dynamics.size": 3}}, "`fixed` holds `dynamics.size`, which is not known"),
         ({"resume": "x"}, "give one of the two"),
+        ({"resume": ""}, "`--resume` is empty, as where a variable of a script is not set"),
         ({"space": "missing.yaml"}, "missing.yaml"),
     ],
 )

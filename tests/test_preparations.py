@@ -193,7 +193,7 @@ class TestConfigurations:
 MISTAKES = {
     "unknown key": (
         "a: {teacher.lenght: 1}",
-        r"the preparation `a` holds `teacher.lenght`, which is not known; known: suits, backbone.kind,",
+        r"the preparation `a` holds `teacher.lenght`, which is not known; perhaps `teacher.length` is meant; known: s",
     ),
     "no part of a preparation": (
         "a: {dynamics.hidden: 4}",

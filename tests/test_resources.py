@@ -27,6 +27,13 @@ def test_more_than_there_is_and_less_than_nothing_are_refused(cpus: int | None, 
         choose(Node(8, 4), cpus=cpus, gpus=gpus)
 
 
+@pytest.mark.parametrize("gpus", [1, -1])
+def test_where_there_is_no_gpu_no_number_of_them_is_asked_for(gpus: int) -> None:
+    with pytest.raises(InputError, match=rf"^`--gpus {gpus}` .* there is no GPU here; leave the option out, or join"):
+        choose(Node(8), gpus=gpus)
+    assert choose(Node(8), gpus=0).gpus == 0
+
+
 @pytest.mark.parametrize(
     ("nodes", "wanted", "workers", "trials", "share"),
     [

@@ -276,7 +276,11 @@ class TestMistakes:
             ("parameters: [a]", r"`parameters` must be a mapping, not \['a'\]"),
             (f"{SMALL}    fixed: {{}}", r"line \d+: `fixed` stands here for the second time"),
             (SMALL.replace("time: true", "depth: 1"), r"`dynamics.depth` is both searched and fixed \(to 1\)"),
-            (SMALL.replace("time: true", "tim: 1"), r"`fixed` holds `dynamics.tim`, which is not known"),
+            (
+                SMALL.replace("time: true", "tim: 1"),
+                r"`fixed` holds `dynamics.tim`, which is not known; perhaps `dynamics.time` is meant; known: dynamics",
+            ),
+            (SMALL.replace("dynamics.depth:", "depth:"), r"holds `depth`, .* perhaps `dynamics.depth` is meant; kno"),
             (SMALL.replace("Small fields.", "[a]"), r"`description` must be text, not \['a'\]"),
             (SMALL[: SMALL.index("first")] + "first_trials: 3", r"`first_trials` must be a list of .*, not 3"),
             ("parameters: {a: 1", r"space.yaml, line 1: .*expected ',' or '}'"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from weightflow.errors import InputError
+from weightflow.errors import InputError, nearest_first
 
 
 def read_config(path: Path | None) -> dict[str, Any]:
@@ -24,5 +24,5 @@ def read_config(path: Path | None) -> dict[str, Any]:
         raise InputError(f"`--config {path}` must hold keys such as `dynamics.hidden: 64`, not {values!r}.")
     for key in values:
         if key not in flat_keys():
-            raise InputError(f"`--config {path}` holds `{key}`, which is not known; known: {', '.join(flat_keys())}.")
+            raise InputError(f"`--config {path}` holds `{key}`, which is not known; {nearest_first(key, flat_keys())}.")
     return values

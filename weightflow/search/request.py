@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rich.console import Console
 
 from weightflow.data import Dataset, Protocol, Snapshots, read
-from weightflow.errors import InputError
+from weightflow.errors import InputError, nearest_first
 from weightflow.experiment import ExperimentConfig, flat_keys, nest, whole_keys
 from weightflow.search.cluster.connection import connected
 from weightflow.search.cluster.resources import Wanted, read_memory
@@ -135,6 +135,8 @@ def tune(
         SearchError: no trial finished, the disk is full, or the store of `out` was not there at the end.
     """
     began = time.monotonic() if began is None else began
+    if resume == "":
+        raise InputError("`--resume` is empty, as where a variable of a script is not set; give the name of a search.")
     if name and resume:
         raise InputError(
             f"`--name {name}` starts a search and `--resume {resume}` goes on with one; give one of the two."
@@ -282,7 +284,7 @@ def read_space(path: str | Path | None, fixed: Mapping[str, Parameter]) -> Space
 def _fixing(space: Space, fixed: Mapping[str, Parameter]) -> Space:
     for key, value in fixed.items():
         if key not in flat_keys():
-            raise InputError(f"`fixed` holds `{key}`, which is not known; known: {', '.join(flat_keys())}.")
+            raise InputError(f"`fixed` holds `{key}`, which is not known; {nearest_first(key, flat_keys())}.")
         space = space.fixing(key, value)
     return space
 
@@ -340,12 +342,26 @@ def _time_budget(given: str | float | None, deadline: str | float | None) -> flo
     return _seconds("time-budget", given)
 
 
+SECONDS = (1, 86400, 3600, 60, 1)  # in what each of the groups of `TIME` counts
+NUMBER = r"([0-9]+(?:\.[0-9]+)?)\s*"  # in ASCII: digits as wide as Chinese characters come from another keyboard
+UNITS = ("d(?:ays?)?", "h(?:r|rs|ours?)?", "m(?:in|ins|inutes?)?", "s(?:ec|ecs|econds?)?")
+TIME = re.compile(NUMBER + "|" + "".join(rf"(?:{NUMBER}{unit}\s*)?" for unit in UNITS))
+CLOCK = re.compile(r"([0-9]+):([0-5][0-9]):([0-5][0-9])")
+
+
 def _seconds(option: str, given: str | float) -> float:
-    """Read a time: a number of seconds, or hours, minutes and seconds one after the other."""
-    number = r"(\d+(?:\.\d+)?)"
-    found = re.fullmatch(rf"{number}|(?:{number}h)?(?:{number}m)?(?:{number}s)?", str(given).strip())
-    parts = found.groups(default="0") if found else ()
-    seconds = sum(float(part) * unit for part, unit in zip(parts, (1, 3600, 60, 1), strict=False))
+    """Read a time: a number of seconds, or days, hours, minutes and seconds one after the other, or a clock's."""
+    text = str(given).strip().lower()
+    if clock := CLOCK.fullmatch(text):
+        parts = ("0", "0", *clock.groups())
+    else:
+        found = TIME.fullmatch(text)
+        parts = found.groups(default="0") if found else ()
+    seconds = sum(float(part) * unit for part, unit in zip(parts, SECONDS, strict=False))
     if seconds <= 0:
-        raise InputError(f"`--{option} {given}` cannot be read; write a time above 0 such as 90s, 30m or 2h30m.")
+        digits = "" if str(given).isascii() else ", in the digits 0 to 9"
+        raise InputError(
+            f"`--{option} {given}` cannot be read; write a time above 0 such as 90s, 30m or 2h30m, 1d or 1:30:00"
+            f"{digits}."
+        )
     return seconds

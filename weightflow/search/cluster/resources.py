@@ -113,6 +113,11 @@ class Resources:
         have = {"cpus": sum(int(node.cpus) for node in nodes), "gpus": sum(int(node.gpus) for node in nodes)}
         for name, asked, least in (("cpus", wanted.cpus, 1), ("gpus", wanted.gpus, 0)):
             if asked is not None and (asked < least or (asked > have[name] and not wanted.elastic)):
+                if not have[name]:
+                    raise InputError(
+                        f"`--{name} {asked}` was asked for, but there is no {name[:-1].upper()} here; leave the option "
+                        "out, or join a cluster that has some with `--address`."
+                    )
                 raise InputError(
                     f"`--{name} {asked}` was asked for, but {have[name]} {name[:-1].upper()}(s) can be used here; "
                     f"give a number from {least} to {have[name]}, or join a larger cluster with `--address`."

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weightflow.data import Shape
-from weightflow.errors import InputError
+from weightflow.errors import InputError, nearest_first
 from weightflow.experiment import PREPARED, ExperimentConfig, flatten
 from weightflow.trials import PREPARATION
 
@@ -87,7 +87,7 @@ def _values(what: str, own: object, known: Collection[str]) -> dict[str, Any]:
             continue
         if key in known:
             raise InputError(f"{what} holds `{key}`, on which no preparation depends; search it under `parameters`.")
-        raise InputError(f"{what} holds `{key}`, which is not known; known: {', '.join((SUITS, *possible))}.")
+        raise InputError(f"{what} holds `{key}`, which is not known; {nearest_first(key, (SUITS, *possible))}.")
     return own
 
 

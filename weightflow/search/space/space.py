@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from weightflow.data import Shape
-from weightflow.errors import InputError
+from weightflow.errors import InputError, nearest_first
 from weightflow.search.space.parameters import Choice, FloatRange, Searched, parse_parameter
 from weightflow.search.space.preparations import NamedPreparation, expanded, nearest, parse_preparations
 from weightflow.search.space.yaml_file import read_yaml
@@ -234,7 +234,7 @@ def _mapping(value: object, what: str, known: Collection[str]) -> dict[str, Any]
         raise InputError(f"{what} must be a mapping, not {value!r}; see search_spaces/default.yaml.")
     for key in value:
         if key not in known:
-            raise InputError(f"{what} holds `{key}`, which is not known; known: {', '.join(known)}.")
+            raise InputError(f"{what} holds `{key}`, which is not known; {nearest_first(key, known)}.")
     return value
 
 
