@@ -10,6 +10,7 @@ import pytest
 from optuna.trial import TrialState
 from spaces import Reader, check_refused, space_reader
 
+from weightflow.data import Shape
 from weightflow.dynamics.options import Solver
 from weightflow.errors import InputError
 from weightflow.experiment import ExperimentConfig, flat_keys, nest, preset, whole_keys
@@ -92,6 +93,23 @@ class TestSampling:
     def test_the_space_of_the_paper_starts_with_its_preset_after_the_default(self, root: Path):
         _, second = first_configs(root / "search_spaces" / "paper.yaml")
         assert second == preset("paper")
+
+    def test_nothing_is_tried_first_that_would_run_as_an_earlier_one(self, tmp_path: Path):
+        read = space_reader(tmp_path, flat_keys())
+        one = read("""
+            preparations: {as_default: {}, said: {suits: few samples, bridge.width: 1.0}}
+            parameters:
+              dynamics.depth: {kind: int, low: 1, high: 1}
+              dynamics.steps: {kind: choice, values: [16]}
+            first_trials:
+              - {preparation: said, dynamics.depth: 1, dynamics.steps: 16}
+        """)
+        points = [*SearchOptions(shapes=frozenset({Shape.FEW})).first_points(one)]
+        assert points == [("default preset", {"preparation": "as_default", "dynamics.depth": 1, "dynamics.steps": 16})]
+
+    def test_the_nearest_point_of_a_grid_is_not_beyond_its_end(self, read: Reader):
+        space = read("parameters: {training.learning_rate: {kind: float, low: 1e-3, high: 1e-2, step: 1e-3}}")
+        assert space.nearest({"training.learning_rate": 0.01}) == {"training.learning_rate": 0.01}
 
     def test_an_ode_is_asked_for_nothing_that_only_a_cde_has(self, root: Path):
         space = Space.read(root / "search_spaces" / "default.yaml", flat_keys())

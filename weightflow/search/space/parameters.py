@@ -109,7 +109,9 @@ class _Range(_Searched, Generic[N]):
         if not _is_number(value):
             return self.low
         bounded = min(max(value, self.low), self.high)
-        return bounded if self.step is None else self.low + round((bounded - self.low) / self.step) * self.step
+        if self.step is None:
+            return bounded
+        return min(self.low + round((bounded - self.low) / self.step) * self.step, self.high)  # sums of steps are round
 
     def corners(self) -> list[Parameter]:
         """List values that show whether all of them can be used."""

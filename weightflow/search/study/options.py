@@ -1,10 +1,12 @@
 """How a search goes about its space: which sampler, how much of what, when to end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from weightflow.data import Shape
-from weightflow.experiment import flatten, preset
+from weightflow.errors import InputError
+from weightflow.experiment import ExperimentConfig, flatten, nest, preset
 from weightflow.search.space.space import Space
 from weightflow.trials import Criterion, Parameter, SamplerName, SchedulerName
 
@@ -55,7 +57,7 @@ class SearchOptions:
         return len(self.criteria) > 1
 
     def first_points(self, space: Space) -> Iterator[tuple[str, Point]]:
-        """Yield, each once, what is tried before the sampler chooses, and where it comes from.
+        """Yield what is tried before the sampler chooses, and where it comes from; nothing that would run twice.
 
         The default comes first, and early the paper's configuration: whatever a search finds is then at least as good.
         In between is the default with each preparation that suits the data.
@@ -68,6 +70,21 @@ class SearchOptions:
             *(("first trial", dict(point)) for point in space.first_trials),
             *(("warm start", space.nearest({**default, **point})) for point in self.warm_start),
         ]
-        for i, (origin, point) in enumerate(points):
-            if point not in [earlier for _, earlier in points[:i]]:
+        seen: list[Mapping[str, Any]] = []
+        for origin, point in points:
+            runs = _runs(space, point)
+            if runs not in seen:
+                seen.append(runs)
                 yield origin, point
+
+
+def _runs(space: Space, point: Point) -> Mapping[str, Any]:
+    """Return what a trial at a point runs with, the default of what is not said included.
+
+    Two points may be one in this: sets of a preparation that differ in what the default says anyway.
+    """
+    given = space.configuration(point)
+    try:
+        return flatten(ExperimentConfig.parse(nest(given)))
+    except InputError:  # which the trial will say
+        return given
