@@ -86,6 +86,7 @@ def test_an_interrupted_search_returns_what_it_has_and_can_be_resumed(result: Se
         ({"fixed": {"dynamics.size": 3}}, "`fixed` holds `dynamics.size`, which is not known"),
         ({"resume": "x"}, "give one of the two"),
         ({"resume": ""}, "`--resume` is empty, as where a variable of a script is not set"),
+        ({"warm_start": ""}, "`--warm-start` is empty"),
         ({"space": "missing.yaml"}, "missing.yaml"),
     ],
 )

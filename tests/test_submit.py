@@ -327,6 +327,7 @@ class TestMessages:
             (["--", "--data", "cells.npy"], "data does not travel"),
             (["--", "--space=none.yaml"], "is not in the checkout"),
             (["--name", "a", "--", "--resume", "b"], "not both"),
+            (["--", "--resume", ""], "`--resume` is empty"),
             (["--status", "x", "--stop", "y"], "not several"),
             (["--out", "runs", "--", "--seed", "1"], "must be absolute"),
             (["--out", "ftp://lab/runs", "--", "--seed", "1"], "`ftp://lab/runs` cannot be used; write s3://BUCKET/"),

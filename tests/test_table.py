@@ -3,6 +3,7 @@
 import io
 import re
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,12 +14,16 @@ from test_study import EPOCHS, open_study, run
 
 from weightflow.evaluation import Scores
 from weightflow.report.terminal import print_scores
+from weightflow.search.cluster.nodes import Joining
+from weightflow.search.cluster.resources import Resources
 from weightflow.search.results.outcome import Outcome
 from weightflow.search.results.summary import print_outcome
 from weightflow.search.say import saying
 from weightflow.search.study.options import SearchOptions
+from weightflow.search.trials.making import Making
 from weightflow.search.trials.stopper import Stopper
 from weightflow.search.trials.table import LiveTable
+from weightflow.search.trials.tuner import StudyCallback, StudySearcher
 from weightflow.trials import TrialRecord, TrialState
 
 
@@ -63,6 +68,38 @@ def test_repeats_that_run_are_told_apart_from_trials(running: int, repeats: int,
     study.close()
     left = "" if repeats else ", 60 minutes left"  # repeats are run whatever the budget
     assert table.stand() == f"0 of at most 9 trials ended, {said} running, none finished yet{left}"
+
+
+@pytest.mark.parametrize(
+    ("running", "waiting", "said"),
+    [
+        (2, {0, 1}, "2 waiting for a worker to start"),
+        (2, {1}, "1 running, 1 waiting for a worker to start"),
+        (1, {7}, "1 running"),  # the seventh has ended
+    ],
+)
+def test_trials_that_have_no_process_yet_are_not_said_to_run(
+    running: int, waiting: set[int], said: str, tmp_path: Path
+) -> None:
+    options = SearchOptions(trials=9, time_budget=3600.4)
+    study = open_study(tmp_path, options)
+    study.waiting |= waiting
+    records = [TrialRecord(i, TrialState.RUNNING, {}) for i in range(running)]
+    table = LiveTable(Console(file=io.StringIO()), 9, 12, Stopper(study, options, 1.0, 0.0), (), records)
+    study.close()
+    assert table.stand() == f"0 of at most 9 trials ended, {said}, none finished yet, 60 minutes left"
+
+
+def test_a_trial_waits_from_when_it_is_handed_out_until_its_process_has_begun(tmp_path: Path) -> None:
+    options = SearchOptions(trials=9, time_budget=3600.4)
+    study, resources, making = open_study(tmp_path, options), Resources(1, 0), Making([], 1)
+    stopper, joining = Stopper(study, options, 1.0, 0.0), Joining(resources, print)
+    callback = StudyCallback(study, stopper, resources, joining, making, lambda _: None, print)
+    asked = StudySearcher(study, stopper, joining, making).suggest("a")
+    assert study.waiting == {asked["number"]}
+    callback.on_trial_start(0, [], Mock(config=asked))
+    assert study.waiting == set()
+    study.close()
 
 
 SEARCHED = ("dynamics.kind", "backbone.kind", "training.learning_rate", "bridge.width")

@@ -54,6 +54,8 @@ def to_send(arguments: list[str], name: str | None, out: str, upload_data: bool)
         if _take(arguments, option)[0] is not None:
             raise InputError(f"give `{option}` before the two dashes; launch/submit.py passes it on.")
     resumed, rest = _take(arguments, "--resume")
+    if resumed == "":
+        raise InputError("`--resume` is empty, as where a variable of a script is not set; give the name of a search.")
     if resumed is not None and name is not None:
         raise InputError("give `--name` or `--resume`, not both: a search goes on under its own name.")
     mlflow, rest = _take(rest, "--mlflow")

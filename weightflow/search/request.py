@@ -135,8 +135,11 @@ def tune(
         SearchError: no trial finished, the disk is full, or the store of `out` was not there at the end.
     """
     began = time.monotonic() if began is None else began
-    if resume == "":
-        raise InputError("`--resume` is empty, as where a variable of a script is not set; give the name of a search.")
+    for option, earlier in (("resume", resume), ("warm-start", warm_start)):
+        if earlier == "":
+            raise InputError(
+                f"`--{option}` is empty, as where a variable of a script is not set; give the name of a search."
+            )
     if name and resume:
         raise InputError(
             f"`--name {name}` starts a search and `--resume {resume}` goes on with one; give one of the two."

@@ -43,6 +43,7 @@ class Study:
 
     Attributes:
         preparation: seconds that what trials share took to make, in whichever process that was.
+        waiting: numbers of trials that were handed out, and have no process yet.
 
     Args:
         folder: of the search; it exists.
@@ -77,6 +78,7 @@ class Study:
         self.limit = options.trials if endless else sum(1 for _ in islice(space.points(), options.trials))
         self.epochs = epochs
         self.callbacks: list[Callback] = []
+        self.waiting: set[int] = set()
         self._lock = claim(folder)
         mend(folder / STUDY)
         try:

@@ -120,15 +120,22 @@ class LiveTable:
 
     def _repeats(self) -> int:
         """Return how many repeats run."""
-        known = list(self.records.values())
-        return sum(record.repeat_of is not None and record.state is TrialState.RUNNING for record in known)
+        return sum(record.repeat_of is not None for record in self._running())
+
+    def _running(self) -> list[TrialRecord]:
+        """Return the trials that run, or wait for a worker to start."""
+        return [record for record in list(self.records.values()) if record.state is TrialState.RUNNING]
 
     def _counts(self) -> str:
-        states = [record.state for record in list(self.records.values()) if record.repeat_of is None]
-        running, repeats = states.count(TrialState.RUNNING), self._repeats()
+        waiting = [record for record in self._running() if record.number in self.stopper.study.waiting]
+        begun = [record.repeat_of for record in self._running() if record not in waiting]
+        running, repeats = begun.count(None), len(begun) - begun.count(None)
         again = [f"{repeats} repeat{'s' if repeats > 1 else ''}"] if repeats else []
-        busy = [*([str(running)] if running or not repeats else []), *again]
-        return f"{len(states) - running} of at most {self.trials} trials ended, {' and '.join(busy)} running"
+        busy = [*([str(running)] if running or not (repeats or waiting) else []), *again]
+        told = [f"{' and '.join(busy)} running"] if busy else []
+        told += [f"{len(waiting)} waiting for a worker to start"] if waiting else []
+        ended = sum(r.state is not TrialState.RUNNING for r in list(self.records.values()) if r.repeat_of is None)
+        return f"{ended} of at most {self.trials} trials ended, {', '.join(told)}"
 
     def _render(self) -> Group:
         clock = f"{int(self.stopper.left // 60)}:{int(self.stopper.left % 60):02d}"

@@ -134,6 +134,7 @@ class StudySearcher(NotPickled, Searcher):
         record = self._next()
         if record is None:  # one that still runs may fail, and is then handed out again
             return None if self.study.running else Searcher.FINISHED
+        self.study.waiting.add(record.number)
         return {
             "number": record.number,
             "params": dict(record.params),
@@ -217,6 +218,7 @@ class StudyCallback(NotPickled, tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Remember when it began to run, which may be long after it was asked for."""
+        self.study.waiting.discard(trial.config["number"])
         self.began[trial] = time.monotonic() - self.study.records[trial.config["number"]].seconds
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
