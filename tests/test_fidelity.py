@@ -223,6 +223,8 @@ def test_a_path_that_is_long_goes_on_once_at_a_tenth_of_its_price_though_it_reac
     monkeypatch.setattr(preparation, "CUT", 0.5 * config.teacher.length * short.length)
     further = prepare(still, config, seed=0).taught
     assert (further.rounds, further.missed) == (2, ())
+    monkeypatch.setattr(preparation, "WANDERS", 0.5 * further.length / short.length)
+    assert prepare(still, config, seed=0).taught.length == short.length  # one that lost its way is not kept
     cheap = prepare(still, hasty(anchors={"base_steps": 150}, teacher={"rounds": 3, "length": 1e-4}), seed=0).taught
     assert cheap.rounds == 1  # its price cuts nothing
 

@@ -135,6 +135,7 @@ class Prepared:
         return {"by": by, "until": until, **forecasts[0].facts()}
 
 
+WANDERS = 5.0  # times as long as before a freed path may be: a longer one chases chance, and no phi follows it
 CUT = 0.09  # nats, of a path of length 9 at the default price: see `weightflow.training.teacher`
 GAIN = 0.8  # share of a teacher's ratio that a round must come below for another one to follow
 # The pieces of a preparation, and the groups of the configuration that each depends on, beside data and seed.
@@ -222,7 +223,7 @@ class Preparation:
             told = within(progress, f"teacher, round {last.rounds + 1}")
             again = fit_teacher(self.backbone, family, last, options.of_round(last.rounds), self.seed, device, told)
             before, last = last, self._held(again, last.rounds + 1)
-            kept = min(kept, last, key=lambda teacher: teacher.ratio) if last.missed else last
+            kept = _better(kept, last)
             if last.ratio > GAIN * before.ratio:
                 break
         return kept.arrays()
@@ -255,6 +256,15 @@ class Preparation:
         with torch.no_grad():
             draws = self.backbone.sample(torch.as_tensor(tokens)[None], numbers[None]).numpy()
         return bool(held_against(draws, snapshot, deviation(self.snapshots.pooled()), self.seed).missed)
+
+
+def _better(earlier: Teacher, later: Teacher) -> Teacher:
+    """Return which of two rounds is kept: one that reaches the snapshots, and whose path has not lost its way."""
+    if earlier.missed and later.missed:
+        return min(earlier, later, key=lambda teacher: teacher.ratio)
+    if earlier.missed:
+        return later
+    return earlier if later.missed or later.length > WANDERS * earlier.length else later
 
 
 def prepare(
