@@ -1,6 +1,7 @@
 """Names and times in words, not more than people can read."""
 
 from collections.abc import Iterable, Sequence
+from math import isfinite
 
 SHOWN = 12
 LARGE = 1e4  # times from which on six digits may not tell neighbours apart
@@ -15,7 +16,7 @@ def listed(names: Sequence[str], most: int = SHOWN) -> str:
 
 def written(time: float) -> str:
     """Return a time with six digits, and with more where it is large: those of seconds since 1970 are told apart."""
-    if abs(time) < LARGE:
+    if abs(time) < LARGE or not isfinite(time):
         return f"{time:g}"
     return f"{time:.0f}" if time == round(time) and abs(time) < EXACT else f"{time:.10g}"
 

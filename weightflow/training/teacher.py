@@ -120,8 +120,8 @@ def fit_teacher(
     lengths: list[float] = []
     for step in range(steps):
         loss, length = _loss(path, backbone, family, options, rng, device)
-        losses.append(loss.item())
-        lengths.append(length.item())
+        for kept, value in zip((losses, lengths), torch.stack([loss.detach(), length]).tolist(), strict=True):
+            kept.append(value)  # both at once: a GPU is waited for once a step
         if not np.isfinite(losses[-1]):
             raise TrainingError(
                 f"the teacher's likelihood is not finite at step {step} of {steps}; lower "
