@@ -135,7 +135,7 @@ class Prepared:
         return {"by": by, "until": until, **forecasts[0].facts()}
 
 
-WANDERS = 5.0  # times as long as before a freed path may be: a longer one chases chance, and no phi follows it
+WANDERS = 3.0  # times as long as before a freed path may be: a longer one chases chance, and no phi follows it
 CUT = 0.09  # nats, of a path of length 9 at the default price: see `weightflow.training.teacher`
 GAIN = 0.8  # share of a teacher's ratio that a round must come below for another one to follow
 # The pieces of a preparation, and the groups of the configuration that each depends on, beside data and seed.
