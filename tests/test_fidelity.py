@@ -221,6 +221,7 @@ def test_a_path_that_is_long_goes_on_once_at_a_tenth_of_its_price_though_it_reac
     assert (short.rounds, short.missed) == (1, ())
     assert 0 < config.teacher.length * short.length < CUT
     monkeypatch.setattr(preparation, "CUT", 0.5 * config.teacher.length * short.length)
+    monkeypatch.setattr(preparation, "WANDERS", np.inf)  # so short a path grows many times as long
     further = prepare(still, config, seed=0).taught
     assert (further.rounds, further.missed) == (2, ())
     monkeypatch.setattr(preparation, "WANDERS", 0.5 * further.length / short.length)
