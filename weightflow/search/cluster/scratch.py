@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 PREFIX = "wf-"
 LOCK, MARK = "lock", "locked"  # a folder has the mark once its lock is held: the lock alone may be about to be
@@ -23,7 +23,7 @@ def private_folder(above: str) -> Generator[str, None, None]:
     _clear(Path(above))
     with TemporaryDirectory(prefix=PREFIX, dir=above, ignore_cleanup_errors=True) as folder:  # its mode is 0700
         lock = FileLock(Path(folder, LOCK))
-        with suppress(OSError, NotImplementedError):  # a file system without locks: such a folder is left alone
+        with suppress(OSError):  # the disk is full, or knows no locks: a folder without the mark is left alone
             lock.acquire(timeout=0)
             Path(folder, MARK).touch()
         try:
@@ -36,7 +36,7 @@ def _clear(above: Path) -> None:
     """Remove the folders of processes of this user that are gone, with all that they started."""
     for mark in above.glob(f"{PREFIX}*/{MARK}"):
         folder = mark.parent
-        with suppress(OSError, NotImplementedError, Timeout):  # somebody has it, or cleared it meanwhile
+        with suppress(OSError):  # somebody has the lock (`Timeout` is one), or cleared the folder meanwhile
             if folder.stat().st_uid != os.geteuid():
                 continue
             with FileLock(folder / LOCK, timeout=0):
